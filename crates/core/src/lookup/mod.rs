@@ -1,0 +1,1 @@
+//! Iterative lookup over any overlay.

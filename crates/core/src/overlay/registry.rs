@@ -1,0 +1,28 @@
+//! All overlays, one line each. The only file that names a concrete overlay.
+//!
+//! The command line, the conformance suite, the simulator's sweeps and the fuzzer iterate [`OVERLAYS`].
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use crate::machine::{Machine, NodeConfig};
+
+/// One overlay.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    /// One line for people.
+    pub about: &'static str,
+    /// Makes a node over it. Fails on an unknown or impossible overlay option, with a text for people.
+    pub make: fn(NodeConfig) -> Result<Box<dyn Machine>, String>,
+}
+
+/// Every overlay, the default first.
+pub static OVERLAYS: &[Entry] = &[];
+
+/// The entry of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Entry> {
+    OVERLAYS.iter().find(|e| e.name == name)
+}

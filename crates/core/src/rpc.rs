@@ -1,0 +1,1 @@
+//! Request ids, round-trip estimates, time-outs, hedges.
