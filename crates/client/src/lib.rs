@@ -1,1 +1,41 @@
-//! placeholder
+//! # keyway-client: put and get from outside the network
+//!
+//! An asynchronous client of Keyway's gateways (HTTP/JSON under `/v1`). It needs no part of a node: an application that
+//! links it stores and finds values through any gateway it may reach, and fails over between several.
+//!
+//! ```no_run
+//! use keyway_client::{Client, GetOptions, Key};
+//!
+//! # async fn example() -> Result<(), keyway_client::ClientError> {
+//! let client = Client::new(&["http://127.0.0.1:5851".into(), "http://127.0.0.1:5861".into()])?;
+//! let key = Key::text("colors");
+//! let receipt = client.put(&key, "red".into(), None).await?;
+//! println!("stored on {} nodes until {}", receipt.acked.len(), receipt.expires_ms);
+//! for value in client.get(&key, &GetOptions::default()).await?.values {
+//!     println!("{}", String::from_utf8_lossy(&value.bytes));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is bounded: the time of one attempt, the time of all attempts together, their number, and the size of an answer
+//! ([`ClientSettings`]). What is checked: a value that comes back must have the hash under which it is known, else the
+//! answer is [`ClientError::Invalid`]. What is absent: TLS (put a proxy in front), removal, and any server code.
+//!
+//! This crate depends on no other crate of the workspace.
+
+mod answer;
+mod client;
+mod failure;
+mod gateways;
+mod key;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{
+    Check, CopyHead, GetOptions, Node, Page, PeerName, PeerView, Peers, PutReceipt, Readiness, Reads,
+    Replica, Shares, Table, Value, Whereabouts,
+};
+pub use client::{Client, ClientSettings, GATEWAY_DEFAULT};
+pub use failure::{ClientError, Tried};
+pub use key::{KEY_BYTES, Key};

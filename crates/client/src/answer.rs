@@ -1,0 +1,263 @@
+//! What gateways answer, as JSON under `/v1`. Unknown fields are ignored, so that a newer gateway may say more.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::key::Key;
+
+/// How many replicas a read consults.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reads {
+    /// Enough replicas to see every acknowledged put.
+    #[default]
+    Quorum,
+    /// The first copy that answers: fast, may miss a recent put.
+    First,
+}
+
+/// Which page of values [`Client::get`](crate::Client::get) asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct GetOptions {
+    /// At most this many values; the gateway's own default if `None`. A page may end before it: see [`Page::next`].
+    pub max: Option<u32>,
+    /// Go on after this place: [`Page::next`] of the page before. Opaque.
+    pub after: Option<String>,
+    /// How many replicas to consult.
+    pub reads: Reads,
+}
+
+/// A node's name: its id and the address where it listens for other nodes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct PeerName {
+    /// Its id.
+    pub id: Key,
+    /// `address:port`.
+    pub addr: String,
+}
+
+/// What a put achieved.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PutReceipt {
+    /// Where.
+    pub key: Key,
+    /// The value's name among the values of its key: SHA-1 of its bytes.
+    pub value_hash: Key,
+    /// The life it was given, in seconds.
+    pub ttl_seconds: u64,
+    /// When it ends: milliseconds since 1970-01-01T00:00:00Z.
+    pub expires_ms: u64,
+    /// The nodes that had acknowledged it when the put was answered.
+    pub acked: Vec<PeerName>,
+    /// How many copies the network keeps.
+    pub replicas: u8,
+}
+
+/// One value.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Value {
+    /// The bytes, checked against `value_hash`. As base64 in JSON.
+    #[serde(rename = "value_base64", with = "base64_text")]
+    pub bytes: Bytes,
+    /// The same as text, if the gateway found that it is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// When it was put: milliseconds since 1970-01-01T00:00:00Z.
+    pub put_time_ms: u64,
+    /// The life it was given, in seconds.
+    pub ttl_seconds: u64,
+    /// What was left of it when the gateway answered, in whole seconds, rounded down.
+    pub remaining_seconds: u64,
+    /// SHA-1 of the bytes.
+    pub value_hash: Key,
+}
+
+/// A page of the values under a key, in put-time order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Page {
+    /// Whose values.
+    pub key: Key,
+    /// The values. Empty: there are none (at this place).
+    pub values: Vec<Value>,
+    /// Where the next page begins ([`GetOptions::after`]), if there may be more.
+    pub next: Option<String>,
+    /// How many replicas were merged.
+    pub merged: u8,
+}
+
+/// One copy of one value, without its bytes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CopyHead {
+    /// SHA-1 of the value.
+    pub value_hash: Key,
+    /// `put`, or `remove` for a tombstone.
+    pub kind: String,
+    /// When it was put: milliseconds since 1970-01-01T00:00:00Z.
+    pub put_time_ms: u64,
+    /// The life it was given, in seconds.
+    pub ttl_seconds: u64,
+    /// When it ends: milliseconds since 1970-01-01T00:00:00Z.
+    pub expires_ms: u64,
+    /// Length of the value.
+    pub value_bytes: u64,
+}
+
+/// What one replica holds under a key.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Replica {
+    /// Which node.
+    pub peer: PeerName,
+    /// Its copies; `None` if it did not answer.
+    pub copies: Option<Vec<CopyHead>>,
+    /// Whether it has finished taking over this part of the key space.
+    pub ready: bool,
+    /// Round trip from the gateway, in milliseconds, if measured.
+    pub rtt_ms: Option<f64>,
+}
+
+/// Which replicas hold what under a key, root first.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Whereabouts {
+    /// The key.
+    pub key: Key,
+    /// The replicas, root first.
+    pub replicas: Vec<Replica>,
+}
+
+/// Parts of the key space that a node keeps copies of.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Shares {
+    /// How many arcs it shares.
+    pub count: u32,
+    /// How many of them it has finished taking over.
+    pub ready: u32,
+}
+
+/// A node's own state.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// Its id.
+    pub id: Key,
+    /// Where it listens for other nodes.
+    pub addr: String,
+    /// The software's version.
+    pub version: String,
+    /// This life of it; greater than in any earlier life.
+    pub incarnation: u64,
+    /// The network's id, in hex; `None` while it has not found its network.
+    pub network: Option<String>,
+    /// The overlay's name.
+    pub overlay: String,
+    /// `loading`, `joining`, `member`, `leaving`, `stopped` or `refused`.
+    pub phase: String,
+    /// Whether no neighbour has answered for a while although it knows of some.
+    pub isolated: bool,
+    /// Why it takes no writes, if so: `disk_full`, `disk_failed` or `clock_skew`.
+    pub halt: Option<String>,
+    /// Why the network refused it, if so.
+    pub refused: Option<String>,
+    /// Parts of the key space it keeps copies of.
+    pub shares: Shares,
+    /// Records held.
+    pub records: u64,
+    /// Bytes of values held.
+    pub record_bytes: u64,
+    /// Copies that the network keeps of each value.
+    pub replicas: u8,
+    /// Acknowledgements that a put waits for.
+    pub acks: u8,
+    /// Greatest value taken, in bytes.
+    pub value_bytes_max: u32,
+    /// Greatest life given, in seconds.
+    pub ttl_seconds_max: u64,
+    /// Counters since the start, by name.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// A peer as one node sees it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PeerView {
+    /// Its id.
+    pub id: Key,
+    /// Where it listens for other nodes.
+    pub addr: String,
+    /// Smoothed round trip to it, in milliseconds, if measured.
+    pub rtt_ms: Option<f64>,
+    /// Whether its last call went unanswered.
+    pub suspect: bool,
+}
+
+/// One table of an overlay.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Table {
+    /// Its name in the overlay's own words, such as `successors`.
+    pub name: String,
+    /// Who stands in it.
+    pub peers: Vec<PeerView>,
+}
+
+/// The tables of a node's overlay.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Peers {
+    /// The node.
+    pub me: PeerName,
+    /// Its tables.
+    pub tables: Vec<Table>,
+}
+
+/// One thing that a node must be for it to be ready.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Check {
+    /// Its name: `member`, `connected`, `writable`, `taken_over`.
+    pub name: String,
+    /// Whether it holds.
+    pub ok: bool,
+    /// For people.
+    pub message: String,
+}
+
+/// Whether a node serves.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Whether all checks hold.
+    pub ready: bool,
+    /// Why not, for people; empty when ready.
+    pub reasons: Vec<String>,
+    /// Every check.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+}
+
+/// The body of an answer that says no.
+#[derive(Deserialize)]
+pub(crate) struct ErrorBody {
+    pub(crate) error: ErrorText,
+}
+
+/// What is in it.
+#[derive(Deserialize)]
+pub(crate) struct ErrorText {
+    pub(crate) code: String,
+    pub(crate) message: String,
+    #[serde(default)]
+    pub(crate) hint: Option<String>,
+}
+
+/// Bytes as base64 text.
+mod base64_text {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        let text = String::deserialize(from)?;
+        STANDARD.decode(text).map(Bytes::from).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,85 @@
+//! Why a request did not succeed, in the classes that a program (or an exit code) tells apart.
+
+use std::fmt::Write as _;
+
+/// What one gateway said or did: `(gateway, why)`.
+pub type Tried = Vec<(String, String)>;
+
+/// Why a request did not succeed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No gateway could be reached. Nothing was stored.
+    #[error("no gateway could be reached: {}", list(tried))]
+    Unreachable {
+        /// What each attempt met.
+        tried: Tried,
+    },
+    /// A gateway answered, and the answer is no.
+    #[error("{message}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The gateway's word for it: `not_found`, `too_large`, `bad_ttl`, `busy`, `quorum`, `not_joined`, `halted`, ...
+        code: String,
+        /// For people.
+        message: String,
+        /// What to do about it, if the gateway knows.
+        hint: Option<String>,
+    },
+    /// No answer in time. The outcome is unknown; repeating a put is harmless.
+    #[error("no answer in time: {}", list(tried))]
+    Timeout {
+        /// What each attempt met.
+        tried: Tried,
+    },
+    /// What answered does not speak as a gateway does.
+    #[error("not a Keyway gateway's answer: {0}")]
+    Protocol(String),
+    /// A value came back that is not the one its hash names. It was not handed on.
+    #[error("invalid data: {0}")]
+    Invalid(String),
+    /// The request itself makes no sense; nothing was sent.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl ClientError {
+    /// The exit code that the command line gives for it: 1 failure, 2 usage, 3 not found, 4 refused, 5 timeout or
+    /// partial, 6 unreachable or isolated, 8 invalid data.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ClientError::Usage(_) => 2,
+            ClientError::Unreachable { .. } => 6,
+            ClientError::Timeout { .. } => 5,
+            ClientError::Invalid(_) => 8,
+            ClientError::Protocol(_) => 1,
+            ClientError::Refused { code, .. } => match code.as_str() {
+                "bad_request" => 2,
+                "not_found" => 3,
+                "timeout" | "quorum" => 5,
+                "not_joined" | "isolated" => 6,
+                _ => 4,
+            },
+        }
+    }
+
+    /// What to do about it, if the gateway said so.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            ClientError::Refused { hint, .. } => hint.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+fn list(tried: &Tried) -> String {
+    let mut text = String::new();
+    for (gateway, why) in tried {
+        let separator = if text.is_empty() { "" } else { "; " };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{separator}{gateway}: {why}");
+    }
+    text
+}

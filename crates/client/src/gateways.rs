@@ -1,0 +1,280 @@
+//! Sending one request to whichever gateway serves: fail-over, time-outs, bounds.
+//!
+//! ```text
+//!   for round in 0 .. ROUNDS_MAX                     within one deadline
+//!     for gateway, the one that worked last first
+//!        answer ──────────────────────────────▶ done, and it goes first next time
+//!        503 / 504 / 429, no answer, cut ─────▶ the next
+//!     everybody refused the connection ───────▶ unreachable, at once
+//!     pause, twice as long after each round
+//! ```
+//!
+//! Every request here may be repeated without harm: reads change nothing, and a put of the same value under the same
+//! key is the same put.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::answer::ErrorBody;
+use crate::client::ClientSettings;
+use crate::failure::{ClientError, Tried};
+
+/// Times that the whole list of gateways is tried.
+const ROUNDS_MAX: u32 = 4;
+/// Pause after the first round; doubles with each.
+const ROUND_PAUSE: Duration = Duration::from_millis(100);
+/// Gateways that one client keeps.
+const GATEWAYS_MAX: usize = 64;
+/// Idle connections are dropped before the gateway drops them (after 60 s).
+const POOL_IDLE: Duration = Duration::from_secs(30);
+/// Greatest part of a strange answer that an error quotes.
+const QUOTE_CHARS_MAX: usize = 120;
+
+/// One request, ready to be sent to any gateway.
+pub(crate) struct Ask {
+    pub(crate) method: Method,
+    /// Path and query, beginning with `/`.
+    pub(crate) path: String,
+    pub(crate) body: Bytes,
+}
+
+impl Ask {
+    pub(crate) fn get(path: String) -> Ask {
+        Ask { method: Method::GET, path, body: Bytes::new() }
+    }
+}
+
+/// A whole answer.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+/// What one attempt met.
+enum Attempt {
+    /// An answer that stands.
+    Answer(Answer),
+    /// Another gateway may do better: its refusal, if it answered at all.
+    Next { why: String, how: Miss },
+    /// No gateway will do better.
+    Fail(ClientError),
+}
+
+/// How an attempt missed.
+enum Miss {
+    NotConnected,
+    Silent,
+    Cut,
+    Refused(ClientError),
+}
+
+/// The gateways, their connections, and which of them worked last.
+pub(crate) struct Gateways {
+    list: Vec<Uri>,
+    preferred: AtomicUsize,
+    http: HttpClient<HttpConnector, Full<Bytes>>,
+    settings: ClientSettings,
+}
+
+impl Gateways {
+    pub(crate) fn new(gateways: &[String], settings: ClientSettings) -> Result<Gateways, ClientError> {
+        if gateways.is_empty() || gateways.len() > GATEWAYS_MAX {
+            let count = gateways.len();
+            return Err(ClientError::Usage(format!("1 to {GATEWAYS_MAX} gateways are needed, not {count}")));
+        }
+        let list = gateways.iter().map(|text| base_uri(text)).collect::<Result<_, _>>()?;
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(settings.connect_timeout));
+        connector.set_nodelay(true);
+        let http = HttpClient::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .build(connector);
+        Ok(Gateways { list, preferred: AtomicUsize::new(0), http, settings })
+    }
+
+    /// Sends `ask` until a gateway's answer stands.
+    pub(crate) async fn send(&self, ask: &Ask) -> Result<Answer, ClientError> {
+        let deadline = Instant::now() + self.settings.deadline;
+        let mut tried = Tried::new();
+        let mut refusal = None;
+        let mut silent = false;
+        for round in 0..ROUNDS_MAX {
+            let first = self.preferred.load(Ordering::Relaxed);
+            let mut somebody_there = false;
+            for step in 0..self.list.len() {
+                let at = (first + step) % self.list.len();
+                match self.attempt(at, ask, deadline).await {
+                    Attempt::Answer(answer) => {
+                        self.preferred.store(at, Ordering::Relaxed);
+                        return Ok(answer);
+                    }
+                    Attempt::Fail(error) => return Err(error),
+                    Attempt::Next { why, how } => {
+                        somebody_there |= !matches!(how, Miss::NotConnected);
+                        silent |= matches!(how, Miss::Silent);
+                        if let Miss::Refused(error) = how {
+                            refusal = Some(error);
+                        }
+                        note(&mut tried, self.name(at), why);
+                    }
+                }
+                if Instant::now() >= deadline {
+                    return Err(summary(tried, refusal, true));
+                }
+            }
+            let pause = ROUND_PAUSE * 2u32.pow(round);
+            if !somebody_there || round + 1 == ROUNDS_MAX || Instant::now() + pause >= deadline {
+                break;
+            }
+            sleep(pause).await;
+        }
+        Err(summary(tried, refusal, silent))
+    }
+
+    fn name(&self, at: usize) -> String {
+        self.list[at].to_string().trim_end_matches('/').to_owned()
+    }
+
+    async fn attempt(&self, at: usize, ask: &Ask, deadline: Instant) -> Attempt {
+        let request = match request(&self.list[at], ask) {
+            Ok(request) => request,
+            Err(error) => return Attempt::Fail(error),
+        };
+        let until = deadline.min(Instant::now() + self.settings.request_timeout);
+        match timeout_at(until, self.exchange(request)).await {
+            Err(_) => Attempt::Next { why: "no answer in time".into(), how: Miss::Silent },
+            Ok(attempt) => attempt,
+        }
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Attempt {
+        let response = match self.http.request(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let how = if error.is_connect() { Miss::NotConnected } else { Miss::Cut };
+                return Attempt::Next { why: cause(&error), how };
+            }
+        };
+        let status = response.status();
+        match Limited::new(response.into_body(), self.settings.answer_bytes_max).collect().await {
+            Ok(body) => judge(Answer { status, body: body.to_bytes() }),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let max = self.settings.answer_bytes_max;
+                Attempt::Fail(ClientError::Protocol(format!("the answer is longer than {max} bytes")))
+            }
+            Err(error) => Attempt::Next { why: cause(error.as_ref()), how: Miss::Cut },
+        }
+    }
+}
+
+/// Whether an answer stands, or another gateway should be asked.
+fn judge(answer: Answer) -> Attempt {
+    use StatusCode as S;
+    match answer.status {
+        S::SERVICE_UNAVAILABLE | S::GATEWAY_TIMEOUT | S::TOO_MANY_REQUESTS | S::BAD_GATEWAY => {
+            match refusal(&answer) {
+                error @ ClientError::Refused { .. } => {
+                    Attempt::Next { why: error.to_string(), how: Miss::Refused(error) }
+                }
+                // Not in the gateway's form, such as the answer of `/readyz`: the caller judges.
+                _ => Attempt::Answer(answer),
+            }
+        }
+        _ => Attempt::Answer(answer),
+    }
+}
+
+/// The error that an answer with a status of refusal stands for.
+pub(crate) fn refusal(answer: &Answer) -> ClientError {
+    match serde_json::from_slice::<ErrorBody>(&answer.body) {
+        Ok(body) => ClientError::Refused {
+            status: answer.status.as_u16(),
+            code: body.error.code,
+            message: body.error.message,
+            hint: body.error.hint,
+        },
+        Err(_) => ClientError::Protocol(format!("status {}: {}", answer.status, quote(&answer.body))),
+    }
+}
+
+/// The printable beginning of a strange answer.
+fn quote(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let mut quoted: String = text.chars().filter(|c| !c.is_control()).take(QUOTE_CHARS_MAX).collect();
+    if quoted.is_empty() {
+        quoted.push_str("(nothing)");
+    }
+    quoted
+}
+
+/// Remembers the latest outcome of each gateway once.
+fn note(tried: &mut Tried, gateway: String, why: String) {
+    match tried.iter_mut().find(|(known, _)| *known == gateway) {
+        Some(entry) => entry.1 = why,
+        None => tried.push((gateway, why)),
+    }
+}
+
+/// The most telling of what was met: a gateway's own words, then silence, then absence.
+fn summary(tried: Tried, refusal: Option<ClientError>, silent: bool) -> ClientError {
+    match refusal {
+        Some(error) => error,
+        None if silent => ClientError::Timeout { tried },
+        None => ClientError::Unreachable { tried },
+    }
+}
+
+/// The innermost cause, which is the one that people understand ("connection refused").
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+fn request(base: &Uri, ask: &Ask) -> Result<Request<Full<Bytes>>, ClientError> {
+    let wrong = |e: http::Error| ClientError::Usage(format!("this cannot be asked of {base}: {e}"));
+    let path = ask.path.parse().map_err(|e: http::uri::InvalidUri| wrong(e.into()))?;
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = Some(path);
+    let uri = Uri::from_parts(parts).map_err(|e| wrong(e.into()))?;
+    Request::builder()
+        .method(ask.method.clone())
+        .uri(uri)
+        .header(http::header::USER_AGENT, concat!("keyway-client/", env!("CARGO_PKG_VERSION")))
+        .header(http::header::CONTENT_TYPE, "application/octet-stream")
+        .body(Full::new(ask.body.clone()))
+        .map_err(wrong)
+}
+
+/// `http://host:port` or `host:port`, without a path.
+fn base_uri(text: &str) -> Result<Uri, ClientError> {
+    let wrong = |why: &str| {
+        ClientError::Usage(format!("gateway {text:?}: {why}; it should look like http://127.0.0.1:5851"))
+    };
+    let text = text.trim();
+    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let uri: Uri = full.parse().map_err(|e: http::uri::InvalidUri| wrong(&e.to_string()))?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err(wrong("TLS is not spoken here, put a proxy in front")),
+        _ => return Err(wrong("its scheme is not http")),
+    }
+    if uri.host().is_none_or(str::is_empty) {
+        return Err(wrong("it names no host"));
+    }
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err(wrong("it has a path"));
+    }
+    Ok(uri)
+}
