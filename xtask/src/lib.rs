@@ -1,0 +1,13 @@
+//! Tasks of the repository, in the project's own language: `cargo xtask` lists them.
+
+pub mod planted;
+pub mod tidy;
+
+use std::path::PathBuf;
+
+/// The root of the repository.
+#[must_use]
+pub fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or_else(|| here.clone(), PathBuf::from)
+}
