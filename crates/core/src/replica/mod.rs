@@ -1,1 +1,4 @@
 //! Copies: placement, handoff, repair, sync.
+
+pub mod arcs;
+pub mod sync;

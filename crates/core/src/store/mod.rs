@@ -1,5 +1,705 @@
-//! Records: what they are, how copies merge, which are kept, and until when. Disk is an effect (see `machine`).
+//! The store: which records this node keeps, how copies merge, until when. Disk is an effect (see `machine`).
+//!
+//! Heads are in memory, values on disk. The index changes only when the disk has confirmed a change, so that what the
+//! index, its digests and its answers say is what a restart would find:
+//!
+//! ```text
+//!   put ──▶ refused?  held?  ──▶ DiskOp::Write ─ ─ ─ ▶ DiskDone(Written) ──▶ index, digest ──▶ StoreEvent::Put(Ok)
+//!                                                      DiskDone(Failed)  ──▶ halt ──▶ StoreEvent::Put(Halted)
+//!   read ─▶ cached? ──────────▶ DiskOp::Read ─ ─ ─ ─ ▶ DiskDone(Record)  ──▶ intact? ──▶ StoreEvent::Read
+//!   expire, forget ───────────▶ DiskOp::Delete ─ ─ ─ ▶ DiskDone(Written) ──▶ index, digest
+//! ```
+//!
+//! Invariants:
+//! * *Acknowledged means kept*: a put is answered `Ok` only after `Written` of that very record or of a greater one of
+//!   its identity.
+//! * One write or deletion under way per identity ([`writes`]); the disk ends with the greatest rank in whatever order
+//!   the driver works.
+//! * Copies merge to the greater by [`Head::rank`]. A record whose life is over does not take part any more.
+//! * A record whose life is over is never listed by [`Store::heads`], and a value that does not match its hash never leaves.
+//! * After a failed write nothing is acknowledged until a [`Store::probe`] succeeds; reads go on.
+//!
+//! The record and its order of merging: [`record`]; on disk, on the wire and between replicas: `docs/storage.md`.
 
+mod cache;
+mod digest;
+mod expiry;
+mod index;
+mod notes;
+mod order;
 pub mod record;
+mod refusal;
+mod writes;
 
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::vec::Vec;
+
+use crate::id::Id;
+use crate::keyspace::Arc;
+use crate::machine::{DiskEffect, DiskError, DiskOp, DiskResult, DiskToken, Halt};
+use crate::overlay::Violation;
+use crate::time::{Duration, Wall};
+
+pub use digest::Digest;
+pub use index::SPLIT_MAX;
 pub use record::{Cursor, Head, Identity, Kind, Record};
+pub use refusal::Refusal;
+
+use cache::Cache;
+use index::{Index, cost_bytes};
+use notes::Notes;
+use order::InOrder;
+use writes::{Doing, Writes};
+
+/// Shortest life that a record may be given.
+pub const TTL_MIN: Duration = Duration::from_secs(1);
+/// Heads per page while the disk is read at the start.
+pub const LOAD_PAGE: u32 = 4096;
+/// Deletions begun at once while the disk is full: enough to make room, few enough to fail cheaply.
+const DELETES_WHILE_FULL_MAX: usize = 16;
+
+/// Bounds of a store.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// Greatest value taken, in bytes.
+    pub value_bytes_max: u32,
+    /// Greatest life given.
+    pub ttl_max: Duration,
+    /// Bound on what is kept: values, and [`record::HEAD_BYTES`] for each record. Writes under way count.
+    pub store_bytes_max: u64,
+    /// How far ahead of this node's clock a put time may lie.
+    pub skew_max: Duration,
+    /// Bound on the memory of the values read lately.
+    pub cache_bytes_max: usize,
+    /// Bound on identities being written or deleted at once, on puts that wait, and on reads under way.
+    pub writes_inflight_max: usize,
+}
+
+/// What became of a put at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Put {
+    /// This record or a greater one of its identity is durable here already.
+    Held,
+    /// It is being written; the waiter will be told by [`StoreEvent::Put`].
+    Writing,
+    /// It is not taken; nothing was stored.
+    Refused(Refusal),
+}
+
+/// What became of a read at once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Read {
+    /// Here it is.
+    Cached(Record),
+    /// The waiter will be told by [`StoreEvent::Read`].
+    Reading,
+    /// There is no such record, or too many reads are under way.
+    Missing,
+}
+
+/// What a disk result led to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StoreEvent<W> {
+    /// The whole index is in memory; puts and reads may begin.
+    Loaded {
+        /// The node's notes as it last wrote them.
+        notes: Option<Vec<u8>>,
+    },
+    /// A put has ended. An error means that the outcome is unknown.
+    Put {
+        /// Who put.
+        waiter: W,
+        /// Whether it is durable.
+        result: Result<(), Refusal>,
+    },
+    /// A read has ended.
+    Read {
+        /// Who read.
+        waiter: W,
+        /// What.
+        identity: Identity,
+        /// The record with its current head; `None` if it is gone, damaged or could not be read.
+        record: Option<Record>,
+    },
+    /// Writes are refused from now on, or taken again.
+    Halt(Option<Halt>),
+    /// A copy was damaged. It has left the index, so that sync brings a good one.
+    Damaged(Identity),
+}
+
+/// What a token stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pending {
+    Load,
+    /// A write or a deletion.
+    Change(Identity),
+    Read(Identity),
+    Notes,
+    Probe,
+}
+
+/// How far the start has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Loading {
+    /// [`Store::load`] was not called.
+    No,
+    /// Heads up to this one are in the index.
+    After(Option<Identity>),
+    /// Everything is in memory.
+    Done,
+}
+
+/// The records of one node. `W` names whoever waits for a put or a read.
+///
+/// An empty store is a few hundred bytes and has allocated nothing.
+#[derive(Debug)]
+pub struct Store<W> {
+    config: StoreConfig,
+    index: Index,
+    cache: Cache,
+    notes: Notes,
+    writes: Writes<W>,
+    /// Who waits for which value.
+    reads: BTreeMap<Identity, Vec<W>>,
+    pending: BTreeMap<DiskToken, Pending>,
+    next_token: u64,
+    loading: Loading,
+    halt: Option<Halt>,
+    read_waiters: usize,
+    damaged_count: u64,
+    expired_count: u64,
+    stored_count: u64,
+}
+
+impl<W: Clone> Store<W> {
+    /// An empty store that has not looked at its disk.
+    #[must_use]
+    pub fn new(config: StoreConfig) -> Store<W> {
+        Store {
+            config,
+            index: Index::default(),
+            cache: Cache::default(),
+            notes: Notes::default(),
+            writes: Writes::default(),
+            reads: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            next_token: 0,
+            loading: Loading::No,
+            halt: None,
+            read_waiters: 0,
+            damaged_count: 0,
+            expired_count: 0,
+            stored_count: 0,
+        }
+    }
+
+    /// Begins to read heads and notes from the disk, a page at a time; [`StoreEvent::Loaded`] tells the end. Until then
+    /// puts are refused as busy.
+    pub fn load(&mut self, disk: &mut Vec<DiskEffect>) {
+        if self.loading == Loading::No {
+            self.loading = Loading::After(None);
+            self.load_page(None, disk);
+        }
+    }
+
+    /// Takes a record: a client's put, a replica's copy or a repair, all by the same rules. With a waiter, exactly one
+    /// [`StoreEvent::Put`] follows after [`Put::Writing`], and none otherwise.
+    pub fn put(&mut self, now: Wall, record: Record, waiter: Option<W>, disk: &mut Vec<DiskEffect>) -> Put {
+        #[cfg(keyway_bug = "store_ttl_restarted")] // planted: a copy's life begins anew at each arrival
+        let record = Record { head: Head { put_time: now, ..record.head }, ..record };
+        if let Err(refusal) = self.admit(now, &record) {
+            return Put::Refused(refusal);
+        }
+        let head = record.head;
+        let held = self.index.get(&head.identity).filter(|held| held.expires() > now);
+        let flight = self.writes.get(&head.identity);
+        let deleting = flight.is_some_and(|flight| flight.doing == Doing::Delete);
+        let wins = held.is_none_or(|held| head.rank() > held.rank());
+        #[cfg(keyway_bug = "store_merge_last_wins")]
+        // planted: the later arrival wins instead of the greater rank
+        let wins = held.is_none_or(|held| head.rank() != held.rank());
+        if !wins && !deleting {
+            return Put::Held;
+        }
+        if flight.is_none() && self.writes.len() >= self.config.writes_inflight_max
+            || self.writes.waiter_count() >= self.config.writes_inflight_max
+        {
+            return Put::Refused(Refusal::Busy);
+        }
+        let known = self.index.get(&head.identity).is_some() && !deleting;
+        let reserved = if known { 0 } else { cost_bytes(&head) };
+        let used = self.index.cost_bytes().saturating_add(self.writes.reserved_bytes());
+        if used.saturating_add(reserved) > self.config.store_bytes_max && flight.is_none() {
+            return Put::Refused(Refusal::OverCapacity);
+        }
+        if !record.is_intact() {
+            return Put::Refused(Refusal::Damaged);
+        }
+        if flight.is_some() {
+            self.writes.join(record, waiter, reserved);
+        } else {
+            self.write(record, waiter.into_iter().collect(), reserved, disk);
+        }
+        #[cfg(keyway_bug = "store_ack_before_disk")] // planted: answered before the disk has spoken
+        return Put::Held;
+        #[cfg(not(keyway_bug = "store_ack_before_disk"))]
+        Put::Writing
+    }
+
+    /// Takes a disk result and tells what it led to. Unknown tokens are ignored.
+    pub fn disk_done(
+        &mut self,
+        now: Wall,
+        token: DiskToken,
+        result: DiskResult,
+        disk: &mut Vec<DiskEffect>,
+        events: &mut Vec<StoreEvent<W>>,
+    ) {
+        let Some(pending) = self.pending.remove(&token) else { return };
+        let failed = match &result {
+            DiskResult::Failed(error) => Some(*error),
+            _ => None,
+        };
+        match pending {
+            Pending::Load => self.on_loaded(result, disk, events),
+            Pending::Read(identity) => self.on_read(now, identity, result, disk, events),
+            Pending::Change(identity) => self.on_changed(now, identity, failed, disk, events),
+            Pending::Notes | Pending::Probe => {
+                self.notes.end(failed.is_none());
+                match failed {
+                    Some(error) => self.stop(error, events),
+                    None if pending == Pending::Probe => self.resume(events),
+                    None => {}
+                }
+                self.flush_notes(disk);
+            }
+        }
+    }
+
+    /// Live puts under a key in put-time order, strictly after a place. Removes hide theirs.
+    pub fn heads<'a>(
+        &'a self,
+        now: Wall,
+        key: &Id,
+        after: Option<&Cursor>,
+    ) -> impl Iterator<Item = &'a Head> + use<'a, W> {
+        InOrder::new(&self.index, now, key, after)
+    }
+
+    /// Every head under a key, removes and ended lives included, in order of identity: for replicas.
+    pub fn all_heads_of<'a>(&'a self, key: &Id) -> impl Iterator<Item = &'a Head> + use<'a, W> {
+        self.index.of_key(key)
+    }
+
+    /// The durable head of an identity, whether its life is over or not.
+    #[must_use]
+    pub fn head(&self, identity: &Identity) -> Option<&Head> {
+        self.index.get(identity)
+    }
+
+    /// The greatest head of an identity that is durable or on its way to the disk: what a sync need not fetch.
+    #[must_use]
+    pub fn newest(&self, identity: &Identity) -> Option<Head> {
+        let flight = self.writes.get(identity);
+        let next = flight.and_then(|flight| flight.next.as_ref()).map(|next| next.record.head);
+        let writing = flight.and_then(|flight| match flight.doing {
+            Doing::Write(head) => Some(head),
+            Doing::Delete => None,
+        });
+        next.or(writing).or_else(|| self.index.get(identity).copied())
+    }
+
+    /// Reads a value: from memory, or from the disk for the waiter. The caller looks at the head's life.
+    pub fn read(&mut self, identity: &Identity, waiter: W, disk: &mut Vec<DiskEffect>) -> Read {
+        let Some(head) = self.index.get(identity).copied() else { return Read::Missing };
+        if head.kind == Kind::Remove {
+            return Read::Cached(Record { head, value: Vec::new() });
+        }
+        if let Some(value) = self.cache.get(identity) {
+            return Read::Cached(Record { head, value: value.to_vec() });
+        }
+        if self.read_waiters >= self.config.writes_inflight_max {
+            return Read::Missing;
+        }
+        self.read_waiters += 1;
+        if let Some(waiters) = self.reads.get_mut(identity) {
+            waiters.push(waiter);
+        } else {
+            self.reads.insert(*identity, [waiter].into());
+            self.ask(Pending::Read(*identity), DiskOp::Read(*identity), disk);
+        }
+        Read::Reading
+    }
+
+    /// Deletes a record that was handed off. It stays in the index until the disk has deleted it. Returns false if there
+    /// is nothing to do: it is not here, it is being written or deleted, or too much is under way; ask again later.
+    pub fn forget(&mut self, identity: &Identity, disk: &mut Vec<DiskEffect>) -> bool {
+        let idle = self.index.get(identity).is_some() && !self.writes.is_busy(identity);
+        let room = self.writes.len() < self.config.writes_inflight_max;
+        if !idle || !room || self.halt == Some(Halt::DiskFailed) {
+            return false;
+        }
+        self.delete(*identity, disk);
+        true
+    }
+
+    /// Begins to delete at most `budget` records whose life is over, oldest end first; returns how many.
+    pub fn expire(&mut self, now: Wall, budget: usize, disk: &mut Vec<DiskEffect>) -> usize {
+        let budget = match self.halt {
+            Some(Halt::DiskFailed) => 0,
+            Some(Halt::DiskFull) => budget.min(DELETES_WHILE_FULL_MAX),
+            _ => budget,
+        };
+        let room = self.config.writes_inflight_max.saturating_sub(self.writes.len());
+        let writes = &self.writes;
+        let over = self.index.over(now).filter(|identity| !writes.is_busy(identity));
+        let over: Vec<Identity> = over.take(budget.min(room)).copied().collect();
+        for identity in &over {
+            self.delete(*identity, disk);
+        }
+        self.expired_count += over.len() as u64;
+        over.len()
+    }
+
+    /// When the first life in the index ends: nothing expires before.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Wall> {
+        self.index.expiry().next()
+    }
+
+    /// The digest of all durable heads in an arc, ended lives included.
+    #[must_use]
+    pub fn digest(&self, arc: &Arc) -> Digest {
+        self.index.digest(arc, None)
+    }
+
+    /// The digest of the heads in an arc that come after a place in it, clockwise from its start.
+    #[must_use]
+    pub fn digest_after(&self, arc: &Arc, after: Option<&Identity>) -> Digest {
+        self.index.digest(arc, after)
+    }
+
+    /// Cuts an arc into at most [`SPLIT_MAX`] disjoint parts that cover it, in clockwise order, each with about as many
+    /// records as the others. One part: the arc holds at most one record, or only records of one key.
+    #[must_use]
+    pub fn split(&self, arc: &Arc) -> Vec<(Arc, Digest)> {
+        self.index.split(arc)
+    }
+
+    /// At most `limit` heads in an arc, clockwise from its start, ended lives included.
+    #[must_use]
+    pub fn heads_in(&self, arc: &Arc, limit: usize) -> Vec<Head> {
+        self.heads_after(arc, None).take(limit).copied().collect()
+    }
+
+    /// The heads in an arc after a place in it, clockwise from its start, ended lives included.
+    pub fn heads_after<'a>(
+        &'a self,
+        arc: &Arc,
+        after: Option<&Identity>,
+    ) -> impl Iterator<Item = &'a Head> + use<'a, W> {
+        self.index.in_arc(arc, after)
+    }
+
+    /// The first key with records at or after a place, by number; `None` above the last.
+    #[must_use]
+    pub fn next_key(&self, at_or_after: &Id) -> Option<Id> {
+        self.index.next_key(at_or_after)
+    }
+
+    /// Why no writes are taken, after a disk error.
+    #[must_use]
+    pub fn halt(&self) -> Option<Halt> {
+        self.halt
+    }
+
+    /// While halted: tries the disk, by writing the notes again, or by going on with the load if that failed. Success
+    /// clears the halt. The driver reopens its engine before it performs this.
+    pub fn probe(&mut self, disk: &mut Vec<DiskEffect>) {
+        if self.halt.is_none() || self.pending.values().any(|p| matches!(p, Pending::Load | Pending::Probe)) {
+            return;
+        }
+        if let Loading::After(after) = self.loading {
+            self.load_page(after, disk);
+        } else if let Some(notes) = self.notes.begin(true) {
+            self.ask(Pending::Probe, DiskOp::WriteNotes(notes), disk);
+        }
+    }
+
+    /// Replaces the node's notes, at most 64 KiB. One write of them at a time; while halted they wait.
+    pub fn write_notes(&mut self, notes: Vec<u8>, disk: &mut Vec<DiskEffect>) {
+        self.notes.replace(notes);
+        self.flush_notes(disk);
+    }
+
+    /// Durable records.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.index.len()
+    }
+
+    /// Bytes of their values.
+    #[must_use]
+    pub fn record_bytes(&self) -> u64 {
+        self.index.value_bytes()
+    }
+
+    /// Copies found damaged since the start.
+    #[must_use]
+    pub fn damaged_count(&self) -> u64 {
+        self.damaged_count
+    }
+
+    /// Records whose deletion was begun because their life was over, since the start.
+    #[must_use]
+    pub fn expired_count(&self) -> u64 {
+        self.expired_count
+    }
+
+    /// Records made durable since the start, refreshed ones included.
+    #[must_use]
+    pub fn stored_count(&self) -> u64 {
+        self.stored_count
+    }
+
+    /// Sizes of the bounded tables: `(name, now, bound)`.
+    #[must_use]
+    pub fn bounds(&self) -> [(&'static str, usize, usize); 4] {
+        let max = self.config.writes_inflight_max;
+        [
+            ("store.writes", self.writes.len(), max),
+            ("store.put_waiters", self.writes.waiter_count(), max),
+            ("store.read_waiters", self.read_waiters, max),
+            ("store.cache_bytes", self.cache.bytes(), self.config.cache_bytes_max),
+        ]
+    }
+
+    /// Index, expiry index, digests, counts and bounds agree. O(n): for debug builds and tests.
+    ///
+    /// # Errors
+    /// The first rule that is broken: our own bug.
+    pub fn check(&self) -> Result<(), Violation> {
+        self.index.check()?;
+        self.writes.check()?;
+        self.cache.check(self.config.cache_bytes_max)?;
+        let busy = self.pending.values().filter(|p| matches!(p, Pending::Change(_))).count();
+        let reading = self.pending.values().filter(|p| matches!(p, Pending::Read(_))).count();
+        if busy != self.writes.len() || reading != self.reads.len() {
+            let seen =
+                format!("{busy} changes for {}, {reading} reads for {}", self.writes.len(), self.reads.len());
+            return Err(Violation::new("store.pending", seen));
+        }
+        for (name, now, max) in self.bounds() {
+            if now > max {
+                return Err(Violation::new("store.bound", format!("{name}: {now} of {max}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a record may be here at all; cheap tests only.
+    fn admit(&self, now: Wall, record: &Record) -> Result<(), Refusal> {
+        let head = &record.head;
+        if let Some(halt) = self.halt {
+            return Err(Refusal::Halted(halt));
+        }
+        if self.loading != Loading::Done {
+            return Err(Refusal::Busy);
+        }
+        let bytes_max = self.config.value_bytes_max;
+        if head.value_bytes > bytes_max || record.value.len() > bytes_max as usize {
+            return Err(Refusal::TooLarge);
+        }
+        if head.ttl < TTL_MIN || head.ttl > self.config.ttl_max {
+            return Err(Refusal::BadTtl);
+        }
+        if head.expires() <= now {
+            return Err(Refusal::Expired);
+        }
+        if head.put_time > now + self.config.skew_max {
+            return Err(Refusal::FromTheFuture);
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, pending: Pending, op: DiskOp, disk: &mut Vec<DiskEffect>) {
+        let token = DiskToken(self.next_token);
+        self.next_token += 1;
+        self.pending.insert(token, pending);
+        disk.push(DiskEffect { token, op });
+    }
+
+    fn write(&mut self, record: Record, waiters: Vec<W>, reserved: u64, disk: &mut Vec<DiskEffect>) {
+        let identity = record.head.identity;
+        self.writes.begin(identity, Doing::Write(record.head), waiters, reserved);
+        self.ask(Pending::Change(identity), DiskOp::Write(record), disk);
+    }
+
+    fn delete(&mut self, identity: Identity, disk: &mut Vec<DiskEffect>) {
+        self.writes.begin(identity, Doing::Delete, Vec::new(), 0);
+        self.ask(Pending::Change(identity), DiskOp::Delete(identity), disk);
+    }
+
+    fn load_page(&mut self, after: Option<Identity>, disk: &mut Vec<DiskEffect>) {
+        self.ask(Pending::Load, DiskOp::Load { after, limit: LOAD_PAGE }, disk);
+    }
+
+    fn flush_notes(&mut self, disk: &mut Vec<DiskEffect>) {
+        if self.halt.is_none()
+            && let Some(notes) = self.notes.begin(false)
+        {
+            self.ask(Pending::Notes, DiskOp::WriteNotes(notes), disk);
+        }
+    }
+
+    /// Takes no writes from now on.
+    fn stop(&mut self, error: DiskError, events: &mut Vec<StoreEvent<W>>) {
+        let halt = match error {
+            DiskError::Full => Halt::DiskFull,
+            DiskError::Io | DiskError::Damaged => Halt::DiskFailed,
+        };
+        if self.halt != Some(halt) {
+            self.halt = Some(halt);
+            events.push(StoreEvent::Halt(self.halt));
+        }
+    }
+
+    /// Takes writes again.
+    fn resume(&mut self, events: &mut Vec<StoreEvent<W>>) {
+        if self.halt.take().is_some() {
+            events.push(StoreEvent::Halt(None));
+        }
+    }
+
+    fn on_loaded(&mut self, result: DiskResult, disk: &mut Vec<DiskEffect>, events: &mut Vec<StoreEvent<W>>) {
+        let (notes, heads, more) = match result {
+            DiskResult::Loaded { notes, heads, more } => (notes, heads, more),
+            DiskResult::Failed(error) => return self.stop(error, events),
+            _ => return self.stop(DiskError::Io, events),
+        };
+        self.resume(events);
+        if let Some(notes) = &notes {
+            self.notes.loaded(notes);
+        }
+        let last = heads.last().map(|head| head.identity);
+        for head in heads {
+            self.index.insert(head);
+        }
+        match last {
+            Some(last) if more => {
+                self.loading = Loading::After(Some(last));
+                self.load_page(Some(last), disk);
+            }
+            _ => {
+                self.loading = Loading::Done;
+                events.push(StoreEvent::Loaded { notes: notes.filter(|notes| !notes.is_empty()) });
+            }
+        }
+    }
+
+    /// A write or a deletion has ended.
+    fn on_changed(
+        &mut self,
+        now: Wall,
+        identity: Identity,
+        failed: Option<DiskError>,
+        disk: &mut Vec<DiskEffect>,
+        events: &mut Vec<StoreEvent<W>>,
+    ) {
+        let Some(flight) = self.writes.end(&identity) else { return };
+        if let Some(error) = failed {
+            self.stop(error, events);
+        } else {
+            match flight.doing {
+                Doing::Write(head) => {
+                    self.stored_count += 1;
+                    if head.kind == Kind::Remove {
+                        self.cache.forget(&identity);
+                    }
+                    self.index.insert(head);
+                }
+                Doing::Delete => {
+                    self.cache.forget(&identity);
+                    self.index.remove(&identity);
+                }
+            }
+        }
+        let result = match (failed, self.halt) {
+            (Some(_), Some(halt)) => Err(Refusal::Halted(halt)),
+            _ => Ok(()),
+        };
+        events.extend(flight.waiters.into_iter().map(|waiter| StoreEvent::Put { waiter, result }));
+        let Some(next) = flight.next else { return };
+        let refusal = match self.halt {
+            Some(halt) => Some(Refusal::Halted(halt)),
+            None if next.record.head.expires() <= now => Some(Refusal::Expired),
+            None => None,
+        };
+        if let Some(refusal) = refusal {
+            let told =
+                next.waiters.into_iter().map(|waiter| StoreEvent::Put { waiter, result: Err(refusal) });
+            return events.extend(told);
+        }
+        let known = self.index.get(&identity).is_some();
+        let reserved = if known { 0 } else { cost_bytes(&next.record.head) };
+        self.write(next.record, next.waiters, reserved, disk);
+    }
+
+    fn on_read(
+        &mut self,
+        now: Wall,
+        identity: Identity,
+        result: DiskResult,
+        disk: &mut Vec<DiskEffect>,
+        events: &mut Vec<StoreEvent<W>>,
+    ) {
+        let waiters = self.reads.remove(&identity).unwrap_or_default();
+        self.read_waiters -= waiters.len();
+        let head = self.index.get(&identity).copied().filter(|head| head.kind == Kind::Put);
+        let mut record = None;
+        if let Some(head) = head {
+            match result {
+                // The value is named by the identity: whichever put of it the disk read, the current head has its life.
+                DiskResult::Record(Some(read)) if read.head.identity == identity && read.is_intact() => {
+                    if read.head.kind == Kind::Put {
+                        self.cache.keep(identity, &read.value, self.config.cache_bytes_max);
+                        record = (head.expires() > now).then_some(Record { head, value: read.value });
+                    }
+                }
+                // Deleted since the question: not damage.
+                DiskResult::Record(None) if self.writes.is_busy(&identity) => {}
+                DiskResult::Record(_) | DiskResult::Failed(DiskError::Damaged) => {
+                    self.on_damaged(identity, disk, events);
+                }
+                // The system's trouble, not the record's: it may be readable later.
+                _ => {}
+            }
+        }
+        events.extend(waiters.into_iter().map(|waiter| StoreEvent::Read {
+            waiter,
+            identity,
+            record: record.clone(),
+        }));
+    }
+
+    /// Takes a damaged record out of the index, so that sync brings a good copy, and off the disk.
+    fn on_damaged(
+        &mut self,
+        identity: Identity,
+        disk: &mut Vec<DiskEffect>,
+        events: &mut Vec<StoreEvent<W>>,
+    ) {
+        self.damaged_count += 1;
+        self.cache.forget(&identity);
+        self.index.remove(&identity);
+        let room = self.writes.len() < self.config.writes_inflight_max;
+        if self.halt.is_none() && room && !self.writes.is_busy(&identity) {
+            self.delete(identity, disk);
+        }
+        events.push(StoreEvent::Damaged(identity));
+    }
+}
