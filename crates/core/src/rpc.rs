@@ -1,1 +1,435 @@
-//! Request ids, round-trip estimates, time-outs, hedges.
+//! Requests and their answers: request ids, round-trip estimates per peer, adaptive time-outs, bounded tries.
+//!
+//! Solved once, below the overlays (DESIGN principle 5). The time-out of a try is the smoothed round trip plus four
+//! mean deviations (RFC 6298; Bamboo, USENIX'04 section 4.2), at least [`RTO_MIN`]; a peer without a sample takes the
+//! node's own estimate over all peers. Each further try doubles it, up to [`RTO_MAX`]. Never a fixed multi-second wait.
+//!
+//! ```text
+//!   start ──▶ try 0 ──RTO──▶ try 1 ──2 RTO──▶ try 2 ──4 RTO──▶ NoAnswer
+//!               │              └ Slow: the owner may ask somebody else as well (hedge)
+//!               └◀ Reply: sample = now - sent(try)        Busy: the clock of the current try starts again
+//! ```
+//!
+//! The two low bits of a request id are the number of the try, so that a late answer to an earlier try is still an exact
+//! sample (Karn's ambiguity does not arise); the other 62 are unpredictable.
+//!
+//! Requests that wait for the peer's disk are estimated apart ([`Class::Disk`]), so that a busy disk neither slows the
+//! detection of dead peers nor causes needless repeats.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::id::Id;
+use crate::peer::Peer;
+use crate::time::{Duration, Mono};
+
+/// Shortest time-out of a try.
+pub const RTO_MIN: Duration = Duration::from_millis(10);
+/// Shortest time-out of a try that waits for a disk.
+pub const RTO_DISK_MIN: Duration = Duration::from_millis(100);
+/// Longest time-out of a try.
+pub const RTO_MAX: Duration = Duration::from_secs(2);
+/// The estimate of a node that has measured nobody yet.
+pub const RTO_FIRST: Duration = Duration::from_millis(300);
+/// Tries of one call.
+pub const TRIES_MAX: u8 = 3;
+/// How often one call may be prolonged by `Busy`.
+pub const BUSY_MAX: u8 = 8;
+/// Peers of which something is remembered; beyond it the one heard longest ago is forgotten.
+pub const KNOWN_MAX: usize = 512;
+/// Calls under way at once; beyond it a call ends as unanswered at once.
+pub const CALLS_MAX: usize = 16_384;
+
+/// What a call waits for at the peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// Its memory.
+    Quick,
+    /// Its disk.
+    Disk,
+}
+
+/// A round-trip estimate (RFC 6298 with gains 1/8 and 1/4), microseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Estimate {
+    mean: u32,
+    deviation: u32,
+    sampled: bool,
+}
+
+impl Estimate {
+    /// Learns one round trip.
+    pub fn sample(&mut self, rtt: Duration) {
+        let rtt = u32::try_from(rtt.0).unwrap_or(u32::MAX / 8);
+        if self.sampled {
+            let off = rtt.abs_diff(self.mean);
+            self.deviation = self.deviation - self.deviation / 4 + off / 4;
+            self.mean = self.mean - self.mean / 8 + rtt / 8;
+        } else {
+            *self = Estimate { mean: rtt, deviation: rtt / 2, sampled: true };
+        }
+    }
+
+    /// The smoothed round trip, if there was a sample.
+    #[must_use]
+    pub fn mean(&self) -> Option<Duration> {
+        self.sampled.then_some(Duration(u64::from(self.mean)))
+    }
+
+    /// Mean plus four deviations, if there was a sample.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.sampled.then(|| Duration(u64::from(self.mean) + 4 * u64::from(self.deviation)))
+    }
+}
+
+/// What is remembered of a peer.
+#[derive(Clone, Debug)]
+pub struct Known {
+    quick: Estimate,
+    disk: Estimate,
+    /// Greatest incarnation seen.
+    pub incarnation: u64,
+    /// The address that goes with it.
+    pub peer: Peer,
+    /// When a frame of it was last verified.
+    pub heard: Mono,
+    /// Its last call ended without an answer.
+    pub suspect: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Call<M, W> {
+    to: Peer,
+    msg: M,
+    why: W,
+    class: Class,
+    tries: u8,
+    tries_max: u8,
+    busy: u8,
+    sent: [Mono; TRIES_MAX as usize],
+    deadline: Mono,
+}
+
+/// A call whose try has run out of time.
+#[derive(Debug)]
+pub enum Due<M, W> {
+    /// Send it again under this id; the owner hears that it is slow.
+    Again {
+        /// The id of the new try.
+        request: u64,
+        /// To whom.
+        to: Peer,
+        /// What.
+        msg: M,
+        /// The owner's reason.
+        why: W,
+    },
+    /// It is over.
+    NoAnswer {
+        /// Who was silent.
+        peer: Peer,
+        /// The owner's reason.
+        why: W,
+    },
+}
+
+/// The calls under way and what is known of peers. Decides; sends nothing itself.
+#[derive(Clone, Debug)]
+pub struct Rpc<M, W> {
+    known: BTreeMap<Id, Known>,
+    calls: BTreeMap<u64, Call<M, W>>,
+    deadlines: BTreeSet<(Mono, u64)>,
+    own_quick: Estimate,
+    own_disk: Estimate,
+}
+
+impl<M: Clone, W: Clone> Default for Rpc<M, W> {
+    fn default() -> Self {
+        Rpc::new()
+    }
+}
+
+impl<M: Clone, W: Clone> Rpc<M, W> {
+    /// Nobody known, nothing under way.
+    #[must_use]
+    pub const fn new() -> Rpc<M, W> {
+        const NONE: Estimate = Estimate { mean: 0, deviation: 0, sampled: false };
+        Rpc {
+            known: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            own_quick: NONE,
+            own_disk: NONE,
+        }
+    }
+
+    /// The time-out of a first try to this peer.
+    #[must_use]
+    pub fn timeout(&self, to: &Id, class: Class) -> Duration {
+        let known = self.known.get(to);
+        let (peer, own, min) = match class {
+            Class::Quick => (known.map(|k| k.quick), self.own_quick, RTO_MIN),
+            Class::Disk => (known.map(|k| k.disk), self.own_disk, RTO_DISK_MIN),
+        };
+        let t = peer.and_then(|e| e.timeout()).or_else(|| own.timeout()).unwrap_or(RTO_FIRST);
+        t.clamp(min, RTO_MAX)
+    }
+
+    /// Registers a call; the caller sends `msg` under the returned id. `None` when too many are under way.
+    pub fn start(
+        &mut self,
+        now: Mono,
+        random: u64,
+        to: &Peer,
+        msg: M,
+        class: Class,
+        tries_max: u8,
+        why: W,
+    ) -> Option<u64> {
+        let base = random & !3;
+        if self.calls.len() >= CALLS_MAX || base == 0 || self.calls.contains_key(&base) {
+            return None;
+        }
+        let deadline = now + self.timeout(to.id(), class);
+        let call = Call {
+            to: to.clone(),
+            msg,
+            why,
+            class,
+            tries: 0,
+            tries_max: tries_max.clamp(1, TRIES_MAX),
+            busy: 0,
+            sent: [now; TRIES_MAX as usize],
+            deadline,
+        };
+        self.calls.insert(base, call);
+        self.deadlines.insert((deadline, base));
+        Some(base)
+    }
+
+    /// A reply arrived. Returns who was asked and why, if it answers a call that is under way and comes from the
+    /// peer that was asked. With `expect_any`, the id of the answerer is not checked (only its address was known).
+    pub fn on_reply(&mut self, now: Mono, request: u64, from: &Peer) -> Option<(Peer, W)> {
+        let base = request & !3;
+        let call = self.calls.get(&base)?;
+        // A seed is asked by address alone: its id is zero until it answers.
+        let seed = *call.to.id() == Id::ZERO && call.to.addr() == from.addr();
+        if !seed && call.to.id() != from.id() {
+            return None;
+        }
+        let call = self.calls.remove(&base)?;
+        self.deadlines.remove(&(call.deadline, base));
+        let sent = call.sent[usize::from((request & 3) as u8).min(TRIES_MAX as usize - 1)];
+        let rtt = now.since(sent);
+        let own = match call.class {
+            Class::Quick => &mut self.own_quick,
+            Class::Disk => &mut self.own_disk,
+        };
+        own.sample(rtt);
+        if let Some(known) = self.known.get_mut(from.id()) {
+            match call.class {
+                Class::Quick => known.quick.sample(rtt),
+                Class::Disk => known.disk.sample(rtt),
+            }
+        }
+        Some((call.to, call.why))
+    }
+
+    /// The asked peer waits itself: the current try starts again, a bounded number of times.
+    pub fn on_busy(&mut self, now: Mono, request: u64, from: &Peer) {
+        let base = request & !3;
+        let Some(call) = self.calls.get(&base) else { return };
+        if call.to.id() != from.id() || call.busy >= BUSY_MAX {
+            return;
+        }
+        let wait = self.timeout(from.id(), call.class).times(2 << call.tries).min(RTO_MAX);
+        let Some(call) = self.calls.get_mut(&base) else { return };
+        call.busy += 1;
+        self.deadlines.remove(&(call.deadline, base));
+        call.deadline = call.deadline.max(now + wait);
+        self.deadlines.insert((call.deadline, base));
+    }
+
+    /// The next call whose try has run out of time.
+    pub fn pop_due(&mut self, now: Mono) -> Option<Due<M, W>> {
+        let (at, base) = *self.deadlines.first()?;
+        if at > now {
+            return None;
+        }
+        self.deadlines.pop_first();
+        let wait = {
+            let call = self.calls.get(&base)?;
+            self.timeout(call.to.id(), call.class).times(2 << call.tries).min(RTO_MAX)
+        };
+        let call = self.calls.get_mut(&base)?;
+        if call.tries + 1 < call.tries_max {
+            call.tries += 1;
+            call.sent[usize::from(call.tries)] = now;
+            call.deadline = now + wait;
+            self.deadlines.insert((call.deadline, base));
+            let request = base | u64::from(call.tries);
+            return Some(Due::Again { request, to: call.to.clone(), msg: call.msg.clone(), why: call.why.clone() });
+        }
+        let call = self.calls.remove(&base)?;
+        if let Some(known) = self.known.get_mut(call.to.id()) {
+            known.suspect = true;
+        }
+        Some(Due::NoAnswer { peer: call.to, why: call.why })
+    }
+
+    /// A verified frame arrived. `Ok(true)`: the peer is new or was suspect. `Err`: a newer incarnation of that
+    /// identity, or the same one at another address, has been seen: refuse it.
+    ///
+    /// # Errors
+    /// With the unit value when the frame is of a superseded life.
+    pub fn on_heard(&mut self, now: Mono, from: &Peer, incarnation: u64) -> Result<bool, ()> {
+        if let Some(known) = self.known.get_mut(from.id()) {
+            let twin = incarnation == known.incarnation && known.peer.addr() != from.addr();
+            if incarnation < known.incarnation || twin {
+                return Err(());
+            }
+            let news = known.suspect || incarnation > known.incarnation;
+            if incarnation > known.incarnation {
+                (known.quick, known.disk) = (Estimate::default(), Estimate::default());
+            }
+            if known.peer != *from {
+                known.peer = from.clone();
+            }
+            (known.incarnation, known.heard, known.suspect) = (incarnation, now, false);
+            return Ok(news);
+        }
+        if self.known.len() >= KNOWN_MAX {
+            let oldest = self.known.iter().min_by_key(|(id, k)| (k.heard, **id)).map(|(id, _)| *id);
+            if let Some(id) = oldest {
+                self.known.remove(&id);
+            }
+        }
+        let known = Known {
+            quick: Estimate::default(),
+            disk: Estimate::default(),
+            incarnation,
+            peer: from.clone(),
+            heard: now,
+            suspect: false,
+        };
+        self.known.insert(*from.id(), known);
+        Ok(true)
+    }
+
+    /// What is known of a peer.
+    #[must_use]
+    pub fn known(&self, id: &Id) -> Option<&Known> {
+        self.known.get(id)
+    }
+
+    /// The smoothed round trip to a peer.
+    #[must_use]
+    pub fn rtt(&self, id: &Id) -> Option<Duration> {
+        self.known.get(id).and_then(|k| k.quick.mean())
+    }
+
+    /// Whether the peer's last call went unanswered and it has not been heard since.
+    #[must_use]
+    pub fn is_suspect(&self, id: &Id) -> bool {
+        self.known.get(id).is_some_and(|k| k.suspect)
+    }
+
+    /// When the next try runs out.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Mono> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Calls under way, and peers known: `(now, bound)` each.
+    #[must_use]
+    pub fn bounds(&self) -> [(&'static str, usize, usize); 2] {
+        [("rpc calls", self.calls.len(), CALLS_MAX), ("rpc known peers", self.known.len(), KNOWN_MAX)]
+    }
+
+    /// The most recently heard peers, for tables shown to people.
+    #[must_use]
+    pub fn suspects(&self) -> Vec<Peer> {
+        self.known.values().filter(|k| k.suspect).map(|k| k.peer.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::Addr;
+
+    fn peer(n: u64) -> Peer {
+        Peer::new(Id::from_u64(n), Addr::loopback(n as u16))
+    }
+
+    #[test]
+    fn timeouts_follow_the_measured_round_trip() {
+        let mut rpc: Rpc<(), u8> = Rpc::new();
+        assert_eq!(rpc.timeout(peer(1).id(), Class::Quick), RTO_FIRST);
+        rpc.on_heard(Mono(0), &peer(1), 1).unwrap();
+        for i in 1..40u64 {
+            let at = Mono(i * 1_000_000);
+            let id = rpc.start(at, i << 2, &peer(1), (), Class::Quick, 3, 0).unwrap();
+            assert!(rpc.on_reply(at + Duration::from_millis(40), id, &peer(1)).is_some());
+        }
+        let t = rpc.timeout(peer(1).id(), Class::Quick);
+        assert!(t >= Duration::from_millis(40) && t < Duration::from_millis(60), "{t:?}");
+        // A stranger takes the node's own estimate, the disk class its own first guess.
+        assert_eq!(rpc.timeout(peer(2).id(), Class::Quick), t);
+        assert_eq!(rpc.timeout(peer(1).id(), Class::Disk), RTO_FIRST);
+    }
+
+    #[test]
+    fn a_silent_peer_is_tried_three_times_then_given_up() {
+        let mut rpc: Rpc<&str, u8> = Rpc::new();
+        rpc.on_heard(Mono(0), &peer(1), 1).unwrap();
+        let id = rpc.start(Mono(0), 4, &peer(1), "m", Class::Quick, 3, 9).unwrap();
+        let mut tries = alloc::vec![id];
+        loop {
+            let at = rpc.deadline().unwrap();
+            match rpc.pop_due(at).unwrap() {
+                Due::Again { request, .. } => tries.push(request),
+                Due::NoAnswer { peer: p, why } => {
+                    assert_eq!((p, why), (peer(1), 9));
+                    break;
+                }
+            }
+        }
+        assert_eq!(tries, [4, 5, 6]);
+        assert!(rpc.is_suspect(peer(1).id()));
+        assert_eq!(rpc.on_heard(Mono(9), &peer(1), 1), Ok(true));
+        assert!(!rpc.is_suspect(peer(1).id()));
+    }
+
+    #[test]
+    fn a_reply_from_somebody_else_is_ignored() {
+        let mut rpc: Rpc<(), u8> = Rpc::new();
+        let id = rpc.start(Mono(0), 4, &peer(1), (), Class::Quick, 3, 0).unwrap();
+        assert!(rpc.on_reply(Mono(1), id, &peer(2)).is_none());
+        assert!(rpc.on_reply(Mono(1), 8, &peer(1)).is_none());
+        assert!(rpc.on_reply(Mono(1), id | 1, &peer(1)).is_some());
+        assert!(rpc.on_reply(Mono(1), id, &peer(1)).is_none(), "only once");
+    }
+
+    #[test]
+    fn former_lives_and_twins_are_refused() {
+        let mut rpc: Rpc<(), u8> = Rpc::new();
+        assert_eq!(rpc.on_heard(Mono(0), &peer(1), 5), Ok(true));
+        assert_eq!(rpc.on_heard(Mono(1), &peer(1), 5), Ok(false));
+        assert_eq!(rpc.on_heard(Mono(1), &peer(1), 4), Err(()));
+        let twin = Peer::new(*peer(1).id(), Addr::loopback(77));
+        assert_eq!(rpc.on_heard(Mono(1), &twin, 5), Err(()));
+        assert_eq!(rpc.on_heard(Mono(1), &twin, 6), Ok(true));
+    }
+
+    #[test]
+    fn known_peers_are_bounded() {
+        let mut rpc: Rpc<(), u8> = Rpc::new();
+        for n in 0..2 * KNOWN_MAX as u64 {
+            rpc.on_heard(Mono(n), &peer(n), 1).unwrap();
+        }
+        assert_eq!(rpc.bounds()[1].1, KNOWN_MAX);
+        assert!(rpc.known(peer(0).id()).is_none());
+    }
+}

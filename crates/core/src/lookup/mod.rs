@@ -1,1 +1,258 @@
-//! Iterative lookup over any overlay.
+//! Iterative lookup, written once over any overlay.
+//!
+//! The asker keeps a shortlist ordered by the overlay's distance to the target and asks the nearest unasked entry, up to
+//! [`PARALLEL_MAX`] at once when one is slow. Each answer is a step nearer, or names the root with its replica set:
+//!
+//! ```text
+//!   asker ──Hop(target)──▶ a   ◀─Next[b,c]──          shortlist: a, then b, c nearer than a
+//!   asker ──Hop(target)──▶ b   (slow: hedge) ──▶ c
+//!                          b   ◀─Root[r,s,t]──        done; with `confirm`, r is asked as well: it may be gone
+//! ```
+//!
+//! A lookup ends: at most [`ASKED_MAX`] nodes are asked, each once.
+
+use alloc::vec::Vec;
+
+use crate::id::Id;
+use crate::node::message::HopAnswer;
+use crate::overlay::{Hop, Overlay};
+use crate::peer::Peer;
+
+/// Nodes asked by one lookup at the most.
+pub const ASKED_MAX: usize = 64;
+/// Entries of the shortlist.
+pub const SHORTLIST_MAX: usize = 64;
+/// Steps under way at once: a slow one is hedged by the next candidate.
+pub const PARALLEL_MAX: usize = 3;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    New,
+    Asked,
+    Slow,
+    Answered,
+    Silent,
+}
+
+#[derive(Clone, Debug)]
+struct Candidate {
+    distance: Id,
+    peer: Peer,
+    state: State,
+}
+
+/// What to do next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Send a `Hop` to this peer; call again for more.
+    Ask(Peer),
+    /// Wait for answers.
+    Wait,
+    /// The replica set, root first.
+    Done(Vec<Peer>),
+    /// No way on.
+    Failed,
+}
+
+/// One lookup under way.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    target: Id,
+    wanted: u8,
+    confirm: bool,
+    shortlist: Vec<Candidate>,
+    /// The replica set last named, nearest claim.
+    root: Option<Vec<Peer>>,
+    /// Peers known to be silent: a root among them is not believed.
+    asked: usize,
+    hops: u32,
+    timeouts: u32,
+}
+
+impl Lookup {
+    /// A lookup of `target` that wants `wanted` peers of its replica set. With `confirm`, the root must answer itself.
+    #[must_use]
+    pub const fn new(target: Id, wanted: u8, confirm: bool) -> Lookup {
+        Lookup { target, wanted, confirm, shortlist: Vec::new(), root: None, asked: 0, hops: 0, timeouts: 0 }
+    }
+
+    /// The id sought.
+    #[must_use]
+    pub const fn target(&self) -> &Id {
+        &self.target
+    }
+
+    /// Peers of the replica set wanted.
+    #[must_use]
+    pub const fn wanted(&self) -> u8 {
+        self.wanted
+    }
+
+    /// Nodes that were asked and answered, and nodes that stayed silent.
+    #[must_use]
+    pub const fn cost(&self) -> (u32, u32) {
+        (self.hops, self.timeouts)
+    }
+
+    /// Begins with the asker's own tables. Returns the set if the asker knows the root itself.
+    pub fn begin<O: Overlay>(&mut self, me: &Peer, overlay: &O) -> Option<Vec<Peer>> {
+        match overlay.next_hop(&self.target) {
+            Hop::Root => Some(own_set(overlay, me, &self.target, self.wanted)),
+            Hop::RootIs(root) => {
+                let mut set = overlay.replica_set(&self.target, usize::from(self.wanted));
+                if set.first() != Some(&root) {
+                    set.retain(|p| *p != root);
+                    set.insert(0, root);
+                }
+                if !self.confirm {
+                    return Some(set);
+                }
+                self.claim::<O>(me, set);
+                None
+            }
+            Hop::Next(peers) => {
+                self.add::<O>(me, peers);
+                None
+            }
+            Hop::Stuck => None,
+        }
+    }
+
+    fn add<O: Overlay>(&mut self, me: &Peer, peers: Vec<Peer>) {
+        for peer in peers {
+            if peer.id() == me.id() || self.shortlist.iter().any(|c| c.peer.id() == peer.id()) {
+                continue;
+            }
+            let distance = O::distance(&self.target, &peer);
+            let at = self.shortlist.partition_point(|c| (c.distance, c.peer.id()) < (distance, peer.id()));
+            if at < SHORTLIST_MAX {
+                self.shortlist.insert(at, Candidate { distance, peer, state: State::New });
+                self.shortlist.truncate(SHORTLIST_MAX);
+            }
+        }
+    }
+
+    /// Somebody names the root. Its set joins the shortlist so that a dead root can be replaced by the next one.
+    fn claim<O: Overlay>(&mut self, me: &Peer, set: Vec<Peer>) {
+        self.add::<O>(me, set.clone());
+        self.root = Some(set);
+    }
+
+    fn set_state(&mut self, peer: &Id, state: State) -> bool {
+        match self.shortlist.iter_mut().find(|c| c.peer.id() == peer) {
+            Some(c) if matches!(c.state, State::Asked | State::Slow) => {
+                c.state = state;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// An asked peer answered.
+    pub fn on_answer<O: Overlay>(&mut self, me: &Peer, from: &Peer, answer: HopAnswer) -> Option<Vec<Peer>> {
+        if !self.set_state(from.id(), State::Answered) {
+            return None;
+        }
+        let is_claimed = self.root.as_ref().and_then(|s| s.first()).is_some_and(|r| r.id() == from.id());
+        self.hops += u32::from(!is_claimed);
+        match answer {
+            HopAnswer::Root(set) => {
+                let itself = set.first().is_some_and(|r| r.id() == from.id());
+                if set.is_empty() {
+                    return None;
+                }
+                if !self.confirm || itself || set.first().is_some_and(|r| r.id() == me.id()) {
+                    return Some(set);
+                }
+                self.claim::<O>(me, set);
+            }
+            HopAnswer::Next(peers) => {
+                if is_claimed {
+                    self.root = None;
+                }
+                self.add::<O>(me, peers);
+            }
+            HopAnswer::Stuck => {
+                if is_claimed {
+                    self.root = None;
+                }
+            }
+        }
+        None
+    }
+
+    /// An asked peer is slow: somebody else may be asked as well.
+    pub fn on_slow(&mut self, peer: &Id) {
+        self.timeouts += u32::from(self.set_state(peer, State::Slow));
+    }
+
+    /// An asked peer stayed silent.
+    pub fn on_silent(&mut self, peer: &Id) {
+        let was_slow = self.shortlist.iter().any(|c| c.peer.id() == peer && c.state == State::Slow);
+        if self.set_state(peer, State::Silent) && !was_slow {
+            self.timeouts += 1;
+        }
+        if let Some(set) = &mut self.root {
+            // The next of the set is the root of what the silent one held.
+            set.retain(|p| p.id() != peer);
+            if set.is_empty() {
+                self.root = None;
+            }
+        }
+    }
+
+    /// What to do next. `suspect` says of whom silence is expected: they are asked last.
+    pub fn step(&mut self, suspect: impl Fn(&Id) -> bool) -> Step {
+        let fresh = self.shortlist.iter().filter(|c| c.state == State::Asked).count();
+        let slow = self.shortlist.iter().filter(|c| c.state == State::Slow).count();
+        if fresh > 0 || fresh + slow >= PARALLEL_MAX {
+            return Step::Wait;
+        }
+        if self.asked < ASKED_MAX {
+            // A claimed root is confirmed first, then the nearest candidate nobody suspects, then the nearest.
+            let claimed = self.root.as_ref().and_then(|s| s.first()).map(|p| *p.id());
+            let mut found = None;
+            if let Some(id) = claimed {
+                found = self.shortlist.iter().position(|c| c.state == State::New && *c.peer.id() == id);
+            }
+            let found = found
+                .or_else(|| self.shortlist.iter().position(|c| c.state == State::New && !suspect(c.peer.id())))
+                .or_else(|| self.shortlist.iter().position(|c| c.state == State::New));
+            if let Some(i) = found {
+                self.asked += 1;
+                self.shortlist[i].state = State::Asked;
+                return Step::Ask(self.shortlist[i].peer.clone());
+            }
+        }
+        if slow > 0 {
+            return Step::Wait;
+        }
+        Step::Failed
+    }
+}
+
+/// The replica set of a key whose root this node is.
+fn own_set<O: Overlay>(overlay: &O, me: &Peer, key: &Id, wanted: u8) -> Vec<Peer> {
+    let mut set = overlay.replica_set(key, usize::from(wanted));
+    if set.is_empty() {
+        set.push(me.clone());
+    }
+    set
+}
+
+/// The answer to a `Hop` from another node, by this node's tables.
+pub fn answer<O: Overlay>(overlay: &O, me: &Peer, target: &Id, wanted: u8) -> HopAnswer {
+    match overlay.next_hop(target) {
+        Hop::Root => HopAnswer::Root(own_set(overlay, me, target, wanted)),
+        Hop::RootIs(root) => {
+            let mut set = overlay.replica_set(target, usize::from(wanted));
+            if set.first() != Some(&root) {
+                set.retain(|p| *p != root);
+                set.insert(0, root);
+            }
+            HopAnswer::Root(set)
+        }
+        Hop::Next(peers) => HopAnswer::Next(peers),
+        Hop::Stuck => HopAnswer::Stuck,
+    }
+}

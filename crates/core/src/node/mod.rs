@@ -1,1 +1,753 @@
-//! The only place where the parts meet.
+//! The node: the only place where the parts meet. Behind the outer seam ([`Machine`]), generic over the overlay.
+//!
+//! ```text
+//!                 ┌──────────── Node<O> ─────────────────────────────────────────────┐
+//!  NodeInput ───▶ │ mod.rs     frames in and out, timers, the overlay's effects       │ ───▶ Outbox
+//!                 │ join.rs    start, hello, remembered and lost peers, leave         │
+//!                 │ find.rs    lookups           put.rs get.rs   client operations    │
+//!                 │ serve.rs   requests of others   gather.rs    reading several records│
+//!                 │ copies.rs  taking over, repair, handing off  exchange.rs  one sync │
+//!                 └───────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! One call of [`Machine::handle`] is one turn: inputs first, then what they made due, then the overlay's inputs that
+//! arose on the way. Nothing recurses: follow-up inputs of the overlay are queued and drained at the end of the turn.
+
+pub mod message;
+
+mod copies;
+mod exchange;
+mod find;
+mod gather;
+mod get;
+mod join;
+mod put;
+mod serve;
+mod status;
+mod timers;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::mem::take;
+
+use crate::cx::{Cx, Effect, Event, Input, Ticket};
+use crate::frame::{self, FrameError, Header, Kind, NetworkId, Refusal as FrameRefusal};
+use crate::id::Id;
+use crate::machine::{
+    Counters, DiskToken, Halt, Inspection, Machine, NodeConfig, NodeInput, Op, OpError, OpId, OpResult, Outbox,
+    Phase, Trace,
+};
+use crate::overlay::{Overlay, Violation};
+use crate::peer::{Addr, Peer};
+use crate::rng::Rng;
+use crate::rpc::{Class, Due, Rpc, TRIES_MAX};
+use crate::store::{Store, StoreConfig, StoreEvent};
+use crate::time::{Duration, Mono, Now, Wall};
+use crate::wire::{self, Wire as _};
+
+use message::Message;
+use timers::Timers;
+
+/// A client operation ends at the latest after this long.
+pub const OP_TIME_MAX: Duration = Duration::from_secs(8);
+/// The declared bound on the difference between two nodes' wall clocks.
+pub const SKEW_MAX: Duration = Duration::from_secs(2);
+/// Bytes of recently used values kept in memory.
+pub const CACHE_BYTES_MAX: usize = 8 << 20;
+/// Records being written at once.
+pub const WRITES_INFLIGHT_MAX: usize = 8192;
+/// Inputs of the overlay that one turn may cause before the rest is dropped: a bound that only a bug reaches.
+const OVERLAY_INPUTS_MAX: usize = 4096;
+
+/// What the node arms timers for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Timer<T> {
+    /// The overlay's own.
+    Overlay(T),
+    /// Greet seeds again while joining.
+    Join,
+    /// Greet one lost peer.
+    Probe,
+    /// Write the notes.
+    Notes,
+    /// Compare shares with their other holders.
+    Sync,
+    /// Look after takeovers that could not finish.
+    Maintain,
+    /// Drop what has expired.
+    Expire,
+    /// See whether the disk takes writes again.
+    DiskProbe,
+    /// The leave has taken long enough.
+    Leave,
+    /// A client operation's time is up.
+    OpOver(u64),
+    /// A client operation tries again.
+    OpAgain(u64),
+}
+
+/// Why a call was made: comes back with its answer.
+#[derive(Clone, Debug)]
+enum Why<C> {
+    Overlay(C),
+    /// To a seed or remembered peer, while joining.
+    Hello,
+    /// To a lost peer.
+    Probe,
+    Hop(u64),
+    Store { op: u64, attempt: u8 },
+    Fetch { op: u64, attempt: u8 },
+    Heads { op: u64 },
+    Sync { exchange: u64, arc: crate::keyspace::Arc },
+    Pull { exchange: u64 },
+    Push { exchange: u64 },
+}
+
+/// Who waits for the store.
+#[derive(Clone, Debug)]
+enum Waiter {
+    /// A replica's answer to `Store`.
+    Store(Ticket),
+    /// This node's own copy of a client's put.
+    Put { op: u64, attempt: u8 },
+    /// A batch given to us.
+    Push(u64),
+    /// A batch that we fetched.
+    Pulled(u64),
+    /// Records being gathered.
+    Gather(u64),
+}
+
+/// The ambience of one turn.
+struct Turn<'a> {
+    now: Now,
+    out: &'a mut Outbox,
+}
+
+/// A node over overlay `O`.
+pub struct Node<O: Overlay> {
+    config: NodeConfig,
+    network: NetworkId,
+    phase: Phase,
+    refused: Option<String>,
+    overlay: O,
+    rng: Rng,
+    overlay_rng: Rng,
+    effects: Vec<Effect<O>>,
+    inputs: VecDeque<Input<O>>,
+    replicas_dirty: bool,
+    rpc: Rpc<Message<O>, Why<O::Call>>,
+    timers: Timers<Timer<O::Timer>>,
+    store: Store<Waiter>,
+    store_events: Vec<StoreEvent<Waiter>>,
+    serial: u64,
+    lookups: BTreeMap<u64, find::Finding<O::Call>>,
+    puts: BTreeMap<u64, put::Put>,
+    gets: BTreeMap<u64, get::Get>,
+    wheres: BTreeMap<u64, get::Where>,
+    gathers: BTreeMap<u64, gather::Gather>,
+    pushes: BTreeMap<u64, serve::Pushed>,
+    copies: copies::CopiesState,
+    contacts: join::Contacts,
+    skew: status::Skew,
+    last_heard: Option<Mono>,
+    counters: Counters,
+}
+
+impl<O: Overlay> Node<O> {
+    /// A node that waits for [`NodeInput::Start`].
+    ///
+    /// # Errors
+    /// A text for people about a setting that is impossible.
+    pub fn new(config: NodeConfig) -> Result<Node<O>, String> {
+        if config.acks == 0 || config.acks > config.replicas {
+            return Err("acks must be between 1 and replicas".to_string());
+        }
+        if usize::from(config.replicas) > message::SET_MAX / 2 {
+            return Err("replicas must be at most 16".to_string());
+        }
+        if config.value_bytes_max as usize > crate::store::record::VALUE_BYTES_MAX {
+            return Err("the greatest value is 1 MiB".to_string());
+        }
+        let overlay_config = O::configure(&config.overlay_options)?;
+        let rng = Rng::new(config.seed);
+        let store = Store::new(StoreConfig {
+            value_bytes_max: config.value_bytes_max,
+            ttl_max: config.ttl_max,
+            store_bytes_max: config.store_bytes_max,
+            skew_max: SKEW_MAX,
+            cache_bytes_max: CACHE_BYTES_MAX,
+            writes_inflight_max: WRITES_INFLIGHT_MAX,
+        });
+        Ok(Node {
+            network: NetworkId::UNKNOWN,
+            phase: Phase::Loading,
+            refused: None,
+            overlay: O::new(config.me.clone(), overlay_config),
+            overlay_rng: rng.fork("overlay", 0),
+            rng: rng.fork("node", 0),
+            effects: Vec::new(),
+            inputs: VecDeque::new(),
+            replicas_dirty: false,
+            rpc: Rpc::new(),
+            timers: Timers::new(),
+            store,
+            store_events: Vec::new(),
+            serial: 0,
+            lookups: BTreeMap::new(),
+            puts: BTreeMap::new(),
+            gets: BTreeMap::new(),
+            wheres: BTreeMap::new(),
+            gathers: BTreeMap::new(),
+            pushes: BTreeMap::new(),
+            copies: copies::CopiesState::default(),
+            contacts: join::Contacts::default(),
+            skew: status::Skew::default(),
+            last_heard: None,
+            counters: Counters::default(),
+            config,
+        })
+    }
+
+    const fn me(&self) -> &Peer {
+        &self.config.me
+    }
+
+    fn serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    fn set_phase(&mut self, t: &mut Turn<'_>, phase: Phase) {
+        if self.phase != phase {
+            self.phase = phase;
+            t.out.trace(|| Trace::Phase(phase));
+        }
+    }
+
+    fn done(&mut self, t: &mut Turn<'_>, op: OpId, result: OpResult) {
+        t.out.done.push((op, result));
+    }
+
+    // ---- sending -----------------------------------------------------------------------------------------------
+
+    fn send(&mut self, t: &mut Turn<'_>, kind: Kind, to: Addr, request: u64, msg: Option<&Message<O>>) {
+        let header = Header {
+            kind,
+            network: self.network,
+            from: self.config.me.clone(),
+            incarnation: self.config.incarnation,
+            request,
+        };
+        let key = &self.config.key;
+        let bytes = t.out.datagram(to, |out| {
+            frame::seal(key, &header, out, |w| {
+                if let Some(msg) = msg {
+                    msg.encode(w);
+                }
+            });
+        });
+        self.counters.frames_out += 1;
+        self.counters.bytes_out += bytes as u64;
+    }
+
+    fn refuse(&mut self, t: &mut Turn<'_>, to: Addr, request: u64, why: FrameRefusal) {
+        self.counters.frames_refused += 1;
+        t.out.trace(|| Trace::Dropped("refused"));
+        let header = Header {
+            kind: Kind::Refused,
+            network: self.network,
+            from: self.config.me.clone(),
+            incarnation: self.config.incarnation,
+            request,
+        };
+        let key = &self.config.key;
+        t.out.datagram(to, |out| frame::seal(key, &header, out, |w| why.encode(w)));
+        self.counters.frames_out += 1;
+    }
+
+    fn reply(&mut self, t: &mut Turn<'_>, ticket: &Ticket, msg: &Message<O>) {
+        self.send(t, Kind::Reply, ticket.to, ticket.request, Some(msg));
+    }
+
+    /// Sends a request; its end comes back through `on_answer` or `on_no_answer`. False when it could not be begun.
+    fn call(&mut self, t: &mut Turn<'_>, to: &Peer, msg: Message<O>, class: Class, why: Why<O::Call>) -> bool {
+        let tries = if matches!(why, Why::Probe) { 1 } else { TRIES_MAX };
+        let random = self.rng.next_u64();
+        match self.rpc.start(t.now.mono, random, to, msg.clone(), class, tries, why) {
+            Some(request) => {
+                self.send(t, Kind::Request, to.addr(), request, Some(&msg));
+                true
+            }
+            None => false,
+        }
+    }
+
+    // ---- receiving ---------------------------------------------------------------------------------------------
+
+    fn on_frame(&mut self, t: &mut Turn<'_>, from: Addr, bytes: &[u8]) {
+        let (header, body) = match frame::open(&self.config.key, bytes) {
+            Ok(opened) => opened,
+            Err(FrameError::Version(theirs)) => {
+                let refusal = bytes.get(3) == Some(&(Kind::Refused as u8));
+                self.refused = Some(alloc::format!(
+                    "a node at {from} speaks protocol version {theirs}, this node speaks {}: run the same version",
+                    frame::VERSION
+                ));
+                if !refusal {
+                    self.refuse(t, from, 0, FrameRefusal::Version);
+                }
+                return;
+            }
+            Err(FrameError::Malformed(_)) => {
+                self.counters.frames_malformed += 1;
+                t.out.trace(|| Trace::Dropped("malformed header"));
+                return;
+            }
+            Err(FrameError::NotOurs | FrameError::Mac) => {
+                self.counters.frames_unsealed += 1;
+                return;
+            }
+        };
+        if !self.admit(t, from, &header, body) {
+            return;
+        }
+        self.counters.frames_in += 1;
+        self.last_heard = Some(t.now.mono);
+        let ticket = Ticket { to: header.from.addr(), request: header.request };
+        if header.kind == Kind::Busy {
+            self.rpc.on_busy(t.now.mono, header.request, &header.from);
+            return;
+        }
+        let Ok(msg) = wire::from_slice::<Message<O>>(body) else {
+            self.counters.frames_malformed += 1;
+            t.out.trace(|| Trace::Dropped("malformed body"));
+            return;
+        };
+        match header.kind {
+            Kind::Tell => {
+                if let Message::Overlay(msg) = msg {
+                    self.inputs.push_back(Input::Message { from: header.from, ticket: None, msg });
+                }
+            }
+            Kind::Request => self.serve(t, header.from, ticket, msg),
+            Kind::Reply => {
+                if let Some((asked, why)) = self.rpc.on_reply(t.now.mono, header.request, &header.from) {
+                    if self.network == NetworkId::UNKNOWN && matches!(msg, Message::Welcome(_, true)) {
+                        self.network = header.network;
+                    }
+                    self.on_answer(t, asked, header.from, why, msg);
+                }
+            }
+            Kind::Busy | Kind::Refused => {}
+        }
+    }
+
+    /// Whether a sealed frame may be looked at: right network, living incarnation. Refuses by name otherwise.
+    fn admit(&mut self, t: &mut Turn<'_>, from: Addr, header: &Header, body: &[u8]) -> bool {
+        if header.kind == Kind::Refused {
+            self.on_refused(t, from, header, body);
+            return false;
+        }
+        let hello = header.kind == Kind::Request && body.first() == Some(&1);
+        let welcome = header.kind == Kind::Reply && body.first() == Some(&2);
+        let same = header.network == self.network && self.network != NetworkId::UNKNOWN;
+        let meeting = (header.network == NetworkId::UNKNOWN && hello)
+            || (self.network == NetworkId::UNKNOWN && (welcome || hello));
+        if !same && !meeting {
+            if self.network != NetworkId::UNKNOWN && header.network != NetworkId::UNKNOWN {
+                self.refuse(t, header.from.addr(), header.request, FrameRefusal::Network);
+            }
+            return false;
+        }
+        if header.from.id() == self.me().id() {
+            if header.incarnation > self.config.incarnation {
+                self.superseded(t);
+            } else if header.incarnation < self.config.incarnation {
+                self.refuse(t, header.from.addr(), header.request, FrameRefusal::Superseded);
+            }
+            return false;
+        }
+        match self.rpc.on_heard(t.now.mono, &header.from, header.incarnation) {
+            Ok(true) if same => self.inputs.push_back(Input::Heard(header.from.clone())),
+            Ok(_) => {}
+            Err(()) => {
+                self.refuse(t, header.from.addr(), header.request, FrameRefusal::Superseded);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn on_refused(&mut self, t: &mut Turn<'_>, from: Addr, header: &Header, body: &[u8]) {
+        // Only an answer to something that we asked counts, so that nobody can talk us out of the network.
+        let call = match header.request {
+            0 => None,
+            request => self.rpc.on_reply(t.now.mono, request, &header.from),
+        };
+        let asked = call.is_some();
+        if let Some((peer, why)) = call {
+            self.on_no_answer(t, peer, why);
+        }
+        match wire::from_slice::<FrameRefusal>(body) {
+            Ok(FrameRefusal::Superseded) if asked && self.phase != Phase::Loading => self.superseded(t),
+            Ok(FrameRefusal::Network) if asked => {
+                self.refused = Some(alloc::format!(
+                    "the node at {from} belongs to another network ({:016x}); this data belongs to {:016x}",
+                    header.network.0,
+                    self.network.0
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    /// Another process runs this identity: exactly one may survive, and it is the younger.
+    fn superseded(&mut self, t: &mut Turn<'_>) {
+        self.refused = Some(
+            "another process runs this node's identity (a copy of its data directory?): this one stops serving"
+                .to_string(),
+        );
+        self.set_phase(t, Phase::Refused);
+    }
+
+    fn on_answer(&mut self, t: &mut Turn<'_>, asked: Peer, from: Peer, why: Why<O::Call>, msg: Message<O>) {
+        match (why, msg) {
+            (Why::Overlay(why), Message::Overlay(msg)) => {
+                self.inputs.push_back(Input::Answer { why, from, msg });
+            }
+            (Why::Hello, Message::Welcome(wall, member)) => self.on_welcome(t, from, wall, member),
+            (Why::Probe, Message::Welcome(wall, _)) => self.on_probe_answered(t, from, wall),
+            (Why::Hop(lookup), Message::HopIs(answer)) => self.on_hop(t, lookup, &from, answer),
+            (Why::Store { op, attempt }, Message::Stored(verdict)) => {
+                self.on_verdict(t, op, attempt, from, verdict);
+            }
+            (Why::Fetch { op, attempt }, Message::Page(ready, records, more)) => {
+                self.on_page(t, op, attempt, &from, ready, records, more);
+            }
+            (Why::Heads { op }, Message::HeadsAre(ready, heads)) => self.on_heads(t, op, &from, ready, heads),
+            (Why::Sync { exchange, arc }, Message::SyncIs(ready, wall, answer)) => {
+                self.learn_clock(t, &from, wall);
+                self.on_sync_answer(t, exchange, &arc, ready, answer);
+            }
+            (Why::Pull { exchange }, Message::Records(records)) => self.on_pulled(t, exchange, records),
+            (Why::Push { exchange }, Message::Pushed(stored)) => self.on_pushed(t, exchange, stored),
+            (why, _) => {
+                // The right peer said the wrong thing: its bug; for us it did not answer.
+                self.counters.frames_malformed += 1;
+                self.on_no_answer(t, asked, why);
+            }
+        }
+    }
+
+    fn on_no_answer(&mut self, t: &mut Turn<'_>, peer: Peer, why: Why<O::Call>) {
+        self.counters.calls_unanswered += 1;
+        t.out.trace(|| Trace::NoAnswer(peer.clone()));
+        let suspect = !matches!(why, Why::Overlay(_) | Why::Hello | Why::Probe);
+        if suspect {
+            self.inputs.push_back(Input::Suspect(peer.clone()));
+        }
+        if !matches!(why, Why::Hello | Why::Probe) {
+            self.lose(t, &peer);
+        }
+        match why {
+            Why::Overlay(why) => self.inputs.push_back(Input::NoAnswer { why, peer }),
+            Why::Hello | Why::Probe => {}
+            Why::Hop(lookup) => self.on_hop_silent(t, lookup, &peer),
+            Why::Store { op, attempt } => self.on_store_unanswered(t, op, attempt),
+            Why::Fetch { op, attempt } => self.on_fetch_unanswered(t, op, attempt, &peer),
+            Why::Heads { op } => self.on_heads_unanswered(t, op),
+            Why::Sync { exchange, .. } | Why::Pull { exchange } | Why::Push { exchange } => {
+                self.fail_exchange(t, exchange);
+            }
+        }
+    }
+
+    fn on_slow(&mut self, t: &mut Turn<'_>, peer: &Peer, why: &Why<O::Call>) {
+        match *why {
+            Why::Hop(lookup) => self.on_hop_slow(t, lookup, peer),
+            Why::Fetch { op, attempt } => self.hedge_get(t, op, attempt),
+            _ => {}
+        }
+    }
+
+    // ---- the overlay -------------------------------------------------------------------------------------------
+
+    /// Feeds the overlay until it is quiet.
+    fn drain_overlay(&mut self, t: &mut Turn<'_>) {
+        let mut budget = OVERLAY_INPUTS_MAX;
+        while let Some(input) = self.inputs.pop_front() {
+            if budget == 0 {
+                self.inputs.clear();
+                return;
+            }
+            budget -= 1;
+            let mut effects = take(&mut self.effects);
+            let mut cx = Cx::new(t.now, &mut self.overlay_rng, &mut effects);
+            self.overlay.handle(&mut cx, input);
+            if cfg!(debug_assertions)
+                && let Err(violation) = self.overlay.check()
+            {
+                panic!("{} after an input: {violation}", O::NAME);
+            }
+            for effect in effects.drain(..) {
+                self.perform(t, effect);
+            }
+            self.effects = effects;
+        }
+    }
+
+    fn perform(&mut self, t: &mut Turn<'_>, effect: Effect<O>) {
+        match effect {
+            Effect::Tell(to, msg) => {
+                self.send(t, Kind::Tell, to.addr(), 0, Some(&Message::Overlay(msg)));
+            }
+            Effect::Call(to, msg, why) => {
+                if !self.call(t, &to, Message::Overlay(msg), Class::Quick, Why::Overlay(why.clone())) {
+                    self.inputs.push_back(Input::NoAnswer { why, peer: to });
+                }
+            }
+            Effect::Reply(ticket, msg) => self.reply(t, &ticket, &Message::Overlay(msg)),
+            Effect::Busy(ticket) => self.send(t, Kind::Busy, ticket.to, ticket.request, None),
+            Effect::Arm(timer, after) => self.timers.arm(Timer::Overlay(timer), t.now.mono + after),
+            Effect::Disarm(timer) => self.timers.disarm(Timer::Overlay(timer)),
+            Effect::Lookup(target, why) => self.find(t, target, 1, false, find::For::Overlay(why)),
+            Effect::Emit(event) => self.on_event(t, event),
+        }
+    }
+
+    fn on_event(&mut self, t: &mut Turn<'_>, event: Event) {
+        t.out.trace(|| Trace::Overlay(event));
+        match event {
+            Event::Joined => {
+                self.on_joined(t);
+                self.replicas_dirty = true;
+            }
+            Event::NeighborsChanged => self.on_neighbors_changed(t),
+            Event::ReplicasChanged => self.replicas_dirty = true,
+            Event::Left => self.on_left(t),
+        }
+    }
+
+    // ---- the turn ----------------------------------------------------------------------------------------------
+
+    fn on_op(&mut self, t: &mut Turn<'_>, op: OpId, what: Op) {
+        if let Op::Status = what {
+            let status = self.status(t.now);
+            return self.done(t, op, Ok(crate::machine::OpDone::Status(alloc::boxed::Box::new(status))));
+        }
+        if self.phase != Phase::Member {
+            return self.done(t, op, Err(OpError::NotJoined));
+        }
+        if self.skew.is_out() {
+            return self.done(t, op, Err(OpError::Halted(Halt::ClockSkew)));
+        }
+        let under_way = self.puts.len() + self.gets.len() + self.wheres.len();
+        if under_way >= self.config.ops_max as usize {
+            self.counters.ops_shed += 1;
+            return self.done(t, op, Err(OpError::Busy));
+        }
+        match what {
+            Op::Put { key, value, ttl } => self.put(t, op, key, value, ttl),
+            Op::Get { key, max, after, reads, page_bytes, overhead_bytes } => {
+                let page = message::PageRequest { key, after, max, page_bytes, overhead_bytes };
+                self.get(t, op, page, reads);
+            }
+            Op::Lookup { target } => {
+                let wanted = self.config.replicas;
+                self.find(t, target, wanted, true, find::For::Op(op));
+            }
+            Op::Where { key } => self.where_is(t, op, key),
+            Op::Status => {}
+        }
+    }
+
+    fn on_disk(&mut self, t: &mut Turn<'_>, token: DiskToken, result: crate::machine::DiskResult) {
+        if matches!(result, crate::machine::DiskResult::Failed(_)) {
+            self.counters.disk_errors += 1;
+        }
+        let mut events = take(&mut self.store_events);
+        self.store.disk_done(t.now.wall, token, result, &mut t.out.disk, &mut events);
+        for event in events.drain(..) {
+            match event {
+                StoreEvent::Loaded { notes } => self.on_loaded(t, notes),
+                StoreEvent::Put { waiter, result } => self.on_stored(t, waiter, result),
+                StoreEvent::Read { waiter, record, .. } => self.on_read(t, &waiter, record),
+                StoreEvent::Halt(halt) => {
+                    t.out.trace(|| Trace::Halt(halt));
+                    if halt.is_some() {
+                        self.timers.arm(Timer::DiskProbe, t.now.mono + Duration::from_secs(1));
+                    }
+                }
+                StoreEvent::Damaged(_) => self.counters.records_damaged += 1,
+            }
+        }
+        self.store_events = events;
+    }
+
+    fn on_timer(&mut self, t: &mut Turn<'_>, timer: Timer<O::Timer>) {
+        match timer {
+            Timer::Overlay(timer) => self.inputs.push_back(Input::Timer(timer)),
+            Timer::Join => self.greet(t),
+            Timer::Probe => self.probe_lost(t),
+            Timer::Notes => self.write_notes(t),
+            Timer::Sync => self.sync_shares(t),
+            Timer::Maintain => self.maintain(t),
+            Timer::Expire => self.expire(t),
+            Timer::DiskProbe => {
+                if self.store.halt().is_some() {
+                    self.store.probe(&mut t.out.disk);
+                    self.timers.arm(Timer::DiskProbe, t.now.mono + Duration::from_secs(1));
+                }
+            }
+            Timer::Leave => self.say_goodbye(t),
+            Timer::OpOver(op) => self.op_over(t, op),
+            Timer::OpAgain(op) => self.op_again(t, op),
+        }
+    }
+
+    fn op_over(&mut self, t: &mut Turn<'_>, op: u64) {
+        if self.puts.contains_key(&op) {
+            self.put_over(t, op);
+        } else if self.gets.contains_key(&op) {
+            self.get_over(t, op);
+        } else if self.wheres.contains_key(&op) {
+            self.where_over(t, op);
+        }
+    }
+
+    fn op_again(&mut self, t: &mut Turn<'_>, op: u64) {
+        if self.puts.contains_key(&op) {
+            self.put_again(t, op);
+        } else if self.gets.contains_key(&op) {
+            self.get_again(t, op);
+        }
+    }
+
+    /// Everything that has become due, then the overlay, until nothing is left for this instant.
+    fn settle_turn(&mut self, t: &mut Turn<'_>) {
+        while let Some(due) = self.rpc.pop_due(t.now.mono) {
+            self.counters.tries_timed_out += 1;
+            match due {
+                Due::Again { request, to, msg, why } => {
+                    self.send(t, Kind::Request, to.addr(), request, Some(&msg));
+                    self.on_slow(t, &to, &why);
+                }
+                Due::NoAnswer { peer, why } => self.on_no_answer(t, peer, why),
+            }
+        }
+        while let Some(timer) = self.timers.pop_due(t.now.mono) {
+            self.on_timer(t, timer);
+        }
+        self.drain_overlay(t);
+        if take(&mut self.replicas_dirty) {
+            self.on_replicas_changed(t);
+            self.drain_overlay(t);
+        }
+    }
+
+    fn expire(&mut self, t: &mut Turn<'_>) {
+        let dropped = self.store.expire(t.now.wall, 1024, &mut t.out.disk);
+        self.counters.records_expired += dropped as u64;
+        self.arm_expiry(t.now);
+    }
+
+    fn arm_expiry(&mut self, now: Now) {
+        if let Some(at) = self.store.next_expiry() {
+            let wait = at.since(now.wall).max(Duration::from_millis(100));
+            self.timers.arm_by(Timer::Expire, now.mono + wait);
+        }
+    }
+}
+
+impl<O: Overlay> Machine for Node<O> {
+    fn handle(&mut self, now: Now, inputs: &mut [NodeInput<'_>], out: &mut Outbox) {
+        let mut t = Turn { now, out };
+        for input in inputs {
+            if matches!(self.phase, Phase::Stopped | Phase::Refused) {
+                if let NodeInput::Op { op, what } = input
+                    && !matches!(what, Op::Status)
+                {
+                    t.out.done.push((*op, Err(OpError::NotJoined)));
+                    continue;
+                }
+                if matches!(input, NodeInput::Datagram { .. } | NodeInput::Start { .. }) {
+                    continue;
+                }
+            }
+            match input {
+                NodeInput::Datagram { from, bytes } => self.on_frame(&mut t, *from, bytes),
+                NodeInput::Tick => {}
+                NodeInput::DiskDone { token, result } => {
+                    let result = core::mem::replace(result, crate::machine::DiskResult::Written);
+                    self.on_disk(&mut t, *token, result);
+                }
+                NodeInput::Op { op, what } => {
+                    let what = core::mem::replace(what, Op::Status);
+                    self.on_op(&mut t, *op, what);
+                }
+                NodeInput::Start { seeds } => self.start(&mut t, seeds),
+                NodeInput::Stop => self.stop(&mut t),
+            }
+            self.drain_overlay(&mut t);
+        }
+        if self.phase == Phase::Stopped || self.phase == Phase::Refused {
+            return;
+        }
+        self.settle_turn(&mut t);
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        if matches!(self.phase, Phase::Stopped | Phase::Refused) {
+            return None;
+        }
+        match (self.rpc.deadline(), self.timers.deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        self.overlay.check()?;
+        self.store.check()?;
+        self.check_bounds()
+    }
+
+    fn settle(&mut self, now: Now, network: NetworkId, everyone: &[Peer], out: &mut Outbox) {
+        let mut t = Turn { now, out };
+        self.network = network;
+        let mut effects = take(&mut self.effects);
+        let mut cx = Cx::new(now, &mut self.overlay_rng, &mut effects);
+        self.overlay.settle(&mut cx, everyone);
+        for effect in effects.drain(..) {
+            self.perform(&mut t, effect);
+        }
+        self.effects = effects;
+        self.set_phase(&mut t, Phase::Member);
+        self.settle_copies(&mut t);
+    }
+
+    fn inspect(&self) -> Inspection {
+        self.inspection()
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+/// The first eight bytes of an id: breaks ties between gateways.
+fn origin_of(id: &Id) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&id.as_bytes()[..8]);
+    u64::from_be_bytes(first)
+}
+
+/// What is left of a life.
+fn remaining(expires: Wall, now: Wall) -> Duration {
+    expires.since(now)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! One exchange: this node and one peer make an arc equal, by digests, then by what differs.
+//!
+//! ```text
+//!  asker                        peer
+//!  Sync(arc, digest) ─────────▶            Same                      done
+//!                    ◀───────── SyncIs     Split(parts) ─▶ ask about the parts that differ
+//!                                          Heads(..)    ─▶ what each side lacks
+//!  Pull(identities)  ─────────▶ ◀── Records      stored here, durably, before the exchange ends
+//!  Push(records)     ─────────▶ ◀── Pushed       durable there
+//! ```
+//!
+//! Bounded: [`EXCHANGES_MAX`] at once, [`QUESTIONS_MAX`] questions, one pull and one push under way in each.
+
+use alloc::vec::Vec;
+
+use super::gather::{Then, batch};
+use super::message::{BATCH_RECORDS_MAX, Message};
+use super::{Node, Turn, Waiter, Why};
+use crate::keyspace::Arc;
+use crate::overlay::Overlay;
+use crate::peer::Peer;
+use crate::replica::sync::{Answer, Session};
+use crate::rpc::Class;
+use crate::store::{Identity, Put as Stored, Record, Refusal};
+
+/// Exchanges under way at once; others wait.
+pub(super) const EXCHANGES_MAX: usize = 8;
+/// Exchanges that wait; beyond it a repair is left to the next round.
+pub(super) const EXCHANGES_QUEUED_MAX: usize = 1024;
+/// Questions under way in one exchange.
+pub(super) const QUESTIONS_MAX: u8 = 4;
+
+/// Why two nodes compare an arc.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Purpose {
+    /// Periodic comparison of a share with one of its holders.
+    Repair,
+    /// This node takes the arc over: job number.
+    TakeOver(u64),
+    /// This node gives the arc away: job number.
+    HandOff(u64),
+    /// This node leaves.
+    Leave,
+}
+
+/// An exchange under way.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    pub(super) peer: Peer,
+    pub(super) arc: Arc,
+    pub(super) purpose: Purpose,
+    session: Session,
+    questions: u8,
+    /// Identities asked for and not yet here, or to be asked for.
+    to_pull: Vec<Identity>,
+    /// Identities to be given.
+    to_push: Vec<Identity>,
+    pulling: bool,
+    pushing: bool,
+    /// Pulled records that are being written.
+    writing: u32,
+    /// Whether the peer had taken over all of the arc when it was first asked.
+    peer_ready: Option<bool>,
+    /// Records in the push that is under way.
+    last_push: u16,
+    /// Something that had to be moved was not.
+    incomplete: bool,
+}
+
+impl<O: Overlay> Node<O> {
+    /// Begins an exchange, or queues it.
+    pub(super) fn exchange(&mut self, t: &mut Turn<'_>, peer: Peer, arc: Arc, purpose: Purpose) {
+        if self.copies.exchanges.len() >= EXCHANGES_MAX {
+            if self.copies.queue.len() < EXCHANGES_QUEUED_MAX {
+                self.copies.queue.push_back((peer, arc, purpose));
+            } else {
+                self.exchange_over(t, &peer, &arc, purpose, false, false);
+            }
+            return;
+        }
+        let serial = self.serial();
+        let exchange = Exchange {
+            peer,
+            arc,
+            purpose,
+            session: Session::new(arc),
+            questions: 0,
+            to_pull: Vec::new(),
+            to_push: Vec::new(),
+            pulling: false,
+            pushing: false,
+            writing: 0,
+            peer_ready: None,
+            last_push: 0,
+            incomplete: false,
+        };
+        self.copies.exchanges.insert(serial, exchange);
+        self.counters.syncs += 1;
+        self.drive(t, serial);
+    }
+
+    /// Asks, pulls and pushes what can be; ends the exchange when nothing is left.
+    fn drive(&mut self, t: &mut Turn<'_>, serial: u64) {
+        loop {
+            let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
+            if x.questions >= QUESTIONS_MAX {
+                break;
+            }
+            let Some(question) = x.session.next_question(&self.store) else { break };
+            x.questions += 1;
+            let (peer, why) = (x.peer.clone(), Why::Sync { exchange: serial, arc: question.arc });
+            if !self.call(t, &peer, Message::Sync(question), Class::Quick, why) {
+                return self.fail_exchange(t, serial);
+            }
+        }
+        self.pull_some(t, serial);
+        self.push_some(t, serial);
+        let Some(x) = self.copies.exchanges.get(&serial) else { return };
+        let moved = x.to_pull.is_empty() || matches!(x.purpose, Purpose::HandOff(_) | Purpose::Leave);
+        let quiet = x.questions == 0 && !x.pulling && !x.pushing && x.writing == 0;
+        if quiet && moved && x.to_push.is_empty() && x.session.is_done() {
+            let complete = !x.incomplete;
+            self.end_exchange(t, serial, complete);
+        }
+    }
+
+    fn pull_some(&mut self, t: &mut Turn<'_>, serial: u64) {
+        let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
+        if x.pulling {
+            return;
+        }
+        // A node that gives away or leaves takes nothing.
+        let takes = !matches!(x.purpose, Purpose::HandOff(_) | Purpose::Leave);
+        if x.to_pull.is_empty() {
+            x.to_pull = x.session.take_pull(BATCH_RECORDS_MAX);
+        }
+        if x.to_pull.is_empty() || !takes {
+            return;
+        }
+        let wanted = x.to_pull.clone();
+        x.pulling = true;
+        let peer = x.peer.clone();
+        if !self.call(t, &peer, Message::Pull(wanted), Class::Disk, Why::Pull { exchange: serial }) {
+            self.fail_exchange(t, serial);
+        }
+    }
+
+    fn push_some(&mut self, t: &mut Turn<'_>, serial: u64) {
+        let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
+        if x.pushing {
+            return;
+        }
+        if x.to_push.is_empty() {
+            x.to_push = x.session.take_push(BATCH_RECORDS_MAX);
+        }
+        if x.to_push.is_empty() {
+            return;
+        }
+        let sized: Vec<(Identity, u32)> =
+            x.to_push.iter().filter_map(|i| self.store.head(i).map(|h| (*i, h.value_bytes))).collect();
+        let fit = batch(&sized);
+        x.pushing = true;
+        x.to_push = sized[fit..].iter().map(|(i, _)| *i).collect();
+        let fit: Vec<_> = sized[..fit].iter().map(|(i, _)| *i).collect();
+        self.gather(t, &fit, Then::Push(serial));
+    }
+
+    pub(super) fn push_records(&mut self, t: &mut Turn<'_>, serial: u64, records: Vec<Record>) {
+        let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
+        if records.is_empty() {
+            // All of them vanished meanwhile (expired, damaged): nothing to give.
+            x.pushing = false;
+            return self.drive(t, serial);
+        }
+        let (peer, repair) = (x.peer.clone(), x.purpose == Purpose::Repair);
+        if repair {
+            self.counters.records_repaired += records.len() as u64;
+        }
+        let count = records.len() as u16;
+        if let Some(x) = self.copies.exchanges.get_mut(&serial) {
+            x.last_push = count;
+        }
+        if !self.call(t, &peer, Message::Push(records), Class::Disk, Why::Push { exchange: serial }) {
+            self.fail_exchange(t, serial);
+        }
+    }
+
+    pub(super) fn on_sync_answer(
+        &mut self,
+        t: &mut Turn<'_>,
+        serial: u64,
+        arc: &Arc,
+        ready: bool,
+        answer: Answer,
+    ) {
+        let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
+        x.questions = x.questions.saturating_sub(1);
+        x.peer_ready.get_or_insert(ready);
+        x.session.on_answer(t.now.wall, &self.store, arc, answer);
+        self.drive(t, serial);
+    }
+
+    pub(super) fn on_pulled(&mut self, t: &mut Turn<'_>, serial: u64, records: Vec<Record>) {
+        let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
+        x.pulling = false;
+        // What did not fit into the answer is asked for again; an empty answer means that the rest is gone there.
+        let here = |i: &Identity| records.iter().any(|r| r.head.identity == *i);
+        let asked = core::mem::take(&mut x.to_pull);
+        if !records.is_empty() {
+            x.to_pull = asked.iter().filter(|i| !here(i)).copied().collect();
+        }
+        let records: Vec<Record> =
+            records.into_iter().filter(|r| asked.contains(&r.head.identity)).collect();
+        let mut writing = 0;
+        let mut incomplete = false;
+        for record in records {
+            match self.store.put(t.now.wall, record, Some(Waiter::Pulled(serial)), &mut t.out.disk) {
+                Stored::Writing => writing += 1,
+                Stored::Held | Stored::Refused(Refusal::Expired) => {}
+                Stored::Refused(_) => incomplete = true,
+            }
+        }
+        if let Some(x) = self.copies.exchanges.get_mut(&serial) {
+            x.writing += writing;
+            x.incomplete |= incomplete;
+        }
+        self.drive(t, serial);
+    }
+
+    pub(super) fn on_pulled_stored(&mut self, t: &mut Turn<'_>, serial: u64, stored: bool) {
+        let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
+        x.writing = x.writing.saturating_sub(1);
+        x.incomplete |= !stored;
+        if x.writing == 0 {
+            self.drive(t, serial);
+        }
+    }
+
+    pub(super) fn on_pushed(&mut self, t: &mut Turn<'_>, serial: u64, stored: u16) {
+        let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
+        x.pushing = false;
+        x.incomplete |= stored < x.last_push;
+        self.drive(t, serial);
+    }
+
+    pub(super) fn fail_exchange(&mut self, t: &mut Turn<'_>, serial: u64) {
+        self.end_exchange(t, serial, false);
+    }
+
+    fn end_exchange(&mut self, t: &mut Turn<'_>, serial: u64, complete: bool) {
+        let Some(x) = self.copies.exchanges.remove(&serial) else { return };
+        let ready = x.peer_ready == Some(true);
+        self.exchange_over(t, &x.peer, &x.arc, x.purpose, complete, ready);
+        while self.copies.exchanges.len() < EXCHANGES_MAX
+            && let Some((peer, arc, purpose)) = self.copies.queue.pop_front()
+        {
+            self.exchange(t, peer, arc, purpose);
+        }
+    }
+}

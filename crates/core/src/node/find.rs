@@ -1,0 +1,130 @@
+//! Driving lookups: asking step by step, and telling whoever wanted to know.
+
+use alloc::vec::Vec;
+
+use super::message::{HopAnswer, Message, SET_MAX};
+use super::{Node, Turn, Why};
+use crate::cx::Input;
+use crate::id::Id;
+use crate::lookup::{Lookup, Step};
+use crate::machine::{LookupAnswer, OpDone, OpError, OpId, Trace};
+use crate::overlay::Overlay;
+use crate::peer::Peer;
+use crate::rpc::Class;
+
+/// Lookups under way at once; beyond it a new one fails.
+pub(super) const LOOKUPS_MAX: usize = 8192;
+
+/// Who wants to know.
+#[derive(Clone, Debug)]
+pub(super) enum For<C> {
+    Overlay(C),
+    Op(OpId),
+    Put(u64),
+    Get(u64),
+    Where(u64),
+    HandOff(Id),
+}
+
+/// A lookup and its purpose.
+#[derive(Clone, Debug)]
+pub(super) struct Finding<C> {
+    lookup: Lookup,
+    purpose: For<C>,
+}
+
+impl<O: Overlay> Node<O> {
+    /// Finds the replica set of `target`. Exactly one `found` follows, perhaps at once.
+    pub(super) fn find(
+        &mut self,
+        t: &mut Turn<'_>,
+        target: Id,
+        wanted: u8,
+        confirm: bool,
+        purpose: For<O::Call>,
+    ) {
+        self.counters.lookups += 1;
+        let mut lookup = Lookup::new(target, wanted.min(SET_MAX as u8), confirm);
+        let known = lookup.begin(&self.config.me, &self.overlay);
+        let serial = self.serial();
+        let full = self.lookups.len() >= LOOKUPS_MAX;
+        let finding = Finding { lookup, purpose };
+        match known {
+            Some(set) => self.found(t, finding, set),
+            None if full => self.found(t, finding, Vec::new()),
+            None => {
+                self.lookups.insert(serial, finding);
+                self.step(t, serial);
+            }
+        }
+    }
+
+    fn step(&mut self, t: &mut Turn<'_>, serial: u64) {
+        loop {
+            let Some(finding) = self.lookups.get_mut(&serial) else { return };
+            let rpc = &self.rpc;
+            match finding.lookup.step(|id| rpc.is_suspect(id)) {
+                Step::Ask(peer) => {
+                    let msg = Message::Hop(*finding.lookup.target(), finding.lookup.wanted());
+                    if !self.call(t, &peer, msg, Class::Quick, Why::Hop(serial))
+                        && let Some(finding) = self.lookups.get_mut(&serial)
+                    {
+                        finding.lookup.on_silent(peer.id());
+                    }
+                }
+                Step::Wait => return,
+                Step::Done(set) => return self.end(t, serial, set),
+                Step::Failed => return self.end(t, serial, Vec::new()),
+            }
+        }
+    }
+
+    fn end(&mut self, t: &mut Turn<'_>, serial: u64, set: Vec<Peer>) {
+        if let Some(finding) = self.lookups.remove(&serial) {
+            self.found(t, finding, set);
+        }
+    }
+
+    pub(super) fn on_hop(&mut self, t: &mut Turn<'_>, serial: u64, from: &Peer, answer: HopAnswer) {
+        let me = self.config.me.clone();
+        let Some(finding) = self.lookups.get_mut(&serial) else { return };
+        match finding.lookup.on_answer::<O>(&me, from, answer) {
+            Some(set) => self.end(t, serial, set),
+            None => self.step(t, serial),
+        }
+    }
+
+    pub(super) fn on_hop_slow(&mut self, t: &mut Turn<'_>, serial: u64, peer: &Peer) {
+        let Some(finding) = self.lookups.get_mut(&serial) else { return };
+        finding.lookup.on_slow(peer.id());
+        self.counters.hedges += 1;
+        self.step(t, serial);
+    }
+
+    pub(super) fn on_hop_silent(&mut self, t: &mut Turn<'_>, serial: u64, peer: &Peer) {
+        let Some(finding) = self.lookups.get_mut(&serial) else { return };
+        finding.lookup.on_silent(peer.id());
+        self.step(t, serial);
+    }
+
+    fn found(&mut self, t: &mut Turn<'_>, finding: Finding<O::Call>, set: Vec<Peer>) {
+        let (hops, timeouts) = finding.lookup.cost();
+        self.counters.lookups_failed += u64::from(set.is_empty());
+        t.out.trace(|| Trace::Lookup { target: *finding.lookup.target(), root: set.first().cloned(), hops });
+        match finding.purpose {
+            For::Overlay(why) => self.inputs.push_back(Input::Found { why, peers: set }),
+            For::Op(op) => {
+                let result = if set.is_empty() {
+                    Err(OpError::Timeout)
+                } else {
+                    Ok(OpDone::Found(LookupAnswer { peers: set, hops, timeouts }))
+                };
+                self.done(t, op, result);
+            }
+            For::Put(op) => self.put_to(t, op, set),
+            For::Get(op) => self.get_from(t, op, set),
+            For::Where(op) => self.where_from(t, op, set),
+            For::HandOff(key) => self.hand_off_to(t, key, set),
+        }
+    }
+}

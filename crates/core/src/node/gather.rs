@@ -1,0 +1,133 @@
+//! Gathering several records, some from the cache, some from the disk, and then going on.
+
+use alloc::vec::Vec;
+
+use super::message::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Message, PAGE_RECORDS_MAX, PageRequest};
+use super::{Node, Turn, Waiter};
+use crate::cx::Ticket;
+use crate::overlay::Overlay;
+use crate::store::{Identity, Read, Record};
+use crate::time::Now;
+
+/// Gatherings under way at once; beyond it the asker is not answered and asks again.
+pub(super) const GATHERS_MAX: usize = 4096;
+
+/// What to do with the records.
+#[derive(Clone, Debug)]
+pub(super) enum Then {
+    /// Answer `Pull`.
+    Records(Ticket),
+    /// Answer `Fetch`.
+    Page { ticket: Ticket, ready: bool, more: bool },
+    /// This node's own part of a get.
+    OwnPage { op: u64, attempt: u8, ready: bool, more: bool },
+    /// Push them to the exchange's peer.
+    Push(u64),
+}
+
+/// Records being read.
+#[derive(Clone, Debug)]
+pub(super) struct Gather {
+    waiting: usize,
+    records: Vec<Record>,
+    then: Then,
+}
+
+impl<O: Overlay> Node<O> {
+    /// Reads these records, those that are here, and goes on with `then`, perhaps at once.
+    pub(super) fn gather(&mut self, t: &mut Turn<'_>, identities: &[Identity], then: Then) {
+        if self.gathers.len() >= GATHERS_MAX {
+            if let Then::Push(exchange) = then {
+                self.fail_exchange(t, exchange);
+            }
+            return;
+        }
+        let serial = self.serial();
+        let mut gather = Gather { waiting: 0, records: Vec::with_capacity(identities.len().min(64)), then };
+        for identity in identities {
+            match self.store.read(identity, Waiter::Gather(serial), &mut t.out.disk) {
+                Read::Cached(record) => gather.records.push(record),
+                Read::Reading => gather.waiting += 1,
+                Read::Missing => {}
+            }
+        }
+        if gather.waiting == 0 {
+            return self.gathered(t, gather);
+        }
+        self.gathers.insert(serial, gather);
+    }
+
+    pub(super) fn on_read(&mut self, t: &mut Turn<'_>, waiter: &Waiter, record: Option<Record>) {
+        let Waiter::Gather(serial) = waiter else { return };
+        let Some(gather) = self.gathers.get_mut(serial) else { return };
+        gather.records.extend(record);
+        gather.waiting -= 1;
+        if gather.waiting == 0
+            && let Some(gather) = self.gathers.remove(serial)
+        {
+            self.gathered(t, gather);
+        }
+    }
+
+    fn gathered(&mut self, t: &mut Turn<'_>, gather: Gather) {
+        let Gather { mut records, then, .. } = gather;
+        match then {
+            Then::Records(ticket) => self.reply(t, &ticket, &Message::Records(records)),
+            Then::Page { ticket, ready, more } => {
+                records.sort_by_key(|r| r.head.cursor());
+                self.reply(t, &ticket, &Message::Page(ready, records, more));
+            }
+            Then::OwnPage { op, attempt, ready, more } => {
+                records.sort_by_key(|r| r.head.cursor());
+                let me = self.me().clone();
+                self.on_page(t, op, attempt, &me, ready, records, more);
+            }
+            Then::Push(exchange) => self.push_records(t, exchange, records),
+        }
+    }
+
+    /// The identities of one page of live values, in put-time order, and whether there are more.
+    pub(super) fn page_of(&self, now: Now, request: &PageRequest) -> (Vec<Identity>, bool) {
+        let max = (request.max as usize).min(PAGE_RECORDS_MAX);
+        let budget = u64::from(request.page_bytes).min(crate::store::record::VALUE_BYTES_MAX as u64);
+        let (mut page, mut sum) = (Vec::new(), 0u64);
+        for head in self.store.heads(now.wall, &request.key, request.after.as_ref()) {
+            let cost = u64::from(head.value_bytes) + u64::from(request.overhead_bytes);
+            if page.len() >= max || (!page.is_empty() && sum + cost > budget) {
+                return (page, true);
+            }
+            sum += cost;
+            page.push(head.identity);
+        }
+        (page, false)
+    }
+
+    /// A page whose values are all in memory: the fast path of a local get.
+    pub(super) fn page_from_cache(&mut self, now: Now, request: &PageRequest) -> Option<(Vec<Record>, bool)> {
+        let (page, more) = self.page_of(now, request);
+        let mut records = Vec::with_capacity(page.len());
+        for identity in &page {
+            records.push(self.store.cached(identity)?);
+        }
+        Some((records, more))
+    }
+
+    /// This node's own part of a get.
+    pub(super) fn own_page(&mut self, t: &mut Turn<'_>, op: u64, attempt: u8, request: &PageRequest) {
+        let ready = self.copies.is_ready(&request.key);
+        let (page, more) = self.page_of(t.now, request);
+        self.gather(t, &page, Then::OwnPage { op, attempt, ready, more });
+    }
+}
+
+/// The first of `identities` that fit one batch, by count and bytes; at least one.
+pub(super) fn batch(identities: &[(Identity, u32)]) -> usize {
+    let mut sum = 0usize;
+    for (i, (_, bytes)) in identities.iter().enumerate() {
+        sum += *bytes as usize;
+        if i >= BATCH_RECORDS_MAX || (i > 0 && sum > BATCH_BYTES_MAX) {
+            return i;
+        }
+    }
+    identities.len()
+}

@@ -1,0 +1,322 @@
+//! Coming, staying in contact, and going.
+//!
+//! ```text
+//!  Start ─▶ Loading: the disk's index and notes ─▶ Joining: Hello to seeds and remembered peers
+//!        ─▶ a member answers: learn the network's id, the overlay joins through it           ─▶ Member
+//!        ─▶ nobody to ask: found a network (with a random id)                                ─▶ Member
+//!        ─▶ all of us were down: of those that answer, the one with the smallest id goes first ─▶ Member
+//!  Stop  ─▶ Leaving: hand over, the overlay says goodbye ─▶ Stopped
+//! ```
+//!
+//! Peers that fell silent are remembered ([`LOST_MAX`]) and one of them is greeted every [`PROBE_EVERY`], so that the
+//! halves of a split network find each other again; who they were is on disk (the notes), together with the network's id.
+
+use alloc::vec::Vec;
+
+use super::message::Message;
+use super::{Node, Timer, Turn, Why};
+use crate::cx::Input;
+use crate::frame::NetworkId;
+use crate::id::Id;
+use crate::machine::{OpDone, Phase, STOP_OP};
+use crate::overlay::Overlay;
+use crate::peer::{Addr, Peer};
+use crate::rpc::Class;
+use crate::time::{Duration, Mono, Wall};
+use crate::wire::{Malformed, Reader, Wire, Writer};
+
+/// Seeds taken from the command line.
+pub const SEEDS_MAX: usize = 64;
+/// Peers remembered on disk.
+pub const REMEMBERED_MAX: usize = 32;
+/// Lost peers remembered for probing.
+pub const LOST_MAX: usize = 16;
+/// Time between two probes of lost peers.
+pub const PROBE_EVERY: Duration = Duration::from_secs(30);
+/// Time between two rounds of greetings while joining.
+pub const GREET_EVERY: Duration = Duration::from_millis(500);
+/// A joiner whose overlay has not become a member after this long begins again.
+pub const JOIN_AGAIN: Duration = Duration::from_secs(5);
+/// A node with a known network whose peers are all silent goes first alone after this long.
+pub const ALONE_AFTER: Duration = Duration::from_secs(10);
+/// Notes are written at most this often.
+pub const NOTES_EVERY: Duration = Duration::from_secs(2);
+/// A leave is over after this long, handed over or not.
+pub const LEAVE_TIME_MAX: Duration = Duration::from_secs(20);
+/// Version of the notes on disk.
+const NOTES_VERSION: u8 = 1;
+
+/// What a node keeps on disk beside its records.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Notes {
+    network: u64,
+    peers: Vec<Peer>,
+}
+
+impl Wire for Notes {
+    fn encode(&self, w: &mut Writer<'_>) {
+        w.u8(NOTES_VERSION);
+        w.u64(self.network);
+        w.list(&self.peers);
+    }
+    fn decode(r: &mut Reader<'_>) -> Result<Notes, Malformed> {
+        if r.u8()? != NOTES_VERSION {
+            return Err(Malformed("notes version"));
+        }
+        Ok(Notes { network: r.u64()?, peers: r.list(REMEMBERED_MAX)? })
+    }
+}
+
+/// Whom this node knows outside its overlay's tables.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Contacts {
+    seeds: Vec<Addr>,
+    remembered: Vec<Peer>,
+    lost: Vec<Peer>,
+    probe_next: usize,
+    /// While joining: members that answered.
+    members: Vec<Peer>,
+    /// While joining: the smallest id of those that answer and are not members either.
+    smallest: Option<Id>,
+    began: Option<Mono>,
+    joining_since: Option<Mono>,
+    notes_dirty: bool,
+}
+
+impl Contacts {
+    pub(super) fn lost_count(&self) -> usize {
+        self.lost.len()
+    }
+}
+
+impl<O: Overlay> Node<O> {
+    pub(super) fn start(&mut self, t: &mut Turn<'_>, seeds: &[Addr]) {
+        let me = self.me().addr();
+        self.contacts.seeds = seeds.iter().filter(|a| **a != me).take(SEEDS_MAX).copied().collect();
+        self.store.load(&mut t.out.disk);
+    }
+
+    /// The disk's index is in memory.
+    pub(super) fn on_loaded(&mut self, t: &mut Turn<'_>, notes: Option<Vec<u8>>) {
+        if self.phase != Phase::Loading {
+            return;
+        }
+        // Damaged notes cost contacts, not records; the seeds remain.
+        let notes = notes.and_then(|n| crate::wire::from_slice::<Notes>(&n).ok()).unwrap_or_default();
+        self.network = NetworkId(notes.network);
+        self.contacts.remembered = notes.peers;
+        if self.network != NetworkId::UNKNOWN {
+            self.copies.start_cold(t.now.mono + super::copies::COLD);
+        }
+        self.arm_expiry(t.now);
+        self.set_phase(t, Phase::Joining);
+        self.contacts.began = Some(t.now.mono);
+        let fresh = self.network == NetworkId::UNKNOWN;
+        if self.contacts.seeds.is_empty() && (fresh || self.contacts.remembered.is_empty()) {
+            return self.found_network(t);
+        }
+        self.greet(t);
+    }
+
+    /// Becomes the first member. A fresh network gets a random id.
+    fn found_network(&mut self, t: &mut Turn<'_>) {
+        if self.network == NetworkId::UNKNOWN {
+            self.network = NetworkId(self.rng.next_u64() | 1);
+            self.own_everything();
+        }
+        self.contacts.joining_since = Some(t.now.mono);
+        self.inputs.push_back(Input::Join { seeds: Vec::new() });
+        self.timers.arm(Timer::Join, t.now.mono + JOIN_AGAIN);
+    }
+
+    /// Greets all seeds and remembered peers, and decides on what the last round brought.
+    pub(super) fn greet(&mut self, t: &mut Turn<'_>) {
+        if self.phase != Phase::Joining {
+            return;
+        }
+        if let Some(since) = self.contacts.joining_since {
+            if t.now.mono.since(since) < JOIN_AGAIN {
+                self.timers.arm(Timer::Join, since + JOIN_AGAIN);
+                return;
+            }
+            // Its seeds may have died under it.
+            self.contacts.joining_since = None;
+        } else if self.goes_first(t) {
+            return self.found_network(t);
+        }
+        self.contacts.members.clear();
+        self.contacts.smallest = None;
+        let me = self.me().addr();
+        let mut addrs = self.contacts.seeds.clone();
+        addrs.extend(self.contacts.remembered.iter().map(Peer::addr));
+        addrs.sort();
+        addrs.dedup();
+        addrs.retain(|a| *a != me);
+        for addr in addrs {
+            // Its id is learned from its answer.
+            let stranger = Peer::new(Id::ZERO, addr);
+            self.call(t, &stranger, Message::Hello(t.now.wall), Class::Quick, Why::Hello);
+        }
+        let wait = self.rng.jitter(GREET_EVERY);
+        self.timers.arm(Timer::Join, t.now.mono + wait);
+    }
+
+    /// Whether this node, which belongs to a network of which nobody is up, should be its first member again.
+    fn goes_first(&self, t: &Turn<'_>) -> bool {
+        let Some(began) = self.contacts.began else { return false };
+        let waited = t.now.mono.since(began);
+        if self.network == NetworkId::UNKNOWN || !self.contacts.members.is_empty() {
+            return false;
+        }
+        match self.contacts.smallest {
+            // Others are starting, too. Give all of them time to show up; the smallest id goes.
+            Some(smallest) => waited >= GREET_EVERY.times(4) && *self.me().id() < smallest,
+            None => waited >= ALONE_AFTER,
+        }
+    }
+
+    pub(super) fn on_welcome(&mut self, t: &mut Turn<'_>, from: Peer, wall: Wall, member: bool) {
+        self.learn_clock(t, &from, wall);
+        if self.phase != Phase::Joining {
+            return;
+        }
+        if !member {
+            let smallest = self.contacts.smallest.get_or_insert(*from.id());
+            *smallest = (*smallest).min(*from.id());
+            return;
+        }
+        self.contacts.members.push(from);
+        if self.contacts.joining_since.is_none() {
+            self.contacts.joining_since = Some(t.now.mono);
+            self.inputs.push_back(Input::Join { seeds: self.contacts.members.clone() });
+            self.timers.arm(Timer::Join, t.now.mono + JOIN_AGAIN);
+        }
+    }
+
+    pub(super) fn on_joined(&mut self, t: &mut Turn<'_>) {
+        self.set_phase(t, Phase::Member);
+        self.timers.disarm(Timer::Join);
+        self.contacts.joining_since = None;
+        self.refused = None;
+        // Whoever was remembered and is not a neighbour may sit in another half.
+        let known = self.overlay.neighbors();
+        let remembered = core::mem::take(&mut self.contacts.remembered);
+        for peer in &remembered {
+            if !known.contains(peer) {
+                self.note_lost(peer);
+            }
+        }
+        self.contacts.remembered = remembered;
+        self.arm_probe(t);
+        self.on_neighbors_changed(t);
+        self.arm_sync(t);
+    }
+
+    // ---- notes -------------------------------------------------------------------------------------------------
+
+    pub(super) fn on_neighbors_changed(&mut self, t: &mut Turn<'_>) {
+        if !self.contacts.notes_dirty {
+            self.contacts.notes_dirty = true;
+            self.timers.arm_by(Timer::Notes, t.now.mono + NOTES_EVERY);
+        }
+    }
+
+    pub(super) fn write_notes(&mut self, t: &mut Turn<'_>) {
+        self.contacts.notes_dirty = false;
+        let mut peers = self.overlay.neighbors();
+        // Those who fell silent are remembered behind those who are there.
+        peers.extend(self.contacts.lost.iter().rev().cloned());
+        let mut seen = Vec::new();
+        peers.retain(|p| {
+            let new = !seen.contains(p.id()) && p.id() != self.me().id();
+            seen.push(*p.id());
+            new
+        });
+        peers.truncate(REMEMBERED_MAX);
+        let notes = Notes { network: self.network.0, peers: peers.clone() };
+        self.contacts.remembered = peers;
+        self.store.write_notes(crate::wire::to_vec(&notes), &mut t.out.disk);
+    }
+
+    // ---- lost peers --------------------------------------------------------------------------------------------
+
+    /// A peer fell silent.
+    pub(super) fn lose(&mut self, t: &mut Turn<'_>, peer: &Peer) {
+        if *peer.id() == Id::ZERO || self.phase != Phase::Member {
+            return;
+        }
+        self.note_lost(peer);
+        self.arm_probe(t);
+    }
+
+    fn note_lost(&mut self, peer: &Peer) {
+        if self.contacts.lost.iter().any(|p| p.id() == peer.id()) {
+            return;
+        }
+        if self.contacts.lost.len() >= LOST_MAX {
+            self.contacts.lost.remove(0);
+        }
+        self.contacts.lost.push(peer.clone());
+    }
+
+    fn arm_probe(&mut self, t: &mut Turn<'_>) {
+        if !self.contacts.lost.is_empty() || self.overlay.neighbors().is_empty() {
+            let wait = self.rng.jitter(PROBE_EVERY);
+            self.timers.arm_by(Timer::Probe, t.now.mono + wait);
+        }
+    }
+
+    pub(super) fn probe_lost(&mut self, t: &mut Turn<'_>) {
+        if self.phase != Phase::Member {
+            return;
+        }
+        let lost = self.contacts.lost.len();
+        if lost > 0 {
+            let at = self.contacts.probe_next % lost;
+            self.contacts.probe_next = at + 1;
+            let peer = self.contacts.lost[at].clone();
+            self.call(t, &peer, Message::Hello(t.now.wall), Class::Quick, Why::Probe);
+        } else if let Some(addr) = self.rng.index(self.contacts.seeds.len()).map(|i| self.contacts.seeds[i]) {
+            // Alone, with nobody lost: perhaps a seed leads back.
+            let stranger = Peer::new(Id::ZERO, addr);
+            self.call(t, &stranger, Message::Hello(t.now.wall), Class::Quick, Why::Probe);
+        }
+        self.arm_probe(t);
+    }
+
+    pub(super) fn on_probe_answered(&mut self, t: &mut Turn<'_>, from: Peer, wall: Wall) {
+        self.learn_clock(t, &from, wall);
+        self.contacts.lost.retain(|p| p.id() != from.id());
+        self.inputs.push_back(Input::Returned(from));
+    }
+
+    // ---- leaving -----------------------------------------------------------------------------------------------
+
+    pub(super) fn stop(&mut self, t: &mut Turn<'_>) {
+        match self.phase {
+            Phase::Member => {
+                self.set_phase(t, Phase::Leaving);
+                self.timers.disarm(Timer::Sync);
+                self.timers.arm(Timer::Leave, t.now.mono + LEAVE_TIME_MAX);
+                if !self.hand_over_all(t) {
+                    self.say_goodbye(t);
+                }
+            }
+            Phase::Leaving => {}
+            _ => self.on_left(t),
+        }
+    }
+
+    /// Handed over, or time is up: the overlay says goodbye.
+    pub(super) fn say_goodbye(&mut self, t: &mut Turn<'_>) {
+        if self.phase == Phase::Leaving {
+            self.timers.arm(Timer::Leave, t.now.mono + LEAVE_TIME_MAX);
+            self.inputs.push_back(Input::Leave);
+        }
+    }
+
+    pub(super) fn on_left(&mut self, t: &mut Turn<'_>) {
+        self.set_phase(t, Phase::Stopped);
+        t.out.done.push((STOP_OP, Ok(OpDone::Stopped)));
+    }
+}

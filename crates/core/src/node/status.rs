@@ -1,0 +1,132 @@
+//! What a node says about itself, and the watch over its clock.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::{Node, SKEW_MAX, Turn};
+use crate::id::Id;
+use crate::machine::{Halt, Inspection, NodeStatus, PeerView, Trace};
+use crate::overlay::{Overlay, Violation};
+use crate::peer::Peer;
+use crate::time::{Duration, Now, Wall};
+
+/// Neighbours whose clocks are remembered.
+const CLOCKS_MAX: usize = 8;
+/// A member that knows others and has heard nobody for this long is isolated.
+pub const ISOLATED_AFTER: Duration = Duration::from_secs(30);
+
+/// Offsets of other nodes' wall clocks from ours, microseconds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Skew {
+    offsets: Vec<(Id, i64)>,
+    out: bool,
+}
+
+impl Skew {
+    /// Whether our clock is off by more than the declared bound, by the median of those we know.
+    pub(super) const fn is_out(&self) -> bool {
+        self.out
+    }
+
+    fn learn(&mut self, id: &Id, offset: i64) {
+        self.offsets.retain(|(i, _)| i != id);
+        if self.offsets.len() >= CLOCKS_MAX {
+            self.offsets.remove(0);
+        }
+        self.offsets.push((*id, offset));
+        let mut sorted: Vec<i64> = self.offsets.iter().map(|(_, o)| *o).collect();
+        sorted.sort_unstable();
+        let median = sorted[sorted.len() / 2];
+        // One other opinion is no majority.
+        self.out = sorted.len() >= 2 && median.unsigned_abs() > SKEW_MAX.0;
+    }
+}
+
+impl<O: Overlay> Node<O> {
+    /// Another node's clock, as of when it spoke.
+    pub(super) fn learn_clock(&mut self, t: &mut Turn<'_>, from: &Peer, wall: Wall) {
+        let flight = self.rpc.rtt(from.id()).unwrap_or_default().0 / 2;
+        let theirs = i128::from(wall.0) + i128::from(flight);
+        let offset = (theirs - i128::from(t.now.wall.0)).clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+        let before = self.skew.out;
+        self.skew.learn(from.id(), offset as i64);
+        if before != self.skew.out {
+            let halt = self.skew.out.then_some(Halt::ClockSkew);
+            t.out.trace(|| Trace::Halt(halt));
+        }
+    }
+
+    fn view(&self, peer: Peer) -> PeerView {
+        PeerView { rtt: self.rpc.rtt(peer.id()), suspect: self.rpc.is_suspect(peer.id()), peer }
+    }
+
+    fn is_isolated(&self, now: Now) -> bool {
+        let knows_others = self.contacts.lost_count() > 0 || !self.overlay.neighbors().is_empty();
+        let silent = self.last_heard.is_none_or(|at| now.mono.since(at) > ISOLATED_AFTER);
+        let nobody = self.overlay.neighbors().is_empty() && self.contacts.lost_count() > 0;
+        knows_others && (silent || nobody)
+    }
+
+    pub(super) fn status(&self, now: Now) -> NodeStatus {
+        let tables = self
+            .overlay
+            .tables()
+            .into_iter()
+            .map(|(name, peers)| (name, peers.into_iter().map(|p| self.view(p)).collect()))
+            .collect();
+        let halt = self.store.halt().or(self.skew.out.then_some(Halt::ClockSkew));
+        NodeStatus {
+            me: self.me().clone(),
+            incarnation: self.config.incarnation,
+            network: self.network,
+            overlay: O::NAME,
+            phase: self.phase,
+            isolated: self.is_isolated(now),
+            halt,
+            refused: self.refused.as_ref().map(ToString::to_string),
+            shares: self.copies.share_counts(),
+            records: self.store.records(),
+            record_bytes: self.store.record_bytes(),
+            tables,
+            counters: self.counters,
+            replicas: self.config.replicas,
+            acks: self.config.acks,
+            value_bytes_max: self.config.value_bytes_max,
+            ttl_max: self.config.ttl_max,
+        }
+    }
+
+    fn bounds(&self) -> Vec<(&'static str, usize, usize)> {
+        let mut bounds = self.rpc.bounds().to_vec();
+        bounds.push(("lookups", self.lookups.len(), super::find::LOOKUPS_MAX));
+        let ops = self.puts.len() + self.gets.len() + self.wheres.len();
+        bounds.push(("operations", ops, self.config.ops_max as usize));
+        bounds.push(("gatherings", self.gathers.len(), super::gather::GATHERS_MAX));
+        bounds.push(("pushes", self.pushes.len(), super::serve::PUSHES_MAX));
+        bounds.push(("exchanges", self.copies.exchanges.len(), super::exchange::EXCHANGES_MAX));
+        bounds.push(("exchanges queued", self.copies.queue.len(), super::exchange::EXCHANGES_QUEUED_MAX));
+        bounds.push(("lost peers", self.contacts.lost_count(), super::join::LOST_MAX));
+        bounds
+    }
+
+    pub(super) fn check_bounds(&self) -> Result<(), Violation> {
+        match self.bounds().into_iter().find(|(_, now, max)| now > max) {
+            None => Ok(()),
+            Some((name, now, max)) => {
+                Err(Violation::new("bounds", alloc::format!("{name}: {now}, at most {max}")))
+            }
+        }
+    }
+
+    pub(super) fn inspection(&self) -> Inspection {
+        Inspection {
+            phase: self.phase,
+            tables: self.overlay.tables(),
+            shares: self.copies.shares().to_vec(),
+            ready: self.copies.ready_arcs(),
+            heads: self.store.heads_in(&crate::keyspace::Arc::FULL, usize::MAX),
+            halt: self.store.halt(),
+            bounds: self.bounds(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The node through its outer seam.
