@@ -33,13 +33,13 @@ use crate::replica::arcs::ArcSet;
 use crate::time::{Duration, Mono};
 
 /// Mean time between two comparisons of a share.
-pub const SYNC_EVERY: Duration = Duration::from_secs(4);
+pub(super) const SYNC_EVERY: Duration = Duration::from_secs(4);
 /// After a change of the replica sets, the comparison starts this soon.
-pub const SYNC_SOON: Duration = Duration::from_millis(200);
+pub(super) const SYNC_SOON: Duration = Duration::from_millis(200);
 /// How long an unfinished takeover waits before it tries again.
-pub const MAINTAIN_EVERY: Duration = Duration::from_millis(500);
+pub(super) const MAINTAIN_EVERY: Duration = Duration::from_millis(500);
 /// How long a node that restarts with its disk waits for its former neighbours before it believes a smaller quorum.
-pub const COLD: Duration = Duration::from_secs(10);
+pub(super) const COLD: Duration = Duration::from_secs(10);
 /// Records looked at for one hand-off.
 const HANDOFF_RECORDS_MAX: usize = 512;
 /// Every how many rounds a holder that is not the root compares with it.

@@ -26,23 +26,23 @@ use crate::time::{Duration, Mono, Wall};
 use crate::wire::{Malformed, Reader, Wire, Writer};
 
 /// Seeds taken from the command line.
-pub const SEEDS_MAX: usize = 64;
+pub(super) const SEEDS_MAX: usize = 64;
 /// Peers remembered on disk.
-pub const REMEMBERED_MAX: usize = 32;
+pub(super) const REMEMBERED_MAX: usize = 32;
 /// Lost peers remembered for probing.
-pub const LOST_MAX: usize = 16;
+pub(super) const LOST_MAX: usize = 16;
 /// Time between two probes of lost peers.
-pub const PROBE_EVERY: Duration = Duration::from_secs(30);
+pub(super) const PROBE_EVERY: Duration = Duration::from_secs(30);
 /// Time between two rounds of greetings while joining.
-pub const GREET_EVERY: Duration = Duration::from_millis(500);
+pub(super) const GREET_EVERY: Duration = Duration::from_millis(500);
 /// A joiner whose overlay has not become a member after this long begins again.
-pub const JOIN_AGAIN: Duration = Duration::from_secs(5);
+pub(super) const JOIN_AGAIN: Duration = Duration::from_secs(5);
 /// A node with a known network whose peers are all silent goes first alone after this long.
-pub const ALONE_AFTER: Duration = Duration::from_secs(10);
+pub(super) const ALONE_AFTER: Duration = Duration::from_secs(10);
 /// Notes are written at most this often.
-pub const NOTES_EVERY: Duration = Duration::from_secs(2);
+pub(super) const NOTES_EVERY: Duration = Duration::from_secs(2);
 /// A leave is over after this long, handed over or not.
-pub const LEAVE_TIME_MAX: Duration = Duration::from_secs(20);
+pub(super) const LEAVE_TIME_MAX: Duration = Duration::from_secs(20);
 /// Version of the notes on disk.
 const NOTES_VERSION: u8 = 1;
 

@@ -13,7 +13,7 @@ use crate::time::{Duration, Now, Wall};
 /// Neighbours whose clocks are remembered.
 const CLOCKS_MAX: usize = 8;
 /// A member that knows others and has heard nobody for this long is isolated.
-pub const ISOLATED_AFTER: Duration = Duration::from_secs(30);
+pub(super) const ISOLATED_AFTER: Duration = Duration::from_secs(30);
 
 /// Offsets of other nodes' wall clocks from ours, microseconds.
 #[derive(Clone, Debug, Default)]

@@ -1,1 +1,409 @@
-//! The node through its outer seam.
+//! The node through its outer seam, over every overlay of the registry: a handful of nodes, a perfect network with one
+//! millisecond of delay, disks that answer after two. The simulator tests the hard weather; here stand the stories.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::id::Id;
+use crate::machine::{
+    DiskError, DiskOp, DiskResult, DiskToken, GetAnswer, Halt, Machine, NodeConfig, NodeInput, Op, OpDone,
+    OpError, OpId, OpResult, Outbox, Phase, Reads,
+};
+use crate::overlay::registry::{Entry, OVERLAYS};
+use crate::peer::{Addr, Peer};
+use crate::rng::Rng;
+use crate::store::{Head, Identity, Record};
+use crate::time::{Duration, Mono, Now, Wall};
+
+const EPOCH: u64 = 1_700_000_000_000_000;
+
+#[derive(Default, Clone)]
+struct Disk {
+    notes: Option<Vec<u8>>,
+    records: BTreeMap<Identity, Record>,
+    failing: Option<DiskError>,
+}
+
+impl Disk {
+    fn perform(&mut self, op: DiskOp) -> DiskResult {
+        if let Some(error) = self.failing
+            && !matches!(op, DiskOp::Read(_) | DiskOp::Load { .. })
+        {
+            return DiskResult::Failed(error);
+        }
+        match op {
+            DiskOp::Load { after, limit } => {
+                let heads: Vec<Head> = self
+                    .records
+                    .iter()
+                    .filter(|(i, _)| after.is_none_or(|a| **i > a))
+                    .map(|(_, r)| r.head)
+                    .take(limit as usize + 1)
+                    .collect();
+                let more = heads.len() > limit as usize;
+                let heads = heads.into_iter().take(limit as usize).collect();
+                DiskResult::Loaded { notes: self.notes.clone(), heads, more }
+            }
+            DiskOp::Write(record) => {
+                self.records.insert(record.head.identity, record);
+                DiskResult::Written
+            }
+            DiskOp::Delete(identity) => {
+                self.records.remove(&identity);
+                DiskResult::Written
+            }
+            DiskOp::Read(identity) => DiskResult::Record(self.records.get(&identity).cloned()),
+            DiskOp::WriteNotes(notes) => {
+                self.notes = Some(notes);
+                DiskResult::Written
+            }
+        }
+    }
+}
+
+struct Host {
+    machine: Option<Box<dyn Machine>>,
+    disk: Disk,
+    peer: Peer,
+    incarnation: u64,
+}
+
+enum Arrival {
+    Frame(Addr, Vec<u8>),
+    Disk(DiskToken, DiskResult),
+}
+
+struct Net {
+    entry: &'static Entry,
+    hosts: Vec<Host>,
+    now: u64,
+    queue: VecDeque<(u64, usize, Arrival)>,
+    done: Vec<(OpId, OpResult)>,
+    ops: u64,
+}
+
+impl Net {
+    fn new(entry: &'static Entry) -> Net {
+        Net { entry, hosts: Vec::new(), now: 1_000_000, queue: VecDeque::new(), done: Vec::new(), ops: 0 }
+    }
+
+    fn clock(&self) -> Now {
+        Now { mono: Mono(self.now), wall: Wall(EPOCH + self.now) }
+    }
+
+    fn add(&mut self, replicas: u8, acks: u8) -> usize {
+        let n = self.hosts.len();
+        let mut rng = Rng::from_u64(n as u64);
+        let peer = Peer::new(rng.id(), Addr::simulated(n as u32));
+        self.hosts.push(Host { machine: None, disk: Disk::default(), peer, incarnation: 0 });
+        self.start(n, replicas, acks, if n == 0 { vec![] } else { vec![Addr::simulated(0)] });
+        n
+    }
+
+    fn start(&mut self, n: usize, replicas: u8, acks: u8, seeds: Vec<Addr>) {
+        let host = &mut self.hosts[n];
+        host.incarnation += 1;
+        let mut config = NodeConfig::new(host.peer.clone(), Rng::from_u64(n as u64).fork_seed("t", host.incarnation));
+        config.incarnation = host.incarnation;
+        (config.replicas, config.acks) = (replicas, acks);
+        host.machine = Some((self.entry.make)(config).expect("default options are possible"));
+        self.feed(n, &mut [NodeInput::Start { seeds: &seeds }]);
+    }
+
+    fn crash(&mut self, n: usize) {
+        self.hosts[n].machine = None;
+        self.queue.retain(|(_, host, _)| *host != n);
+    }
+
+    fn feed(&mut self, n: usize, inputs: &mut [NodeInput<'_>]) {
+        let now = self.clock();
+        let Some(machine) = &mut self.hosts[n].machine else { return };
+        let mut out = Outbox::default();
+        machine.handle(now, inputs, &mut out);
+        machine.check().expect("invariants hold");
+        let from = self.hosts[n].peer.addr();
+        for (to, bytes) in out.datagrams() {
+            if let Some(host) = self.hosts.iter().position(|h| h.peer.addr() == to) {
+                self.queue.push_back((self.now + 1_000, host, Arrival::Frame(from, bytes.to_vec())));
+            }
+        }
+        for effect in out.disk.drain(..) {
+            let result = self.hosts[n].disk.perform(effect.op);
+            self.queue.push_back((self.now + 2_000, n, Arrival::Disk(effect.token, result)));
+        }
+        self.done.append(&mut out.done);
+    }
+
+    /// Runs until `until` or until `stop` says so.
+    fn run(&mut self, span: Duration, mut stop: impl FnMut(&Net) -> bool) {
+        let until = self.now + span.0;
+        while !stop(self) {
+            let arrival = self.queue.iter().enumerate().min_by_key(|(i, (at, ..))| (*at, *i)).map(|(i, (at, ..))| (*at, i));
+            let tick = self
+                .hosts
+                .iter()
+                .enumerate()
+                .filter_map(|(n, h)| h.machine.as_ref()?.deadline().map(|d| (d.0.max(self.now), n)))
+                .min();
+            match (arrival, tick) {
+                (Some((at, i)), tick) if tick.is_none_or(|(t, _)| at <= t) && at <= until => {
+                    self.now = at;
+                    let Some((_, host, arrival)) = self.queue.remove(i) else { return };
+                    match arrival {
+                        Arrival::Frame(from, bytes) => {
+                            self.feed(host, &mut [NodeInput::Datagram { from, bytes: &bytes }]);
+                        }
+                        Arrival::Disk(token, result) => {
+                            self.feed(host, &mut [NodeInput::DiskDone { token, result }]);
+                        }
+                    }
+                }
+                (_, Some((at, n))) if at <= until => {
+                    self.now = at;
+                    self.feed(n, &mut [NodeInput::Tick]);
+                }
+                _ => {
+                    self.now = until;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn op(&mut self, n: usize, what: Op) -> OpResult {
+        self.ops += 1;
+        let op = OpId(self.ops);
+        self.feed(n, &mut [NodeInput::Op { op, what }]);
+        self.run(Duration::from_secs(20), |net| net.done.iter().any(|(id, _)| *id == op));
+        let at = self.done.iter().position(|(id, _)| *id == op).expect("every op ends");
+        self.done.remove(at).1
+    }
+
+    fn put(&mut self, n: usize, key: &str, value: &str) -> OpResult {
+        let ttl = Duration::from_secs(3600);
+        self.op(n, Op::Put { key: Id::of_text(key), value: value.as_bytes().to_vec(), ttl })
+    }
+
+    fn get(&mut self, n: usize, key: &str, reads: Reads) -> Result<GetAnswer, OpError> {
+        let key = Id::of_text(key);
+        let what = Op::Get { key, max: 100, after: None, reads, page_bytes: 1 << 20, overhead_bytes: 0 };
+        match self.op(n, what)? {
+            OpDone::Got(answer) => Ok(answer),
+            other => panic!("a get gave {other:?}"),
+        }
+    }
+
+    fn texts(&mut self, n: usize, key: &str) -> Vec<alloc::string::String> {
+        let answer = self.get(n, key, Reads::Quorum).expect("the quorum answers");
+        answer.values.iter().map(|v| core::str::from_utf8(&v.bytes).expect("text").to_string()).collect()
+    }
+
+    /// `n` members that have taken everything over.
+    fn grown(entry: &'static Entry, n: usize, replicas: u8, acks: u8) -> Net {
+        let mut net = Net::new(entry);
+        for _ in 0..n {
+            net.add(replicas, acks);
+            net.calm();
+        }
+        net
+    }
+
+    fn calm(&mut self) {
+        self.run(Duration::from_secs(120), |net| {
+            net.hosts.iter().filter_map(|h| h.machine.as_ref()).all(|m| {
+                let i = m.inspect();
+                i.phase == Phase::Member
+                    && !i.shares.is_empty()
+                    && i.shares.iter().all(|s| i.ready.iter().any(|r| r.covers(&s.arc)))
+            })
+        });
+        for (n, host) in self.hosts.iter().enumerate() {
+            if let Some(m) = &host.machine {
+                let i = m.inspect();
+                assert_eq!(i.phase, Phase::Member, "{} node {n} did not join", self.entry.name);
+                for share in &i.shares {
+                    assert!(
+                        i.ready.iter().any(|r| r.covers(&share.arc)),
+                        "{} node {n}: {:?} not taken over: ready {:?}",
+                        self.entry.name,
+                        share,
+                        i.ready
+                    );
+                }
+            }
+        }
+    }
+
+    fn copies_of(&self, key: &str) -> usize {
+        let key = Id::of_text(key);
+        let holds = |h: &&Host| {
+            h.machine.as_ref().is_some_and(|m| m.inspect().heads.iter().any(|x| x.identity.key == key))
+        };
+        self.hosts.iter().filter(holds).count()
+    }
+}
+
+#[test]
+fn a_put_on_one_node_is_read_from_every_other() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 5, 3, 2);
+        let receipt = net.put(1, "colors", "red");
+        assert!(matches!(receipt, Ok(OpDone::Put(_))), "{}: {receipt:?}", entry.name);
+        net.put(2, "colors", "blue").expect("acknowledged");
+        for n in 0..5 {
+            assert_eq!(net.texts(n, "colors"), ["red", "blue"], "{} node {n}", entry.name);
+            assert_eq!(net.texts(n, "nothing"), Vec::<&str>::new());
+        }
+        net.run(Duration::from_secs(10), |_| false);
+        assert_eq!(net.copies_of("colors"), 3, "{}", entry.name);
+    }
+}
+
+#[test]
+fn one_node_alone_promises_nothing_it_cannot_keep() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 1, 3, 2);
+        let refused = net.put(0, "k", "v");
+        assert_eq!(refused, Err(OpError::Quorum { got: 1, want: 2 }), "{}", entry.name);
+        let mut net = Net::grown(entry, 1, 1, 1);
+        net.put(0, "k", "v").expect("one copy is what was promised");
+        assert_eq!(net.texts(0, "k"), ["v"]);
+    }
+}
+
+#[test]
+fn a_crashed_holder_is_replaced_and_the_copies_are_three_again() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 6, 3, 2);
+        let keys: Vec<_> = (0..40).map(|i| alloc::format!("key-{i}")).collect();
+        for (i, key) in keys.iter().enumerate() {
+            net.put(i % 6, key, "value").expect("acknowledged");
+        }
+        net.crash(3);
+        net.run(Duration::from_secs(60), |_| false);
+        for key in &keys {
+            assert_eq!(net.copies_of(key), 3, "{} {key}", entry.name);
+            assert_eq!(net.texts(0, key), ["value"], "{} {key}", entry.name);
+        }
+    }
+}
+
+#[test]
+fn a_joiner_takes_over_and_the_displaced_copy_is_dropped() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 4, 3, 2);
+        let keys: Vec<_> = (0..40).map(|i| alloc::format!("key-{i}")).collect();
+        for key in &keys {
+            net.put(0, key, "value").expect("acknowledged");
+        }
+        for _ in 0..3 {
+            net.add(3, 2);
+        }
+        net.calm();
+        for key in &keys {
+            assert_eq!(net.texts(6, key), ["value"], "{} {key}", entry.name);
+        }
+        net.run(Duration::from_secs(120), |_| false);
+        for key in &keys {
+            assert_eq!(net.copies_of(key), 3, "{} {key}", entry.name);
+        }
+    }
+}
+
+#[test]
+fn everything_survives_a_crash_of_all() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 5, 3, 2);
+        for i in 0..20 {
+            net.put(i % 5, &alloc::format!("key-{i}"), "value").expect("acknowledged");
+        }
+        net.run(Duration::from_secs(10), |_| false);
+        for n in 0..5 {
+            net.crash(n);
+        }
+        for n in [3, 1, 4, 0, 2] {
+            let seeds = if n == 0 { vec![] } else { vec![Addr::simulated(0)] };
+            net.start(n, 3, 2, seeds);
+        }
+        net.calm();
+        for i in 0..20 {
+            assert_eq!(net.texts(2, &alloc::format!("key-{i}")), ["value"], "{}", entry.name);
+        }
+    }
+}
+
+#[test]
+fn a_leaver_hands_over_first() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 5, 3, 2);
+        for i in 0..20 {
+            net.put(i % 5, &alloc::format!("key-{i}"), "value").expect("acknowledged");
+        }
+        for n in [1, 2] {
+            net.feed(n, &mut [NodeInput::Stop]);
+            net.run(Duration::from_secs(30), |net| net.done.iter().any(|(_, r)| *r == Ok(OpDone::Stopped)));
+            assert!(net.done.iter().any(|(_, r)| *r == Ok(OpDone::Stopped)), "{}", entry.name);
+            net.done.clear();
+            net.crash(n);
+            for i in 0..20 {
+                let key = alloc::format!("key-{i}");
+                assert!(net.copies_of(&key) >= 3, "{} {key}: {}", entry.name, net.copies_of(&key));
+            }
+        }
+        net.run(Duration::from_secs(60), |_| false);
+        for i in 0..20 {
+            assert_eq!(net.texts(0, &alloc::format!("key-{i}")), ["value"], "{}", entry.name);
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_writes_goes_on_reading_and_recovers() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 1, 1, 1);
+        net.put(0, "k", "v").expect("acknowledged");
+        net.hosts[0].disk.failing = Some(DiskError::Full);
+        assert!(net.put(0, "k2", "v").is_err());
+        assert_eq!(net.put(0, "k3", "v"), Err(OpError::Halted(Halt::DiskFull)), "{}", entry.name);
+        assert_eq!(net.texts(0, "k"), ["v"]);
+        net.hosts[0].disk.failing = None;
+        net.run(Duration::from_secs(5), |_| false);
+        net.put(0, "k4", "v").expect("service returned");
+        assert_eq!(net.texts(0, "k4"), ["v"]);
+    }
+}
+
+#[test]
+fn bad_puts_are_refused_by_name() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 3, 3, 2);
+        let key = Id::of_text("k");
+        let ttl = Duration::from_secs(60);
+        let value = vec![0; (64 << 10) + 1];
+        let max = 64 << 10;
+        assert_eq!(net.op(0, Op::Put { key, value, ttl }), Err(OpError::TooLarge { bytes: max + 1, max }));
+        let value = vec![7; 64 << 10];
+        net.op(1, Op::Put { key, value: value.clone(), ttl }).expect("64 KiB fit");
+        assert_eq!(net.get(2, "k", Reads::Quorum).expect("found").values[0].bytes, value);
+        let bad = net.op(0, Op::Put { key, value: vec![1], ttl: Duration::ZERO });
+        assert!(matches!(bad, Err(OpError::BadTtl { .. })));
+    }
+}
+
+#[test]
+fn values_are_not_served_after_their_life() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 3, 3, 2);
+        let (key, ttl) = (Id::of_text("k"), Duration::from_secs(5));
+        net.op(0, Op::Put { key, value: b"v".to_vec(), ttl }).expect("acknowledged");
+        let left = net.get(1, "k", Reads::Quorum).expect("found").values[0].remaining;
+        assert!(left <= ttl && left > Duration::from_secs(4), "{left:?}");
+        net.run(Duration::from_secs(6), |_| false);
+        assert_eq!(net.texts(1, "k"), Vec::<&str>::new());
+        net.run(Duration::from_secs(6), |_| false);
+        assert_eq!(net.copies_of("k"), 0, "{}: space is reclaimed", entry.name);
+    }
+}
