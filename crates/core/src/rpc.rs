@@ -269,7 +269,12 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             call.deadline = now + wait;
             self.deadlines.insert((call.deadline, base));
             let request = base | u64::from(call.tries);
-            return Some(Due::Again { request, to: call.to.clone(), msg: call.msg.clone(), why: call.why.clone() });
+            return Some(Due::Again {
+                request,
+                to: call.to.clone(),
+                msg: call.msg.clone(),
+                why: call.why.clone(),
+            });
         }
         let call = self.calls.remove(&base)?;
         if let Some(known) = self.known.get_mut(call.to.id()) {

@@ -216,7 +216,9 @@ impl Lookup {
                 found = self.shortlist.iter().position(|c| c.state == State::New && *c.peer.id() == id);
             }
             let found = found
-                .or_else(|| self.shortlist.iter().position(|c| c.state == State::New && !suspect(c.peer.id())))
+                .or_else(|| {
+                    self.shortlist.iter().position(|c| c.state == State::New && !suspect(c.peer.id()))
+                })
                 .or_else(|| self.shortlist.iter().position(|c| c.state == State::New));
             if let Some(i) = found {
                 self.asked += 1;

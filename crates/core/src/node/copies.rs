@@ -68,7 +68,7 @@ struct HandOff {
 }
 
 /// What this node knows of its copies.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct CopiesState {
     shares: Vec<Share>,
     ready: ArcSet,
@@ -182,7 +182,13 @@ impl<O: Overlay> Node<O> {
             }
             let serial = self.serial();
             let running = peers.len();
-            self.copies.takeovers.push(TakeOver { serial, arc, peers: peers.clone(), done: Vec::new(), running });
+            self.copies.takeovers.push(TakeOver {
+                serial,
+                arc,
+                peers: peers.clone(),
+                done: Vec::new(),
+                running,
+            });
             for peer in peers {
                 self.exchange(t, peer, arc, Purpose::TakeOver(serial));
             }
@@ -307,13 +313,18 @@ impl<O: Overlay> Node<O> {
 
     /// Looks for a record outside all shares, and finds out who should have it. One at a time.
     fn hand_off_some(&mut self, t: &mut Turn<'_>) {
-        if cfg!(keyway_bug = "node_no_handoff") || self.copies.handoff.is_some() || self.copies.shares.is_empty() {
+        if cfg!(keyway_bug = "node_no_handoff")
+            || self.copies.handoff.is_some()
+            || self.copies.shares.is_empty()
+        {
             return;
         }
         let mut cursor = self.copies.handoff_cursor;
         // At most once round: each step leaves one share behind.
         for _ in 0..=2 * self.copies.shares.len() + 2 {
-            let Some(key) = self.store.next_key(&cursor).or_else(|| self.store.next_key(&Id::ZERO)) else { return };
+            let Some(key) = self.store.next_key(&cursor).or_else(|| self.store.next_key(&Id::ZERO)) else {
+                return;
+            };
             match self.copies.shares.iter().find(|s| s.arc.contains(&key)) {
                 Some(share) if share.arc.is_full() => return,
                 Some(share) => cursor = share.arc.to.next(),

@@ -44,7 +44,7 @@ pub(super) enum Purpose {
 }
 
 /// An exchange under way.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) peer: Peer,
     pub(super) arc: Arc,
@@ -116,10 +116,10 @@ impl<O: Overlay> Node<O> {
         self.pull_some(t, serial);
         self.push_some(t, serial);
         let Some(x) = self.copies.exchanges.get(&serial) else { return };
-        let moved = x.to_pull.is_empty() || matches!(x.purpose, Purpose::HandOff(_) | Purpose::Leave);
         let quiet = x.questions == 0 && !x.pulling && !x.pushing && x.writing == 0;
-        if quiet && moved && x.to_push.is_empty() && x.session.is_done() {
-            let complete = !x.incomplete;
+        if quiet && x.to_pull.is_empty() && x.to_push.is_empty() {
+            // Quiet without being done: an answer contradicted its question. The next round begins anew.
+            let complete = x.session.is_done() && !x.incomplete;
             self.end_exchange(t, serial, complete);
         }
     }
@@ -134,7 +134,10 @@ impl<O: Overlay> Node<O> {
         if x.to_pull.is_empty() {
             x.to_pull = x.session.take_pull(BATCH_RECORDS_MAX);
         }
-        if x.to_pull.is_empty() || !takes {
+        if !takes {
+            x.to_pull.clear();
+        }
+        if x.to_pull.is_empty() {
             return;
         }
         let wanted = x.to_pull.clone();
@@ -209,8 +212,7 @@ impl<O: Overlay> Node<O> {
         if !records.is_empty() {
             x.to_pull = asked.iter().filter(|i| !here(i)).copied().collect();
         }
-        let records: Vec<Record> =
-            records.into_iter().filter(|r| asked.contains(&r.head.identity)).collect();
+        let records: Vec<Record> = records.into_iter().filter(|r| asked.contains(&r.head.identity)).collect();
         let mut writing = 0;
         let mut incomplete = false;
         for record in records {

@@ -93,7 +93,8 @@ impl<O: Overlay> Node<O> {
         let mut ranked: Vec<_> = set
             .into_iter()
             .map(|p| {
-                let near = if *p.id() == me { Some(crate::time::Duration::ZERO) } else { self.rpc.rtt(p.id()) };
+                let near =
+                    if *p.id() == me { Some(crate::time::Duration::ZERO) } else { self.rpc.rtt(p.id()) };
                 (self.rpc.is_suspect(p.id()), near.unwrap_or(crate::rpc::RTO_FIRST), p)
             })
             .collect();
@@ -229,7 +230,8 @@ impl<O: Overlay> Node<O> {
         let me = *self.me().id();
         let Some(key) = self.wheres.get(&serial).map(|w| w.key) else { return };
         for peer in set {
-            let mut copies = Copies { peer: peer.clone(), heads: None, ready: false, rtt: self.rpc.rtt(peer.id()) };
+            let mut copies =
+                Copies { peer: peer.clone(), heads: None, ready: false, rtt: self.rpc.rtt(peer.id()) };
             let own = *peer.id() == me;
             if own {
                 copies.heads = Some(self.store.all_heads_of(&key).copied().collect());
@@ -237,7 +239,8 @@ impl<O: Overlay> Node<O> {
             }
             let Some(w) = self.wheres.get_mut(&serial) else { return };
             w.copies.push(copies);
-            if !own && self.call(t, &peer, Message::Heads(key), Class::Quick, Why::Heads { op: serial })
+            if !own
+                && self.call(t, &peer, Message::Heads(key), Class::Quick, Why::Heads { op: serial })
                 && let Some(w) = self.wheres.get_mut(&serial)
             {
                 w.waiting += 1;

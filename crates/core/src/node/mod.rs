@@ -35,8 +35,8 @@ use crate::cx::{Cx, Effect, Event, Input, Ticket};
 use crate::frame::{self, FrameError, Header, Kind, NetworkId, Refusal as FrameRefusal};
 use crate::id::Id;
 use crate::machine::{
-    Counters, DiskToken, Halt, Inspection, Machine, NodeConfig, NodeInput, Op, OpError, OpId, OpResult, Outbox,
-    Phase, Trace,
+    Counters, DiskToken, Halt, Inspection, Machine, NodeConfig, NodeInput, Op, OpError, OpId, OpResult,
+    Outbox, Phase, Trace,
 };
 use crate::overlay::{Overlay, Violation};
 use crate::peer::{Addr, Peer};
@@ -96,12 +96,27 @@ enum Why<C> {
     /// To a lost peer.
     Probe,
     Hop(u64),
-    Store { op: u64, attempt: u8 },
-    Fetch { op: u64, attempt: u8 },
-    Heads { op: u64 },
-    Sync { exchange: u64, arc: crate::keyspace::Arc },
-    Pull { exchange: u64 },
-    Push { exchange: u64 },
+    Store {
+        op: u64,
+        attempt: u8,
+    },
+    Fetch {
+        op: u64,
+        attempt: u8,
+    },
+    Heads {
+        op: u64,
+    },
+    Sync {
+        exchange: u64,
+        arc: crate::keyspace::Arc,
+    },
+    Pull {
+        exchange: u64,
+    },
+    Push {
+        exchange: u64,
+    },
 }
 
 /// Who waits for the store.
@@ -272,7 +287,14 @@ impl<O: Overlay> Node<O> {
     }
 
     /// Sends a request; its end comes back through `on_answer` or `on_no_answer`. False when it could not be begun.
-    fn call(&mut self, t: &mut Turn<'_>, to: &Peer, msg: Message<O>, class: Class, why: Why<O::Call>) -> bool {
+    fn call(
+        &mut self,
+        t: &mut Turn<'_>,
+        to: &Peer,
+        msg: Message<O>,
+        class: Class,
+        why: Why<O::Call>,
+    ) -> bool {
         let tries = if matches!(why, Why::Probe) { 1 } else { TRIES_MAX };
         let random = self.rng.next_u64();
         match self.rpc.start(t.now.mono, random, to, msg.clone(), class, tries, why) {

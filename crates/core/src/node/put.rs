@@ -59,7 +59,8 @@ impl<O: Overlay> Node<O> {
         }
         let record = Record::plain(key, value, t.now.wall, ttl, origin_of(self.me().id()));
         let serial = self.serial();
-        let put = Put { op, record, set: Vec::new(), acked: Vec::new(), waiting: 0, attempt: 0, refusal: None };
+        let put =
+            Put { op, record, set: Vec::new(), acked: Vec::new(), waiting: 0, attempt: 0, refusal: None };
         self.puts.insert(serial, put);
         self.timers.arm(Timer::OpOver(serial), t.now.mono + OP_TIME_MAX);
         self.find(t, key, self.config.replicas, false, For::Put(serial));

@@ -28,7 +28,9 @@ pub(super) struct Pushed {
 impl<O: Overlay> Node<O> {
     pub(super) fn serve(&mut self, t: &mut Turn<'_>, from: Peer, ticket: Ticket, msg: Message<O>) {
         match msg {
-            Message::Overlay(msg) => self.inputs.push_back(Input::Message { from, ticket: Some(ticket), msg }),
+            Message::Overlay(msg) => {
+                self.inputs.push_back(Input::Message { from, ticket: Some(ticket), msg })
+            }
             Message::Hello(wall) => {
                 self.learn_clock(t, &from, wall);
                 let member = self.phase == Phase::Member;
@@ -106,10 +108,8 @@ impl<O: Overlay> Node<O> {
     }
 
     fn serve_pull(&mut self, t: &mut Turn<'_>, ticket: Ticket, identities: &[Identity]) {
-        let sized: Vec<_> = identities
-            .iter()
-            .filter_map(|i| self.store.head(i).map(|h| (*i, h.value_bytes)))
-            .collect();
+        let sized: Vec<_> =
+            identities.iter().filter_map(|i| self.store.head(i).map(|h| (*i, h.value_bytes))).collect();
         let fit: Vec<_> = sized[..batch(&sized)].iter().map(|(i, _)| *i).collect();
         self.gather(t, &fit, Then::Records(ticket));
     }

@@ -106,7 +106,8 @@ impl Net {
     fn start(&mut self, n: usize, replicas: u8, acks: u8, seeds: Vec<Addr>) {
         let host = &mut self.hosts[n];
         host.incarnation += 1;
-        let mut config = NodeConfig::new(host.peer.clone(), Rng::from_u64(n as u64).fork_seed("t", host.incarnation));
+        let mut config =
+            NodeConfig::new(host.peer.clone(), Rng::from_u64(n as u64).fork_seed("t", host.incarnation));
         config.incarnation = host.incarnation;
         (config.replicas, config.acks) = (replicas, acks);
         host.machine = Some((self.entry.make)(config).expect("default options are possible"));
@@ -141,7 +142,12 @@ impl Net {
     fn run(&mut self, span: Duration, mut stop: impl FnMut(&Net) -> bool) {
         let until = self.now + span.0;
         while !stop(self) {
-            let arrival = self.queue.iter().enumerate().min_by_key(|(i, (at, ..))| (*at, *i)).map(|(i, (at, ..))| (*at, i));
+            let arrival = self
+                .queue
+                .iter()
+                .enumerate()
+                .min_by_key(|(i, (at, ..))| (*at, *i))
+                .map(|(i, (at, ..))| (*at, i));
             let tick = self
                 .hosts
                 .iter()

@@ -6,6 +6,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 
 use crate::machine::{Machine, NodeConfig};
+use crate::node::Node;
+use crate::overlay::Overlay;
 
 /// One overlay.
 #[derive(Clone, Copy)]
@@ -16,6 +18,15 @@ pub struct Entry {
     pub about: &'static str,
     /// Makes a node over it. Fails on an unknown or impossible overlay option, with a text for people.
     pub make: fn(NodeConfig) -> Result<Box<dyn Machine>, String>,
+}
+
+/// The entry of an overlay.
+const fn entry<O: Overlay>() -> Entry {
+    Entry { name: O::NAME, about: O::ABOUT, make: make::<O> }
+}
+
+fn make<O: Overlay>(config: NodeConfig) -> Result<Box<dyn Machine>, String> {
+    Ok(Box::new(Node::<O>::new(config)?))
 }
 
 /// Every overlay, the default first.

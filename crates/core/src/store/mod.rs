@@ -335,6 +335,13 @@ impl<W: Clone> Store<W> {
         Read::Reading
     }
 
+    /// A record whose value is in memory.
+    pub fn cached(&mut self, identity: &Identity) -> Option<Record> {
+        let head = *self.index.get(identity)?;
+        let value = self.cache.get(identity)?.to_vec();
+        Some(Record { head, value })
+    }
+
     /// Deletes a record that was handed off. It stays in the index until the disk has deleted it. Returns false if there
     /// is nothing to do: it is not here, it is being written or deleted, or too much is under way; ask again later.
     pub fn forget(&mut self, identity: &Identity, disk: &mut Vec<DiskEffect>) -> bool {
