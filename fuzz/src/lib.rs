@@ -1,0 +1,7 @@
+//! The bodies of the fuzz targets. Each is a function of bytes that must not panic; the corpus tests of the workspace
+//! (`crates/core/tests/corpus.rs`, `crates/gateway/tests/corpus.rs`) include the same files by path.
+
+pub mod frame_decode;
+pub mod machine_datagrams;
+pub mod record_decode;
+pub mod xmlrpc_reader;
