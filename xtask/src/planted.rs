@@ -1,5 +1,18 @@
 //! Planted bugs: known mistakes, each behind `--cfg keyway_bug="NAME"`, and what finds each of them. A judge that never
 //! convicts is no judge: green means something only while these go red.
+//!
+//! ```text
+//!   for each bug:  a wrapper passes the cfg to the workspace's crates only (libraries are built once)
+//!                  build ──▶ hunt, at most 60 s ──▶ the test must fail, the sweep must report a violation
+//! ```
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A hunt that has found nothing after this long has missed.
+pub const HUNT_SECS_MAX: u64 = 60;
 
 /// One planted bug and the hunt that must find it.
 pub struct Bug {
@@ -11,19 +24,166 @@ pub struct Bug {
     pub hunt: Hunt,
 }
 
-/// What finds a bug.
-#[derive(Clone, Copy)]
-pub enum Hunt {
-    /// A time-boxed sweep of seeds must report a violation.
-    Sweep,
-    /// This test of this package must fail.
-    Test {
-        /// The package.
-        package: &'static str,
-        /// A filter for the test's name.
-        test: &'static str,
-    },
+/// A test that must fail.
+pub struct Hunt {
+    /// Its package.
+    pub package: &'static str,
+    /// `--lib`, or the name of an integration test after `--test`.
+    pub target: &'static [&'static str],
+    /// A filter for its name.
+    pub filter: &'static str,
 }
+
+const CORE: &[&str] = &["--lib"];
 
 /// Every planted bug.
 pub static BUGS: &[Bug] = &[];
+
+/// How a hunt ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The mistake was noticed; the first line that says so.
+    Found(String),
+    /// Everything passed, or nothing failed in time.
+    Missed(String),
+    /// The build failed: the hunt says nothing.
+    Broken(String),
+}
+
+/// Plants and hunts the bugs of these names (all if there are none), until `secs_max` have passed in all. Prints a line for
+/// each. True if every bug that was hunted was found.
+///
+/// # Errors
+/// If cargo cannot be run or a wrapper not be written.
+pub fn run(names: &[&str], secs_max: Option<u64>) -> io::Result<bool> {
+    for name in names {
+        if !BUGS.iter().any(|bug| bug.name == *name) {
+            return Err(io::Error::other(format!("no planted bug `{name}`: see xtask/src/planted.rs")));
+        }
+    }
+    let started = Instant::now();
+    let (mut found, mut missed, mut skipped) = (0, 0, 0);
+    for bug in BUGS.iter().filter(|bug| names.is_empty() || names.contains(&bug.name)) {
+        if secs_max.is_some_and(|max| started.elapsed().as_secs() >= max) {
+            println!("{:<24} skipped: the time for planted bugs is up", bug.name);
+            skipped += 1;
+            continue;
+        }
+        let begun = Instant::now();
+        let outcome = hunt(bug)?;
+        let secs = begun.elapsed().as_secs();
+        match outcome {
+            Outcome::Found(line) => {
+                found += 1;
+                println!("{:<24} found ({secs} s with the build): {line}", bug.name);
+            }
+            Outcome::Missed(why) => {
+                missed += 1;
+                println!("{:<24} MISSED: {why} ({})", bug.name, bug.about);
+            }
+            Outcome::Broken(why) => {
+                missed += 1;
+                println!("{:<24} BROKEN: {why}", bug.name);
+            }
+        }
+    }
+    println!("planted bugs: {found} found, {missed} missed, {skipped} skipped");
+    Ok(missed == 0)
+}
+
+/// Builds the hunt's test with the bug in it, then runs it.
+fn hunt(bug: &Bug) -> io::Result<Outcome> {
+    let wrapper = wrapper(bug.name)?;
+    let mut build = cargo_test(bug, &wrapper);
+    let built = build.arg("--no-run").stdin(Stdio::null()).output()?;
+    if !built.status.success() {
+        return Ok(Outcome::Broken(first_line(&built.stderr, "error")));
+    }
+    let mut command = cargo_test(bug, &wrapper);
+    command.arg(bug.hunt.filter);
+    let begun = Instant::now();
+    let (passed, output) = run_for(&mut command, Duration::from_secs(HUNT_SECS_MAX))?;
+    let text = String::from_utf8_lossy(&output);
+    Ok(match passed {
+        Some(false) if text.contains("test result: FAILED") => Outcome::Found(evidence(&text)),
+        Some(false) => Outcome::Broken(first_line(&output, "error")),
+        Some(true) if text.contains(" 0 passed") => Outcome::Broken("no test has that name".to_owned()),
+        Some(true) => Outcome::Missed(format!("`{}` passed", bug.hunt.filter)),
+        None => Outcome::Missed(format!("nothing after {} s", begun.elapsed().as_secs())),
+    })
+}
+
+fn cargo_test(bug: &Bug, wrapper: &Path) -> Command {
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    command
+        .current_dir(crate::root())
+        .env("RUSTC_WORKSPACE_WRAPPER", wrapper)
+        .env_remove("RUSTFLAGS")
+        .args(["test", "--quiet", "--package", bug.hunt.package])
+        .args(bug.hunt.target);
+    command
+}
+
+/// A compiler wrapper that plants the bug in the crates of the workspace and leaves the libraries alone, so that cargo
+/// keeps what it has built of them.
+fn wrapper(name: &str) -> io::Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = crate::target_dir().join("planted");
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join(name);
+    let script = format!("#!/bin/sh\nexec \"$@\" --cfg 'keyway_bug=\"{name}\"'\n");
+    // Cargo looks at the wrapper's age: an unchanged one is left as it is.
+    if std::fs::read_to_string(&path).ok().as_deref() != Some(&script) {
+        std::fs::write(&path, script)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(path)
+}
+
+/// Runs a command for at most so long. `None` if its time was up; with what it printed.
+fn run_for(command: &mut Command, time_max: Duration) -> io::Result<(Option<bool>, Vec<u8>)> {
+    use std::os::unix::process::CommandExt as _;
+
+    let mut child = command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut stdout = child.stdout.take().ok_or_else(|| io::Error::other("no pipe"))?;
+    let reader = std::thread::spawn(move || {
+        let mut output = Vec::new();
+        stdout.read_to_end(&mut output).map(|_| output)
+    });
+    let begun = Instant::now();
+    let mut passed = None;
+    while begun.elapsed() < time_max {
+        if let Some(status) = child.try_wait()? {
+            passed = Some(status.success());
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    if passed.is_none() {
+        // Cargo and the test that it runs are one process group of their own.
+        let group = format!("-{}", child.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status()?;
+        let _ = child.wait()?;
+    }
+    let output = reader.join().map_err(|_| io::Error::other("the reader panicked"))??;
+    Ok((passed, output))
+}
+
+/// The first failed test, and what it said.
+fn evidence(text: &str) -> String {
+    let failed = text.lines().find_map(|l| l.strip_prefix("---- ")?.strip_suffix(" stdout ----"));
+    let said = text.lines().skip_while(|l| !l.contains("panicked at")).nth(1).unwrap_or("").trim();
+    format!("{}: {}", failed.unwrap_or("a test"), said.chars().take(120).collect::<String>())
+}
+
+fn first_line(output: &[u8], with: &str) -> String {
+    let text = String::from_utf8_lossy(output);
+    let line = text.lines().find(|l| l.contains(with)).or_else(|| text.lines().next());
+    line.unwrap_or("it said nothing").to_owned()
+}
