@@ -14,9 +14,9 @@
 use alloc::vec::Vec;
 
 use crate::id::Id;
-use crate::node::message::HopAnswer;
 use crate::overlay::{Hop, Overlay};
 use crate::peer::Peer;
+use crate::wire::{Malformed, Reader, Wire, Writer};
 
 /// Nodes asked by one lookup at the most.
 pub const ASKED_MAX: usize = 64;
@@ -24,6 +24,46 @@ pub const ASKED_MAX: usize = 64;
 pub const SHORTLIST_MAX: usize = 64;
 /// Steps under way at once: a slow one is hedged by the next candidate.
 pub const PARALLEL_MAX: usize = 3;
+
+/// Candidates in one step's answer.
+pub const CANDIDATES_MAX: usize = 20;
+/// Peers of a replica set in one answer.
+pub const SET_MAX: usize = 32;
+
+/// One step of a lookup, as answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HopAnswer {
+    /// The root is known: the replica set, root first.
+    Root(Vec<Peer>),
+    /// Nearer nodes, best first.
+    Next(Vec<Peer>),
+    /// No way on from here.
+    Stuck,
+}
+
+impl Wire for HopAnswer {
+    fn encode(&self, w: &mut Writer<'_>) {
+        match self {
+            HopAnswer::Root(set) => {
+                w.u8(0);
+                w.list(&set[..set.len().min(SET_MAX)]);
+            }
+            HopAnswer::Next(peers) => {
+                w.u8(1);
+                w.list(&peers[..peers.len().min(CANDIDATES_MAX)]);
+            }
+            HopAnswer::Stuck => w.u8(2),
+        }
+    }
+    fn decode(r: &mut Reader<'_>) -> Result<HopAnswer, Malformed> {
+        match r.u8()? {
+            0 => Ok(HopAnswer::Root(r.list(SET_MAX)?)),
+            1 => Ok(HopAnswer::Next(r.list(CANDIDATES_MAX)?)),
+            2 => Ok(HopAnswer::Stuck),
+            _ => Err(Malformed("unknown hop answer")),
+        }
+    }
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {

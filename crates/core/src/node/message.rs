@@ -16,17 +16,13 @@
 use alloc::vec::Vec;
 
 use crate::id::Id;
+pub use crate::lookup::{CANDIDATES_MAX, HopAnswer, SET_MAX};
 use crate::overlay::Overlay;
-use crate::peer::Peer;
 use crate::replica::sync::{Answer, Question};
 use crate::store::{Cursor, Head, Identity, Record, Refusal};
 use crate::time::Wall;
 use crate::wire::{Malformed, Reader, Wire, Writer};
 
-/// Candidates in one step's answer.
-pub const CANDIDATES_MAX: usize = 20;
-/// Peers of a replica set in one answer.
-pub const SET_MAX: usize = 32;
 /// Identities in one `Pull`, records in one `Push` or `Records`.
 pub const BATCH_RECORDS_MAX: usize = 256;
 /// Bytes of values after which a batch or page is closed; the first record always fits.
@@ -64,41 +60,6 @@ impl Wire for Verdict {
             1 => Ok(Verdict::NotMine),
             2 => Ok(Verdict::Refused(Refusal::decode(r)?)),
             _ => Err(Malformed("unknown verdict")),
-        }
-    }
-}
-
-/// One step of a lookup, as answered.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum HopAnswer {
-    /// The root is known: the replica set, root first.
-    Root(Vec<Peer>),
-    /// Nearer nodes, best first.
-    Next(Vec<Peer>),
-    /// No way on from here.
-    Stuck,
-}
-
-impl Wire for HopAnswer {
-    fn encode(&self, w: &mut Writer<'_>) {
-        match self {
-            HopAnswer::Root(set) => {
-                w.u8(0);
-                w.list(&set[..set.len().min(SET_MAX)]);
-            }
-            HopAnswer::Next(peers) => {
-                w.u8(1);
-                w.list(&peers[..peers.len().min(CANDIDATES_MAX)]);
-            }
-            HopAnswer::Stuck => w.u8(2),
-        }
-    }
-    fn decode(r: &mut Reader<'_>) -> Result<HopAnswer, Malformed> {
-        match r.u8()? {
-            0 => Ok(HopAnswer::Root(r.list(SET_MAX)?)),
-            1 => Ok(HopAnswer::Next(r.list(CANDIDATES_MAX)?)),
-            2 => Ok(HopAnswer::Stuck),
-            _ => Err(Malformed("unknown hop answer")),
         }
     }
 }
