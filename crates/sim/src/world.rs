@@ -1,0 +1,773 @@
+//! The world: hosts, links and disks under one clock, run by one queue of events.
+//!
+//! ```text
+//!              Queue (time, sequence)
+//!   Frame ────────┐        ┌──────────▶ Machine::handle ──▶ Outbox ─┬─ frames ──▶ Links ──▶ Frame ...
+//!   Tick  ────────┼─ pop ──┤  (batched if several things            ├─ disk ────▶ Disk  ──▶ Disk ...
+//!   Disk  ────────┤        │   reach a host at one instant)         ├─ done, trace ─▶ Happening
+//!   Wake  ────────┘        └──▶ Happening::Wake                     └─ deadline ─▶ Tick
+//! ```
+//!
+//! Whoever drives a world ([`crate::run`], [`crate::swarm`], a test) calls [`World::next`] and acts on each [`Happening`].
+//! A world is a pure function of its seed and of these calls: all draws come from forks of one stream, time is an integer,
+//! and nothing is kept in the order of a hasher. Every event that reaches a machine goes into [`World::trace_hash`].
+//!
+//! Ticks are cancelled lazily: a host has at most one tick that counts. A deadline that moves later leaves it in place,
+//! and the tick, when it comes, asks again.
+
+use std::collections::VecDeque;
+
+use keyway_core::frame::{FrameKey, NetworkId};
+use keyway_core::machine::{Counters, DiskEffect, Inspection, NodeConfig, Op, OpDone, OpId, OpResult, STOP_OP, Trace};
+use keyway_core::overlay::Violation;
+use keyway_core::overlay::registry::Entry;
+use keyway_core::rng::Rng;
+use keyway_core::{Addr, Duration, Id, NodeInput, Now, Outbox, Peer};
+
+use crate::disk::{Batch, Disk, DiskModel};
+use crate::host::{Clock, Host};
+use crate::links::{LinkCounts, LinkFaults, Links};
+use crate::queue::{Flights, Queue, What};
+use crate::topology::Latency;
+use crate::trace::{self, Sink, TraceHash};
+
+/// What holds for a whole world.
+#[derive(Clone)]
+pub struct WorldConfig {
+    /// Which overlay its nodes run.
+    pub overlay: &'static Entry,
+    /// Everything that is drawn comes from it.
+    pub seed: u64,
+    /// How long frames travel.
+    pub latency: Latency,
+    /// What else happens to them.
+    pub faults: LinkFaults,
+    /// How disks behave.
+    pub disk: DiskModel,
+    /// Copies kept of each value (R).
+    pub replicas: u8,
+    /// Acknowledgements that a put waits for (W).
+    pub acks: u8,
+    /// Greatest value taken, in bytes.
+    pub value_bytes_max: u32,
+    /// Greatest life given.
+    pub ttl_max: Duration,
+    /// The overlay's own settings.
+    pub options: Vec<(String, u64)>,
+    /// Local invariants are checked after every so many calls of a machine; 0 for never.
+    pub check_every: u32,
+}
+
+impl WorldConfig {
+    /// A calm world of this overlay: 20 ms everywhere, sound disks, the defaults that users see.
+    #[must_use]
+    pub fn new(overlay: &'static Entry, seed: u64) -> WorldConfig {
+        let node = NodeConfig::new(Peer::new(Id::ZERO, Addr::simulated(0)), [0; 32]);
+        WorldConfig {
+            overlay,
+            seed,
+            latency: Latency::Drawn(crate::draw::Spread::Constant(Duration::from_millis(20))),
+            faults: LinkFaults::default(),
+            disk: DiskModel::default(),
+            replicas: node.replicas,
+            acks: node.acks,
+            value_bytes_max: node.value_bytes_max,
+            ttl_max: node.ttl_max,
+            options: Vec::new(),
+            check_every: 0,
+        }
+    }
+}
+
+/// Something that whoever drives the world wants to know.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Happening {
+    /// The instant asked for with [`World::wake_at`] has come.
+    Wake(u64),
+    /// An operation ended.
+    Done {
+        /// At which host.
+        host: usize,
+        /// Its name.
+        op: OpId,
+        /// Its outcome.
+        result: OpResult,
+    },
+    /// A host has completed its join.
+    Joined(usize),
+    /// A host has left gracefully; its process is over.
+    Left(usize),
+    /// A machine broke its own rules.
+    Violated(usize, Violation),
+}
+
+/// What waits for a paused host is bounded like a socket buffer; more is dropped.
+const BACKLOG_MAX: usize = 4_096;
+
+/// A simulated world.
+pub struct World {
+    config: WorldConfig,
+    rng: Rng,
+    time: u64,
+    queue: Queue,
+    flights: Flights,
+    hosts: Vec<Host>,
+    links: Links,
+    batches: Vec<Option<Batch>>,
+    free_batches: Vec<u32>,
+    out: Outbox,
+    lines: Vec<Trace>,
+    happenings: VecDeque<Happening>,
+    next_op: u64,
+    events: u64,
+    hash: TraceHash,
+    sink: Option<Sink>,
+    /// The counters of processes that are over.
+    buried: Counters,
+}
+
+impl World {
+    /// An empty world.
+    #[must_use]
+    pub fn new(config: WorldConfig) -> World {
+        let rng = Rng::from_u64(config.seed);
+        World {
+            links: Links::new(config.latency.clone(), config.faults, &rng),
+            config,
+            rng,
+            time: 0,
+            queue: Queue::default(),
+            flights: Flights::default(),
+            hosts: Vec::new(),
+            batches: Vec::new(),
+            free_batches: Vec::new(),
+            out: Outbox::default(),
+            lines: Vec::new(),
+            happenings: VecDeque::new(),
+            next_op: 0,
+            events: 0,
+            hash: TraceHash::default(),
+            sink: None,
+            buried: Counters::default(),
+        }
+    }
+
+    /// From now on every event is told to `sink`, one line each.
+    pub fn set_sink(&mut self, sink: Sink) {
+        self.sink = Some(sink);
+    }
+
+    /// Adds a host with a random id and an empty disk, without a process.
+    pub fn add_host(&mut self) -> usize {
+        let id = self.rng.fork("id", self.hosts.len() as u64).id();
+        self.add_host_with_id(id)
+    }
+
+    /// Adds a host with this id.
+    pub fn add_host_with_id(&mut self, id: Id) -> usize {
+        let n = self.hosts.len();
+        let peer = Peer::new(id, Addr::simulated(n as u32));
+        self.hosts.push(Host::new(peer, Disk::new(self.config.disk, self.rng.fork("disk", n as u64))));
+        self.links.add_host();
+        n
+    }
+
+    /// Sets a host's clocks; only while no process runs on it.
+    ///
+    /// # Panics
+    /// If one does: a clock that jumps under a process is another fault.
+    pub fn set_clock(&mut self, host: usize, clock: Clock) {
+        assert!(self.hosts[host].machine.is_none(), "a process runs on host {host}");
+        self.hosts[host].clock = clock;
+    }
+
+    fn boot(&mut self, n: usize) {
+        let host = &mut self.hosts[n];
+        assert!(host.machine.is_none(), "host {n} runs already");
+        host.life += 1;
+        host.born = self.time;
+        host.member = false;
+        host.tick_at = u64::MAX;
+        let config = NodeConfig {
+            incarnation: u64::from(host.life),
+            replicas: self.config.replicas,
+            acks: self.config.acks,
+            value_bytes_max: self.config.value_bytes_max,
+            ttl_max: self.config.ttl_max,
+            overlay_options: self.config.options.clone(),
+            ..NodeConfig::new(
+                host.peer.clone(),
+                self.rng.fork_seed("machine", (n as u64) << 32 | u64::from(host.life)),
+            )
+        };
+        let machine = (self.config.overlay.make)(config).expect("options are checked before a world is built");
+        host.machine = Some(machine);
+    }
+
+    /// Starts a process on an idle host; without seeds and memories it founds a network.
+    pub fn start(&mut self, host: usize, seeds: &[usize]) {
+        self.boot(host);
+        let seeds: Vec<Addr> = seeds.iter().map(|&s| self.hosts[s].peer.addr()).collect();
+        self.say(host, || format!("start, seeds {seeds:?}"));
+        self.handle(host, &mut [NodeInput::Start { seeds: &seeds }]);
+    }
+
+    /// Starts a process on each of these idle hosts as members of one converged network.
+    pub fn settle(&mut self, hosts: &[usize]) {
+        let network = NetworkId(self.rng.fork("network", 0).next_u64() | 1);
+        let mut everyone: Vec<Peer> = hosts.iter().map(|&n| self.hosts[n].peer.clone()).collect();
+        everyone.sort_by(|a, b| a.id().cmp(b.id()));
+        for &n in hosts {
+            self.boot(n);
+            let host = &mut self.hosts[n];
+            let now = host.clock.now(self.time, host.born);
+            if let Some(machine) = &mut host.machine {
+                machine.settle(now, network, &everyone, &mut self.out);
+            }
+            self.become_member(n);
+            self.perform(n);
+        }
+    }
+
+    /// Kills a process at once; the disk keeps what was synced.
+    pub fn crash(&mut self, n: usize) {
+        self.say(n, || "crash".into());
+        let waiting = self.take_batches(n);
+        self.bury(n);
+        self.hosts[n].disk.crash(waiting.iter().map(Vec::as_slice));
+    }
+
+    /// What the host's disk was still to do, oldest first.
+    fn take_batches(&mut self, n: usize) -> Vec<Vec<DiskEffect>> {
+        let slots: Vec<u32> = self.hosts[n].batches.drain(..).collect();
+        slots
+            .into_iter()
+            .filter_map(|slot| Some(core::mem::take(&mut self.batches[slot as usize].as_mut()?.effects)))
+            .collect()
+    }
+
+    /// Ends the process; its batches stay.
+    fn bury(&mut self, n: usize) {
+        let host = &mut self.hosts[n];
+        if let Some(machine) = host.machine.take() {
+            self.buried.add(&machine.counters());
+        }
+        host.member = false;
+        host.tick_at = u64::MAX;
+        host.paused_until = 0;
+        for what in host.backlog.drain(..) {
+            match what {
+                What::Frame { slot, .. } => {
+                    let flight = self.flights.take(slot);
+                    self.flights.give_back(slot, flight);
+                }
+                What::Disk { slot, .. } => {
+                    self.batches[slot as usize] = None;
+                    self.free_batches.push(slot);
+                }
+                What::Tick { .. } | What::Resume { .. } | What::Wake { .. } => {}
+            }
+        }
+        self.links.forget(n);
+    }
+
+    /// Asks a process to leave gracefully; [`Happening::Left`] follows.
+    pub fn stop(&mut self, host: usize) {
+        self.say(host, || "stop".into());
+        self.handle_or_wait(host, NodeInput::Stop);
+    }
+
+    /// Replaces an idle host's disk by an empty one.
+    ///
+    /// # Panics
+    /// If a process runs on it.
+    pub fn lose_disk(&mut self, host: usize) {
+        assert!(self.hosts[host].machine.is_none(), "a process runs on host {host}");
+        self.say(host, || "disk lost".into());
+        self.hosts[host].disk.lose();
+    }
+
+    /// Nothing runs on the host for so long; what arrives waits and comes as one batch.
+    pub fn pause(&mut self, host: usize, span: Duration) {
+        self.say(host, || format!("pause {span:?}"));
+        let until = self.time + span.0;
+        if until > self.hosts[host].paused_until {
+            self.hosts[host].paused_until = until;
+            self.queue.push(until, What::Resume { host: host as u32 });
+        }
+    }
+
+    /// Gives an operation to a host's process. The outcome comes as [`Happening::Done`]; never, if the process dies.
+    pub fn submit(&mut self, host: usize, what: Op) -> OpId {
+        let op = OpId(self.next_op);
+        self.next_op += 1;
+        self.say(host, || format!("{op:?} {}", trace::op(&what)));
+        self.handle_or_wait(host, NodeInput::Op { op, what });
+        op
+    }
+
+    /// Lets a frame from nowhere reach a host now.
+    pub fn inject(&mut self, host: usize, from: Addr, bytes: &[u8]) {
+        self.handle_or_wait(host, NodeInput::Datagram { from, bytes });
+    }
+
+    /// A paused process gets what its own machine room says late: for these few inputs the pause just ends.
+    fn handle_or_wait(&mut self, n: usize, input: NodeInput<'_>) {
+        if self.hosts[n].paused_until > self.time {
+            self.resume(n);
+        }
+        self.handle(n, &mut [input]);
+    }
+
+    /// [`Happening::Wake`] with this token will come at `at`.
+    pub fn wake_at(&mut self, at: u64, token: u64) {
+        self.queue.push(at.max(self.time), What::Wake { token });
+    }
+
+    /// Runs until something happens or the clock shows `until`.
+    pub fn next(&mut self, until: u64) -> Option<Happening> {
+        loop {
+            if let Some(happening) = self.happenings.pop_front() {
+                return Some(happening);
+            }
+            let Some(event) = self.queue.pop_until(until) else {
+                self.time = self.time.max(until);
+                return None;
+            };
+            self.time = event.at;
+            self.deliver(event.what);
+        }
+    }
+
+    /// Runs until the clock shows `until`; whatever happens is dropped.
+    pub fn run_until(&mut self, until: u64) {
+        while self.next(until).is_some() {}
+    }
+
+    fn deliver(&mut self, what: What) {
+        let Some(n) = what.host() else {
+            if let What::Wake { token } = what {
+                self.happenings.push_back(Happening::Wake(token));
+            }
+            return;
+        };
+        if self.hosts[n].paused_until > self.time {
+            self.put_off(n, what);
+            return;
+        }
+        match what {
+            What::Frame { slot, .. } => self.deliver_frames(n, slot),
+            What::Tick { .. } => self.deliver_tick(n),
+            What::Disk { slot, .. } => self.deliver_disk(n, slot),
+            What::Resume { .. } => self.resume(n),
+            What::Wake { .. } => {}
+        }
+    }
+
+    fn put_off(&mut self, n: usize, what: What) {
+        let host = &mut self.hosts[n];
+        match what {
+            What::Frame { slot, .. } if host.backlog.len() >= BACKLOG_MAX => {
+                let flight = self.flights.take(slot);
+                self.flights.give_back(slot, flight);
+            }
+            // A later pause has its own end.
+            What::Resume { .. } => {}
+            _ => host.backlog.push(what),
+        }
+    }
+
+    /// The pause is over: everything that waited, as one batch as far as it is frames.
+    fn resume(&mut self, n: usize) {
+        self.hosts[n].paused_until = 0;
+        let waiting = core::mem::take(&mut self.hosts[n].backlog);
+        let mut frames = Vec::new();
+        for what in waiting {
+            match what {
+                What::Frame { slot, .. } => frames.push(slot),
+                What::Disk { slot, .. } => self.deliver_disk(n, slot),
+                What::Tick { .. } => self.deliver_tick(n),
+                What::Resume { .. } | What::Wake { .. } => {}
+            }
+        }
+        if !frames.is_empty() {
+            self.deliver_batch(n, &frames);
+        }
+    }
+
+    fn deliver_frames(&mut self, n: usize, slot: u32) {
+        // What else reaches this host at this very instant belongs to the same batch, as from one receive call.
+        match self.queue.pop_same(self.time, n) {
+            None => self.deliver_frame(n, slot),
+            Some(What::Frame { slot: second, .. }) => self.deliver_batch(n, &[slot, second]),
+            Some(other) => {
+                self.deliver_frame(n, slot);
+                self.deliver(other);
+            }
+        }
+    }
+
+    fn deliver_frame(&mut self, n: usize, slot: u32) {
+        let flight = self.flights.take(slot);
+        let from = flight.from as usize;
+        if self.links.is_cut(from, n) {
+            self.links.broke(from, n);
+        } else if self.hosts[n].machine.is_some() {
+            self.note_frame(n, from, &flight.bytes);
+            let from = self.hosts[from].peer.addr();
+            self.handle(n, &mut [NodeInput::Datagram { from, bytes: &flight.bytes }]);
+        }
+        self.flights.give_back(slot, flight);
+    }
+
+    fn deliver_batch(&mut self, n: usize, slots: &[u32]) {
+        let flights: Vec<_> = slots.iter().map(|&slot| (slot, self.flights.take(slot))).collect();
+        if self.hosts[n].machine.is_some() {
+            let mut inputs = Vec::with_capacity(flights.len());
+            for (_, flight) in &flights {
+                let from = flight.from as usize;
+                if self.links.is_cut(from, n) {
+                    self.links.broke(from, n);
+                    continue;
+                }
+                self.note_frame(n, from, &flight.bytes);
+                inputs.push(NodeInput::Datagram { from: self.hosts[from].peer.addr(), bytes: &flight.bytes });
+            }
+            self.handle(n, &mut inputs);
+        }
+        for (slot, flight) in flights {
+            self.flights.give_back(slot, flight);
+        }
+    }
+
+    fn note_frame(&mut self, to: usize, from: usize, bytes: &[u8]) {
+        self.hash.frame(self.time, to, bytes);
+        if let Some(sink) = &mut self.sink {
+            sink(self.time, &format!("n{to:<3} <- n{from:<3} {}", trace::frame(bytes)));
+        }
+    }
+
+    fn deliver_tick(&mut self, n: usize) {
+        let host = &mut self.hosts[n];
+        if host.tick_at > self.time {
+            return;
+        }
+        host.tick_at = u64::MAX;
+        let Some(machine) = &host.machine else { return };
+        let Some(deadline) = machine.deadline() else { return };
+        let due = host.clock.reached(deadline, host.born);
+        if due > self.time {
+            host.tick_at = due;
+            self.queue.push(due, What::Tick { host: n as u32 });
+            return;
+        }
+        self.hash.tick(self.time, n);
+        self.handle(n, &mut [NodeInput::Tick]);
+    }
+
+    fn deliver_disk(&mut self, n: usize, slot: u32) {
+        let batch = self.batches[slot as usize].take();
+        self.free_batches.push(slot);
+        let Some(batch) = batch else { return };
+        let host = &mut self.hosts[n];
+        if batch.life != host.life || host.machine.is_none() {
+            return;
+        }
+        if let Some(at) = host.batches.iter().position(|&s| s == slot) {
+            host.batches.remove(at);
+        }
+        let mut inputs = Vec::with_capacity(batch.effects.len());
+        let (time, hash, sink) = (self.time, &mut self.hash, &mut self.sink);
+        host.disk.finish(batch.effects, |effect, result| {
+            hash.disk(time, n, effect.token, &result);
+            if let Some(sink) = sink {
+                sink(time, &format!("n{n:<3} disk {}", trace::disk(&effect.op, &result)));
+            }
+            inputs.push(NodeInput::DiskDone { token: effect.token, result });
+        });
+        self.handle(n, &mut inputs);
+    }
+
+    /// The one place where machines are called.
+    fn handle(&mut self, n: usize, inputs: &mut [NodeInput<'_>]) {
+        let host = &mut self.hosts[n];
+        let Some(machine) = &mut host.machine else { return };
+        // Members are not traced unless someone listens: joins are all that the world itself wants to know.
+        self.out.trace = (!host.member || self.sink.is_some()).then(|| core::mem::take(&mut self.lines));
+        let now = host.clock.now(self.time, host.born);
+        self.events += inputs.len() as u64;
+        machine.handle(now, inputs, &mut self.out);
+        if self.config.check_every > 0 {
+            if host.check_in == 0 {
+                host.check_in = self.config.check_every;
+                if let Err(violation) = machine.check() {
+                    self.happenings.push_back(Happening::Violated(n, violation));
+                }
+            }
+            host.check_in -= 1;
+        }
+        self.perform(n);
+    }
+
+    /// Does what the outbox says.
+    fn perform(&mut self, n: usize) {
+        let mut out = core::mem::take(&mut self.out);
+        for (to, bytes) in out.datagrams() {
+            self.send(n, to, bytes);
+        }
+        if !out.disk.is_empty() {
+            self.submit_disk(n, &mut out);
+        }
+        self.perform_trace(n, &mut out);
+        for (op, result) in out.done.drain(..) {
+            if op == STOP_OP && result == Ok(OpDone::Stopped) {
+                self.say(n, || "left".into());
+                let waiting = self.take_batches(n);
+                waiting.into_iter().for_each(|effects| self.hosts[n].disk.finish(effects, |_, _| ()));
+                self.bury(n);
+                self.happenings.push_back(Happening::Left(n));
+            } else {
+                self.say(n, || format!("{op:?} {}", trace::result(&result)));
+                self.happenings.push_back(Happening::Done { host: n, op, result });
+            }
+        }
+        out.clear();
+        self.out = out;
+        let host = &mut self.hosts[n];
+        if let Some(deadline) = host.machine.as_ref().and_then(|m| m.deadline()) {
+            let due = host.clock.reached(deadline, host.born).max(self.time);
+            if due < host.tick_at {
+                host.tick_at = due;
+                self.queue.push(due, What::Tick { host: n as u32 });
+            }
+        }
+    }
+
+    fn perform_trace(&mut self, n: usize, out: &mut Outbox) {
+        let Some(mut lines) = out.trace.take() else { return };
+        for line in lines.drain(..) {
+            if line == Trace::Phase(keyway_core::machine::Phase::Member) && !self.hosts[n].member {
+                self.become_member(n);
+                self.happenings.push_back(Happening::Joined(n));
+            }
+            if let Some(sink) = &mut self.sink {
+                sink(self.time, &format!("n{n:<3} {line:?}"));
+            }
+        }
+        self.lines = lines;
+    }
+
+    fn become_member(&mut self, n: usize) {
+        self.hosts[n].member = true;
+    }
+
+    fn send(&mut self, from: usize, to: Addr, bytes: &[u8]) {
+        let Some(to) = self.host_at(to) else { return };
+        for arrival in self.links.send(self.time, from, to, bytes.len()).into_iter().flatten() {
+            let slot = self.flights.add(from as u32, bytes);
+            if let Some(bit) = arrival.flip {
+                self.flights.bytes_mut(slot)[bit as usize / 8] ^= 1 << (bit % 8);
+            }
+            self.queue.push(arrival.at, What::Frame { host: to as u32, slot });
+        }
+    }
+
+    fn submit_disk(&mut self, n: usize, out: &mut Outbox) {
+        let host = &mut self.hosts[n];
+        let (batches, free, queue) = (&mut self.batches, &mut self.free_batches, &mut self.queue);
+        let waiting = &mut host.batches;
+        host.disk.submit(self.time, host.life, &mut out.disk, |batch| {
+            let ends = batch.ends;
+            let slot = free.pop().unwrap_or_else(|| {
+                batches.push(None);
+                (batches.len() - 1) as u32
+            });
+            batches[slot as usize] = Some(batch);
+            waiting.push_back(slot);
+            queue.push(ends, What::Disk { host: n as u32, slot });
+        });
+    }
+
+    fn say(&mut self, n: usize, line: impl FnOnce() -> String) {
+        if let Some(sink) = &mut self.sink {
+            sink(self.time, &format!("n{n:<3} {}", line()));
+        }
+    }
+
+    /// The host at an address.
+    #[must_use]
+    pub fn host_at(&self, addr: Addr) -> Option<usize> {
+        let Addr::V4([10, a, b, c], _) = addr else { return None };
+        let n = u32::from_be_bytes([0, a, b, c]) as usize;
+        (n < self.hosts.len()).then_some(n)
+    }
+
+    /// Microseconds since the world began.
+    #[must_use]
+    pub fn time(&self) -> u64 {
+        self.time
+    }
+
+    /// What a host's clocks show now.
+    #[must_use]
+    pub fn now_at(&self, host: usize) -> Now {
+        self.hosts[host].clock.now(self.time, self.hosts[host].born)
+    }
+
+    /// Hosts, with and without a process.
+    #[must_use]
+    pub fn host_count(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// How others know a host.
+    #[must_use]
+    pub fn peer(&self, host: usize) -> &Peer {
+        &self.hosts[host].peer
+    }
+
+    /// Whether a process runs there.
+    #[must_use]
+    pub fn is_up(&self, host: usize) -> bool {
+        self.hosts[host].machine.is_some()
+    }
+
+    /// Whether the process there has completed its join (and has not left).
+    #[must_use]
+    pub fn is_member(&self, host: usize) -> bool {
+        self.hosts[host].member
+    }
+
+    /// Whether nothing runs there for now.
+    #[must_use]
+    pub fn is_paused(&self, host: usize) -> bool {
+        self.hosts[host].paused_until > self.time
+    }
+
+    /// Hosts whose process has completed its join, in order of their numbers.
+    pub fn members(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.hosts.len()).filter(|&n| self.hosts[n].member)
+    }
+
+    /// A look inside a process.
+    #[must_use]
+    pub fn inspect(&self, host: usize) -> Option<Inspection> {
+        self.hosts[host].machine.as_ref().map(|m| m.inspect())
+    }
+
+    /// A process's own opinion of its state.
+    ///
+    /// # Errors
+    /// The first invariant that is broken.
+    pub fn check(&self, host: usize) -> Result<(), Violation> {
+        self.hosts[host].machine.as_ref().map_or(Ok(()), |m| m.check())
+    }
+
+    /// A host's disk.
+    #[must_use]
+    pub fn disk(&self, host: usize) -> &Disk {
+        &self.hosts[host].disk
+    }
+
+    /// Changes how a host's disk behaves from now on.
+    pub fn set_disk(&mut self, host: usize, model: DiskModel) {
+        self.hosts[host].disk.model = model;
+    }
+
+    /// Makes a host's disk sound and roomy.
+    pub fn repair_disk(&mut self, host: usize) {
+        self.hosts[host].disk.repair();
+    }
+
+    /// Cuts one direction of a link.
+    pub fn cut(&mut self, from: usize, to: usize) {
+        self.say(from, || format!("cut to n{to}"));
+        self.links.cut(from, to);
+    }
+
+    /// Ends a cut.
+    pub fn mend(&mut self, from: usize, to: usize) {
+        self.links.mend(from, to);
+    }
+
+    /// Puts each host on a side; hosts beyond the list are on side 0. Frames between sides vanish.
+    pub fn partition(&mut self, sides: &[u8]) {
+        self.say(0, || format!("partition {sides:?}"));
+        self.links.partition(sides);
+    }
+
+    /// Ends the partition.
+    pub fn join_sides(&mut self) {
+        self.say(0, || "partition ends".into());
+        self.links.join_sides();
+    }
+
+    /// Ends all cuts, partitions, limping and random faults of links.
+    pub fn heal_links(&mut self) {
+        self.say(0, || "links heal".into());
+        self.links.heal();
+    }
+
+    /// Changes what goes wrong on links from now on.
+    pub fn set_faults(&mut self, faults: LinkFaults) {
+        self.links.faults = faults;
+    }
+
+    /// Frames of this host take so much longer, in and out.
+    pub fn limp(&mut self, host: usize, by: Duration) {
+        self.say(host, || format!("limps by {by:?}"));
+        self.links.set_limp(host, by);
+    }
+
+    /// What the links have done.
+    #[must_use]
+    pub fn link_counts(&self) -> LinkCounts {
+        self.links.counts
+    }
+
+    /// The sum of all machines' counters, ended processes included.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut sum = self.buried;
+        for machine in self.hosts.iter().filter_map(|h| h.machine.as_ref()) {
+            sum.add(&machine.counters());
+        }
+        sum
+    }
+
+    /// Inputs given to machines.
+    #[must_use]
+    pub fn event_count(&self) -> u64 {
+        self.events
+    }
+
+    /// Events that wait and frames under way: `(events, frames)`.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.queue.len(), self.flights.len())
+    }
+
+    /// A hash of every event that reached a machine: equal hashes, equal worlds.
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        self.hash.value()
+    }
+
+    /// An independent stream of this world's seed.
+    #[must_use]
+    pub fn fork(&self, label: &str) -> Rng {
+        self.rng.fork(label, 0)
+    }
+
+    /// What holds for the whole world.
+    #[must_use]
+    pub fn config(&self) -> &WorldConfig {
+        &self.config
+    }
+
+    /// The key under which the nodes of a world seal their frames.
+    #[must_use]
+    pub fn frame_key() -> FrameKey {
+        FrameKey::open_network()
+    }
+}
