@@ -6,18 +6,26 @@
 //! Five orthogonal axes, one idea a file: [`topology`], [`links`], [`churn`], [`workload`], [`checkers`]; [`oracle`] knows the
 //! truth, [`scenario`] is what a person asks for, [`swarm`] draws worlds, [`sweep`] runs many of them.
 //!
-//! This crate depends on core only. It reads no clock and opens no socket; the one file it reads is a latency matrix.
+//! This crate depends on core only. It reads no clock and opens no file or socket: wall time, memory and the text of a
+//! measured latency table are told to it.
 
 #![forbid(unsafe_code)]
 
+pub mod checkers;
+pub mod churn;
 pub mod disk;
 pub mod draw;
 pub mod host;
 pub mod links;
+pub mod oracle;
 mod queue;
+pub mod report;
+pub mod run;
+pub mod scenario;
 pub mod span;
 pub mod topology;
 pub mod trace;
+pub mod workload;
 pub mod world;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::disk::DiskModel;
 use crate::draw::Spread;
 use crate::links::LinkFaults;
 use crate::span;
-use crate::topology::Latency;
+use crate::topology::{Latency, ReadFile};
 use crate::world::WorldConfig;
 
 /// A scenario in its text form: what flags and files fill in.
@@ -169,11 +169,11 @@ impl Scenario {
         find_overlay(&self.overlay)
     }
 
-    /// Reads all texts and checks all numbers.
+    /// Reads all texts and checks all numbers; `read` gives the text of a measured latency table.
     ///
     /// # Errors
     /// The first setting that makes no sense, for people.
-    pub fn plan(&self) -> Result<Plan, String> {
+    pub fn plan(&self, read: &ReadFile) -> Result<Plan, String> {
         if self.nodes == 0 || self.nodes > NODES_MAX {
             return Err(format!("`nodes` is {}, it can be 1 to {NODES_MAX}", self.nodes));
         }
@@ -196,7 +196,7 @@ impl Scenario {
         }
         self.event.iter().try_for_each(Step::check)?;
         let world = WorldConfig {
-            latency: self.latency.parse::<Latency>()?,
+            latency: Latency::parse(&self.latency, read)?,
             faults: LinkFaults {
                 loss: self.loss,
                 duplicate: self.duplicate,
@@ -302,7 +302,7 @@ mod tests {
             ("overlay = \"mesh\"", "mesh"),
             ("[[event]]\nat = \"1s\"\ncrash = 2.0", "crash"),
         ] {
-            let error = Scenario::from_toml(text).unwrap().plan().err().unwrap();
+            let error = Scenario::from_toml(text).unwrap().plan(&|_| Err(String::new())).err().unwrap();
             assert!(error.contains(word), "{error}");
         }
     }

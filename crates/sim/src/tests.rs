@@ -18,6 +18,7 @@ use crate::disk::DiskModel;
 use crate::draw::Spread;
 use crate::host::Clock;
 use crate::links::LinkFaults;
+use crate::topology::Latency;
 use crate::world::{Happening, World, WorldConfig};
 
 /// Messages: `?` asks to join, `!` welcomes, `p` pings, any of them followed by padding.
@@ -236,7 +237,7 @@ fn a_graceful_stop_ends_the_process() {
 
 fn chaotic(seed: u64) -> (u64, u64) {
     let mut world = World::new(WorldConfig {
-        latency: "exp:30ms".parse().unwrap(),
+        latency: Latency::Drawn("exp:30ms".parse().unwrap()),
         faults: LinkFaults {
             loss: 0.1,
             duplicate: 0.1,

@@ -79,6 +79,18 @@ impl WorldConfig {
     }
 }
 
+impl WorldConfig {
+    /// Tries the overlay's settings on a node.
+    ///
+    /// # Errors
+    /// The overlay's own text about an unknown or impossible setting.
+    pub fn check_options(&self) -> Result<(), String> {
+        let peer = Peer::new(Id::ZERO, Addr::simulated(0));
+        let options = self.options.clone();
+        (self.overlay.make)(NodeConfig { overlay_options: options, ..NodeConfig::new(peer, [0; 32]) }).map(drop)
+    }
+}
+
 /// Something that whoever drives the world wants to know.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Happening {
