@@ -73,15 +73,7 @@ pub struct Disk {
 
 impl Disk {
     pub(crate) fn new(model: DiskModel, rng: Rng) -> Disk {
-        Disk {
-            model,
-            records: BTreeMap::new(),
-            notes: None,
-            bytes: 0,
-            synced_until: 0,
-            failed_count: 0,
-            rng,
-        }
+        Disk { model, records: BTreeMap::new(), notes: None, bytes: 0, synced_until: 0, failed_count: 0, rng }
     }
 
     /// How many records are synced.
@@ -96,7 +88,13 @@ impl Disk {
     }
 
     /// Splits what one `handle` asked for into batches with their ends.
-    pub(crate) fn submit(&mut self, now: u64, life: u32, effects: &mut Vec<DiskEffect>, mut each: impl FnMut(Batch)) {
+    pub(crate) fn submit(
+        &mut self,
+        now: u64,
+        life: u32,
+        effects: &mut Vec<DiskEffect>,
+        mut each: impl FnMut(Batch),
+    ) {
         let mut writes = Vec::new();
         for effect in effects.drain(..) {
             match effect.op {
@@ -249,18 +247,22 @@ mod tests {
         let mut batches = Vec::new();
         let read = DiskEffect { token: DiskToken(9), op: DiskOp::Read(record(1).head.identity) };
         disk.submit(0, 1, &mut vec![write(1), write(2), read.clone()], |b| batches.push(b));
-        assert_eq!(batches.iter().map(|b| (b.ends, b.effects.len())).collect::<Vec<_>>(), [(100, 1), (1_000, 2)]);
+        assert_eq!(
+            batches.iter().map(|b| (b.ends, b.effects.len())).collect::<Vec<_>>(),
+            [(100, 1), (1_000, 2)]
+        );
         assert_eq!(run(&mut disk, vec![read.clone()]), [DiskResult::Record(None)]);
-        assert_eq!(run(&mut disk, batches.pop().unwrap().effects), [DiskResult::Written, DiskResult::Written]);
+        assert_eq!(
+            run(&mut disk, batches.pop().unwrap().effects),
+            [DiskResult::Written, DiskResult::Written]
+        );
         assert_eq!(run(&mut disk, vec![read]), [DiskResult::Record(Some(record(1)))]);
     }
 
     #[test]
     fn batches_are_synced_in_order() {
-        let mut disk = disk(DiskModel {
-            sync: Spread::Uniform(Duration(1), Duration(10_000)),
-            ..DiskModel::default()
-        });
+        let mut disk =
+            disk(DiskModel { sync: Spread::Uniform(Duration(1), Duration(10_000)), ..DiskModel::default() });
         let mut ends = Vec::new();
         for now in 0..100 {
             disk.submit(now, 1, &mut vec![write(now)], |b| ends.push(b.ends));

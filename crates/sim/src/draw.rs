@@ -44,7 +44,9 @@ impl Spread {
             Spread::Constant(d) => d,
             Spread::Uniform(lo, hi) => Duration(rng.between(lo.0, hi.0)),
             Spread::Exponential(mean) => micros(exponential(rng) * mean.0 as f64),
-            Spread::Weibull(shape, scale) => micros(libm::pow(exponential(rng), 1.0 / shape) * scale.0 as f64),
+            Spread::Weibull(shape, scale) => {
+                micros(libm::pow(exponential(rng), 1.0 / shape) * scale.0 as f64)
+            }
             Spread::Pareto(shape, least) => micros(libm::exp(exponential(rng) / shape) * least.0 as f64),
         }
     }
@@ -105,7 +107,9 @@ impl FromStr for Spread {
 
     fn from_str(text: &str) -> Result<Spread, String> {
         let wrong = |why: &str| {
-            format!("`{text}`: {why}; one of constant:1h, uniform:1m-2h, exp:1h, weibull:SHAPE:SCALE, pareto:SHAPE:LEAST")
+            format!(
+                "`{text}`: {why}; one of constant:1h, uniform:1m-2h, exp:1h, weibull:SHAPE:SCALE, pareto:SHAPE:LEAST"
+            )
         };
         let (name, rest) = text.split_once(':').unwrap_or(("constant", text));
         let shaped = |least: f64| {
@@ -232,7 +236,8 @@ mod tests {
             .collect();
         assert_eq!(draws, GOLDEN);
     }
-    const GOLDEN: [u64; 6] = [926_458_003, 447_127_972, 442_961_442, 5_660_446_175, 4_237_642_276, 5_524_790_219];
+    const GOLDEN: [u64; 6] =
+        [926_458_003, 447_127_972, 442_961_442, 5_660_446_175, 4_237_642_276, 5_524_790_219];
 
     #[test]
     fn zipf_prefers_low_ranks() {

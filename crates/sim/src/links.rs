@@ -249,7 +249,8 @@ mod tests {
     use super::*;
 
     fn links(faults: LinkFaults) -> Links {
-        let mut links = Links::new(Latency::Drawn("constant:10ms".parse().unwrap()), faults, &Rng::from_u64(1));
+        let mut links =
+            Links::new(Latency::Drawn("constant:10ms".parse().unwrap()), faults, &Rng::from_u64(1));
         (0..4).for_each(|_| links.add_host());
         links
     }

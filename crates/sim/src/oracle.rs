@@ -107,7 +107,11 @@ impl Oracle {
     /// The hosts that should hold a key, root first.
     #[must_use]
     pub fn replicas(&self, key: &Id, n: usize) -> Vec<usize> {
-        self.from_root(key).filter(|(id, _)| !self.leaving.contains(*id)).take(n).map(|(_, host)| host).collect()
+        self.from_root(key)
+            .filter(|(id, _)| !self.leaving.contains(*id))
+            .take(n)
+            .map(|(_, host)| host)
+            .collect()
     }
 }
 

@@ -25,9 +25,10 @@ impl What {
     /// The host concerned.
     pub(crate) fn host(self) -> Option<usize> {
         match self {
-            What::Frame { host, .. } | What::Tick { host } | What::Disk { host, .. } | What::Resume { host } => {
-                Some(host as usize)
-            }
+            What::Frame { host, .. }
+            | What::Tick { host }
+            | What::Disk { host, .. }
+            | What::Resume { host } => Some(host as usize),
             What::Wake { .. } => None,
         }
     }

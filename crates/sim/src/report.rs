@@ -226,7 +226,10 @@ mod tests {
     fn tallies_are_exact() {
         let mut tally = Tally::default();
         (1..=100).for_each(|n| tally.add(n));
-        assert_eq!((tally.mean(), tally.quantile(0.01), tally.quantile(0.5), tally.quantile(0.99)), (50.5, 1, 50, 99));
+        assert_eq!(
+            (tally.mean(), tally.quantile(0.01), tally.quantile(0.5), tally.quantile(0.99)),
+            (50.5, 1, 50, 99)
+        );
         assert_eq!((Tally::default().mean(), Tally::default().quantile(0.5)), (0.0, 0));
     }
 

@@ -36,8 +36,14 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 /// Writes a span in its two greatest units.
 #[must_use]
 pub fn show(span: Duration) -> String {
-    const UNITS: [(&str, u64); 6] =
-        [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
+    const UNITS: [(&str, u64); 6] = [
+        ("d", 86_400_000_000),
+        ("h", 3_600_000_000),
+        ("m", 60_000_000),
+        ("s", 1_000_000),
+        ("ms", 1_000),
+        ("us", 1),
+    ];
     let mut left = span.0;
     let mut text = String::new();
     let mut written = 0;

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use keyway_core::frame::NetworkId;
 use keyway_core::machine::{
-    Counters, DiskEffect, DiskOp, DiskResult, DiskToken, Inspection, Machine, NodeConfig, Op, OpDone, OpError, OpId,
-    Phase, STOP_OP, Trace,
+    Counters, DiskEffect, DiskOp, DiskResult, DiskToken, Inspection, Machine, NodeConfig, Op, OpDone,
+    OpError, OpId, Phase, STOP_OP, Trace,
 };
 use keyway_core::overlay::Violation;
 use keyway_core::overlay::registry::Entry;
@@ -32,7 +32,8 @@ struct Echo {
     held: usize,
 }
 
-static ECHO: Entry = Entry { name: "echo", about: "a test double", make: |_: NodeConfig| Ok(Box::new(Echo::new())) };
+static ECHO: Entry =
+    Entry { name: "echo", about: "a test double", make: |_: NodeConfig| Ok(Box::new(Echo::new())) };
 
 impl Echo {
     fn new() -> Echo {
@@ -59,7 +60,10 @@ impl Machine for Echo {
         for input in inputs {
             match input {
                 NodeInput::Start { seeds } => {
-                    out.disk.push(DiskEffect { token: DiskToken(0), op: DiskOp::Load { after: None, limit: 10 } });
+                    out.disk.push(DiskEffect {
+                        token: DiskToken(0),
+                        op: DiskOp::Load { after: None, limit: 10 },
+                    });
                     self.seed = seeds.first().copied();
                     match self.seed {
                         Some(seed) => say(out, seed, b"?"),
@@ -88,7 +92,9 @@ impl Machine for Echo {
                     self.held += 1;
                     out.done.push((OpId(token.0 - 1), Err(OpError::Timeout)));
                 }
-                NodeInput::DiskDone { result: DiskResult::Loaded { heads, .. }, .. } => self.held = heads.len(),
+                NodeInput::DiskDone { result: DiskResult::Loaded { heads, .. }, .. } => {
+                    self.held = heads.len()
+                }
                 NodeInput::DiskDone { .. } => {}
                 NodeInput::Stop => out.done.push((STOP_OP, Ok(OpDone::Stopped))),
             }

@@ -101,7 +101,9 @@ pub(crate) fn result(result: &OpResult) -> String {
     match result {
         Ok(OpDone::Put(r)) => format!("put on {:?}", r.acked),
         Ok(OpDone::Got(g)) => format!("got {} values from {} replicas", g.values.len(), g.merged),
-        Ok(OpDone::Found(f)) => format!("found {:?} in {} hops, {} silent", f.peers.first(), f.hops, f.timeouts),
+        Ok(OpDone::Found(f)) => {
+            format!("found {:?} in {} hops, {} silent", f.peers.first(), f.hops, f.timeouts)
+        }
         Ok(OpDone::Where(copies)) => format!("{} replicas", copies.len()),
         Ok(OpDone::Status(_)) => "status".into(),
         Ok(OpDone::Stopped) => "stopped".into(),

@@ -18,7 +18,9 @@
 use std::collections::VecDeque;
 
 use keyway_core::frame::{FrameKey, NetworkId};
-use keyway_core::machine::{Counters, DiskEffect, Inspection, NodeConfig, Op, OpDone, OpId, OpResult, STOP_OP, Trace};
+use keyway_core::machine::{
+    Counters, DiskEffect, Inspection, NodeConfig, Op, OpDone, OpId, OpResult, STOP_OP, Trace,
+};
 use keyway_core::overlay::Violation;
 use keyway_core::overlay::registry::Entry;
 use keyway_core::rng::Rng;
@@ -87,7 +89,8 @@ impl WorldConfig {
     pub fn check_options(&self) -> Result<(), String> {
         let peer = Peer::new(Id::ZERO, Addr::simulated(0));
         let options = self.options.clone();
-        (self.overlay.make)(NodeConfig { overlay_options: options, ..NodeConfig::new(peer, [0; 32]) }).map(drop)
+        (self.overlay.make)(NodeConfig { overlay_options: options, ..NodeConfig::new(peer, [0; 32]) })
+            .map(drop)
     }
 }
 
@@ -212,7 +215,8 @@ impl World {
                 self.rng.fork_seed("machine", (n as u64) << 32 | u64::from(host.life)),
             )
         };
-        let machine = (self.config.overlay.make)(config).expect("options are checked before a world is built");
+        let machine =
+            (self.config.overlay.make)(config).expect("options are checked before a world is built");
         host.machine = Some(machine);
     }
 

@@ -37,7 +37,10 @@ impl Matrix {
             size += 1;
             width = if size == 1 { micros.len() } else { width };
             if micros.len() - before != width || size > ROWS_MAX {
-                return Err(format!("row {size} has {} entries, the first has {width}", micros.len() - before));
+                return Err(format!(
+                    "row {size} has {} entries, the first has {width}",
+                    micros.len() - before
+                ));
             }
         }
         if size == 0 || size != width {

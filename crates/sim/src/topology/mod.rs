@@ -114,7 +114,9 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Latency, String> {
-        Latency::parse(text, &|name| if name == "two" { Ok("0 10\n30 0".into()) } else { Err("no such file".into()) })
+        Latency::parse(text, &|name| {
+            if name == "two" { Ok("0 10\n30 0".into()) } else { Err("no such file".into()) }
+        })
     }
 
     #[test]
@@ -146,7 +148,8 @@ mod tests {
 
     #[test]
     fn models_are_read_and_written() {
-        for text in ["constant:20ms", "uniform:10ms-80ms", "exp:50ms", "plane:100ms", "matrix:two", "rtt:two"] {
+        for text in ["constant:20ms", "uniform:10ms-80ms", "exp:50ms", "plane:100ms", "matrix:two", "rtt:two"]
+        {
             assert_eq!(read(text).unwrap().to_string(), text);
         }
         assert!(read("matrix:three").unwrap_err().contains("no such file"));

@@ -112,9 +112,12 @@ impl ClientModel {
             Pending::Put { identity, attempt } => {
                 let outcome = match result {
                     Ok(OpDone::Put(receipt)) => Outcome::Acked(receipt.expires),
-                    Err(OpError::TooLarge { .. } | OpError::BadTtl { .. } | OpError::Busy | OpError::NotJoined) => {
-                        Outcome::Refused
-                    }
+                    Err(
+                        OpError::TooLarge { .. }
+                        | OpError::BadTtl { .. }
+                        | OpError::Busy
+                        | OpError::NotJoined,
+                    ) => Outcome::Refused,
                     _ => Outcome::Unknown,
                 };
                 self.settle_put(&identity, attempt, at, outcome);
@@ -179,7 +182,13 @@ impl ClientModel {
 
     /// What a get of `key` asked at `asked` and answered at `ended` must contain: acknowledged before it was asked, and
     /// alive until well after it was answered.
-    pub fn owed<'a>(&'a self, key: &Id, asked: u64, ended: u64, skew: Duration) -> impl Iterator<Item = &'a Identity> {
+    pub fn owed<'a>(
+        &'a self,
+        key: &Id,
+        asked: u64,
+        ended: u64,
+        skew: Duration,
+    ) -> impl Iterator<Item = &'a Identity> {
         let (first, last) = bounds(key);
         self.attempts.range(first..=last).filter_map(move |(identity, attempts)| {
             let owed = attempts.iter().any(|a| {
