@@ -1,1 +1,47 @@
-//! placeholder
+//! # keyway-gateway: the network for hosts that are not part of it
+//!
+//! One HTTP port carries every interface: JSON under `/v1`, XML-RPC by POST to `/` and `/RPC2`, `/metrics`, `/livez`,
+//! `/readyz`, and a page at `/` that says where things are. A gateway holds no data and decides nothing: it translates
+//! between its clients' words and the operations of one [`Node`].
+//!
+//! What is bounded, by default: heads, headers, bodies, the time that each may take, stalled readers, idle connections,
+//! connections at once, operations' time ([`Limits`]). What is checked: `Host` and `Origin`, so that web pages of
+//! strangers reach nothing; that a request means one thing; that XML holds nothing but a method call.
+//!
+//! What is absent: TLS and credentials (a proxy's task; the port listens on loopback unless told otherwise), removal,
+//! Sun RPC, the Redis protocol, a console.
+
+mod cursor;
+mod health;
+mod http;
+mod metrics;
+mod node;
+mod page;
+mod rest;
+mod settings;
+pub mod xmlrpc;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use ::tokio::net::TcpListener;
+
+pub use node::Node;
+pub use settings::{GatewayConfig, Limits};
+
+/// Serves all interfaces on `listener` until `shutdown` is over, then lets requests under way end.
+///
+/// # Errors
+/// When the listener cannot be used at all. Failures of single connections, and want of file descriptors, are not errors.
+pub async fn serve<N: Node>(
+    listener: TcpListener,
+    node: N,
+    config: GatewayConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let metrics = metrics::GatewayMetrics::new(|registry| node.register_metrics(registry));
+    let desk = node::Desk::new(node, config.limits.op_timeout, metrics);
+    let shop = Arc::new(rest::Shop { desk, config });
+    let router = rest::router(shop.clone());
+    http::serve(listener, shop, router, shutdown).await
+}

@@ -1,0 +1,154 @@
+//! One connection's requests: checks that hold for all of them, then the interface that each is for.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use tower::Service as _;
+
+use super::gate::Verdict;
+use super::{body, host};
+use crate::node::Node;
+use crate::rest::Shop;
+use crate::rest::refusal::Refusal;
+use crate::xmlrpc;
+
+/// Longest XML-RPC request: room for values beyond their limit, so that they are refused with a fault.
+const XML_BODY_BYTES_MAX: u64 = 64 << 10;
+
+/// A connection's end without an answer, where the protocol of 2005 has none.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was closed without an answer: {0}")]
+pub(crate) struct Cut(String);
+
+/// The service of one connection.
+pub(crate) struct Connection<N> {
+    shop: Arc<Shop<N>>,
+    router: Router,
+    verdict: Verdict,
+    local: Option<IpAddr>,
+    requests: AtomicU64,
+}
+
+impl<N: Node> Connection<N> {
+    pub(crate) fn new(
+        shop: Arc<Shop<N>>,
+        router: Router,
+        verdict: Verdict,
+        local: Option<IpAddr>,
+    ) -> Connection<N> {
+        Connection { shop, router, verdict, local, requests: AtomicU64::new(0) }
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+        let began = Instant::now();
+        let metrics = &self.shop.desk.metrics;
+        let ordinal = self.requests.fetch_add(1, Ordering::Relaxed);
+        let (interface, answer) = match self.verdict.on(ordinal) {
+            Some(why) => {
+                metrics.turned_away(why.name());
+                ("refused", Err(why.into()))
+            }
+            None => self.dispatch(request).await?,
+        };
+        let mut response = answer.unwrap_or_else(Refusal::into_response);
+        if interface != "xmlrpc" {
+            response
+                .headers_mut()
+                .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        }
+        metrics.answered(interface, response.status().as_u16(), began.elapsed());
+        Ok(response)
+    }
+
+    async fn dispatch(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<(&'static str, Result<Response<Body>, Refusal>), Cut> {
+        if let Err(refusal) = host::check(&request, self.local, &self.shop.config.allowed_hosts) {
+            self.shop.desk.metrics.turned_away(refusal.code());
+            return Ok(("refused", Err(refusal)));
+        }
+        if is_xmlrpc(&request) {
+            return Ok(("xmlrpc", self.xmlrpc(request).await?));
+        }
+        let interface = if request.uri().path().starts_with("/v1/") { "rest" } else { "house" };
+        // The end of a chunked body is known to the parser alone, so nothing may follow it (see the gate).
+        let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+        // The router's error type has no values, and it is always ready.
+        let Ok(mut response) = self.router.clone().call(request).await;
+        if chunked {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok((interface, Ok(response)))
+    }
+
+    /// XML-RPC: the answer of 2005, whatever the version of the request: HTTP/1.0, and the connection closes.
+    async fn xmlrpc(&self, request: Request<Incoming>) -> Result<Result<Response<Body>, Refusal>, Cut> {
+        let headers = request.headers();
+        if !headers.contains_key(header::CONTENT_LENGTH) && !headers.contains_key(header::TRANSFER_ENCODING) {
+            return Err(self.cut("xmlrpc_no_length", "no Content-Length".into()));
+        }
+        let body = match body::read(request.into_body(), XML_BODY_BYTES_MAX, &self.shop.config.limits).await {
+            Ok(body) => body,
+            Err(why) => return Ok(Err(why.into())),
+        };
+        let call = match xmlrpc::read_call(&body) {
+            Ok(call) => call,
+            Err(why) => return Err(self.cut("xmlrpc_unreadable", why.to_string())),
+        };
+        let reply = xmlrpc::answer(&self.shop.desk, &call).await;
+        let mut response = Response::new(Body::from(reply));
+        *response.version_mut() = Version::HTTP_10;
+        let headers = response.headers_mut();
+        headers.insert(header::SERVER, HeaderValue::from_static("bamboo"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        Ok(Ok(response))
+    }
+
+    fn cut(&self, reason: &'static str, why: String) -> Cut {
+        self.shop.desk.metrics.turned_away(reason);
+        Cut(why)
+    }
+}
+
+/// A POST of XML to any path, or a POST of anything that is not said to be something else to the two paths that old
+/// clients use.
+fn is_xmlrpc<B>(request: &Request<B>) -> bool {
+    if request.method() != Method::POST {
+        return false;
+    }
+    match content_type(request.headers()) {
+        Some(essence)
+            if ["text/xml", "application/xml"].iter().any(|xml| essence.eq_ignore_ascii_case(xml)) =>
+        {
+            true
+        }
+        _ => matches!(request.uri().path(), "/" | "/RPC2"),
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or(value).trim())
+}
+
+/// What a connection above the bounds is told, before anything of it is read.
+pub(crate) fn crowded() -> Vec<u8> {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let body = "{\"error\":{\"code\":\"busy\",\"message\":\"too many connections\",\"hint\":\"reuse connections, or ask another gateway\"}}\n";
+    let length = body.len();
+    format!(
+        "HTTP/1.0 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nRetry-After: 1\r\n\
+         Connection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}

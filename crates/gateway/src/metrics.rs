@@ -1,0 +1,120 @@
+//! `/metrics`: OpenMetrics text, made of three parts.
+//!
+//! * the gateway's own metrics and those of the node's driver, kept in one registry;
+//! * the node's counters, each as `keyway_<name>_total`;
+//! * gauges of the node's state.
+//!
+//! The last two are read from the node at the time of asking; when it does not answer, `keyway_node_up` is 0 and the
+//! first part is served all the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyway_core::machine::{NodeStatus, Phase};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// The type of the text.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// An interface and the status of its answer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Answered {
+    interface: &'static str,
+    status: u16,
+}
+
+/// Why a client was turned away or cut.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// The gateway's own metrics. Clones share.
+#[derive(Clone)]
+pub(crate) struct GatewayMetrics {
+    registry: Arc<Registry>,
+    requests: Family<Answered, Counter>,
+    seconds: Histogram,
+    turned_away: Family<Reason, Counter>,
+    /// Connections open now.
+    pub(crate) connections: Gauge,
+}
+
+impl GatewayMetrics {
+    /// Metrics in a registry that `others` fill as well.
+    pub(crate) fn new(others: impl FnOnce(&mut Registry)) -> GatewayMetrics {
+        let mut registry = Registry::with_prefix("keyway");
+        let requests = Family::<Answered, Counter>::default();
+        let seconds = Histogram::new(exponential_buckets(0.000_25, 2.0, 18));
+        let turned_away = Family::<Reason, Counter>::default();
+        let connections = Gauge::default();
+        registry.register("gateway_requests", "Requests answered", requests.clone());
+        registry.register(
+            "gateway_request_seconds",
+            "Time from a request's head to its answer",
+            seconds.clone(),
+        );
+        registry.register(
+            "gateway_turned_away",
+            "Requests and connections refused or cut",
+            turned_away.clone(),
+        );
+        registry.register("gateway_connections", "Connections open now", connections.clone());
+        others(&mut registry);
+        GatewayMetrics { registry: Arc::new(registry), requests, seconds, turned_away, connections }
+    }
+
+    /// Counts an answered request.
+    pub(crate) fn answered(&self, interface: &'static str, status: u16, took: Duration) {
+        self.requests.get_or_create(&Answered { interface, status }).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a client that was turned away or cut.
+    pub(crate) fn turned_away(&self, reason: &'static str) {
+        self.turned_away.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Everything as text.
+    pub(crate) fn render(&self, status: Option<&NodeStatus>) -> String {
+        let mut text = String::new();
+        let mut asked = Registry::with_prefix("keyway");
+        asked.register(
+            "node_up",
+            "Whether the node knows its own state",
+            ConstGauge::new(i64::from(status.is_some())),
+        );
+        if let Some(status) = status {
+            describe(&mut asked, status);
+        }
+        // Writing to a String cannot fail; the end-of-text mark stands once, after the last part.
+        let _ = prometheus_client::encoding::text::encode_registry(&mut text, &self.registry);
+        let _ = encode(&mut text, &asked);
+        text
+    }
+}
+
+fn describe(registry: &mut Registry, status: &NodeStatus) {
+    for (name, value) in status.counters.each() {
+        registry.register(name, "Counter of the node since its start", ConstCounter::new(value));
+    }
+    let mut gauge = |name: &str, help: &str, value: u64| {
+        registry.register(name, help, ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)));
+    };
+    gauge("records", "Records held", status.records);
+    gauge("record_bytes", "Bytes of values held", status.record_bytes);
+    gauge("shares", "Arcs of the key space that the node keeps copies of", u64::from(status.shares.0));
+    gauge("shares_ready", "Arcs that it has finished taking over", u64::from(status.shares.1));
+    gauge("member", "Whether it is a member of a network", u64::from(status.phase == Phase::Member));
+    gauge("isolated", "Whether no neighbour answers", u64::from(status.isolated));
+    gauge("halted", "Whether it takes no writes", u64::from(status.halt.is_some()));
+    gauge("incarnation", "This life of the node", status.incarnation);
+    let peers = status.tables.iter().map(|(_, peers)| peers.len() as u64).sum();
+    gauge("table_entries", "Entries in the overlay's tables", peers);
+}

@@ -1,0 +1,317 @@
+//! The REST interface: JSON under `/v1`, health, metrics, and a page that says what is where.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `PUT /v1/keys/{text}?ttl=SECONDS`, `/v1/ids/{40 hex}` | the body is stored; 201 and who acknowledged |
+//! | `GET /v1/keys/{text}?max=N&after=CURSOR&reads=quorum\|first&raw=true`, `/v1/ids/..` | a page of values in put-time order |
+//! | `GET /v1/keys/{text}/where`, `/v1/ids/../where` | which replicas hold what |
+//! | `GET /v1/node`, `GET /v1/peers` | the node's state, and its overlay's tables |
+//! | `GET /livez`, `GET /readyz?verbose`, `GET /metrics` | health and OpenMetrics text |
+//!
+//! A text key is the SHA-1 of its bytes after percent-decoding.
+
+mod json;
+pub(crate) mod refusal;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Query, RawQuery, Request, State};
+use axum::routing::get;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Response, StatusCode, Uri};
+use keyway_core::machine::{Op, OpDone, OpError, Reads};
+use keyway_core::{Duration, Id};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::health::Readiness;
+use crate::http::body;
+use crate::node::{Desk, Node};
+use crate::settings::GatewayConfig;
+use crate::{cursor, metrics, page};
+use refusal::Refusal;
+
+/// The life of a value whose put does not say: a day.
+pub(crate) const TTL_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+/// Values of a page whose get does not say.
+pub(crate) const PAGE_VALUES_DEFAULT: u32 = 100;
+/// Values of a page at most.
+pub(crate) const PAGE_VALUES_MAX: u32 = 1000;
+/// Bytes of the values of a page; a single longer value is a page of its own.
+pub(crate) const PAGE_BYTES: u32 = 256 << 10;
+/// What each value costs beside its bytes: its hash, times and names.
+pub(crate) const VALUE_OVERHEAD_BYTES: u32 = 128;
+
+type Answer = Result<Response<Body>, Refusal>;
+
+/// What the handlers share.
+pub(crate) struct Shop<N> {
+    pub(crate) desk: Desk<N>,
+    pub(crate) config: GatewayConfig,
+}
+
+type Shared<N> = State<std::sync::Arc<Shop<N>>>;
+
+/// The routes.
+pub(crate) fn router<N: Node>(shop: std::sync::Arc<Shop<N>>) -> Router {
+    Router::new()
+        .route("/v1/keys/{text}", get(get_text::<N>).put(put_text::<N>))
+        .route("/v1/ids/{hex}", get(get_id::<N>).put(put_id::<N>))
+        .route("/v1/keys/{text}/where", get(where_text::<N>))
+        .route("/v1/ids/{hex}/where", get(where_id::<N>))
+        .route("/v1/node", get(node::<N>))
+        .route("/v1/peers", get(peers::<N>))
+        .route("/readyz", get(readyz::<N>))
+        .route("/livez", get(livez))
+        .route("/metrics", get(render_metrics::<N>))
+        .route("/", get(front_page))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(shop)
+}
+
+/// Where a key is written in a path.
+enum Named {
+    Text(String),
+    Hex(String),
+}
+
+impl Named {
+    fn id(&self) -> Result<Id, Refusal> {
+        match self {
+            Named::Text(text) => Ok(Id::of_text(text)),
+            Named::Hex(hex) => hex.parse().map_err(|_| {
+                Refusal::bad_request("an id is 40 hex digits").hint("for a text key use /v1/keys/TEXT")
+            }),
+        }
+    }
+}
+
+async fn get_text<N: Node>(shop: Shared<N>, text: PathText, uri: Uri) -> Response<Body> {
+    or_refusal(async { read(&shop, Named::Text(path_text(text)?), &uri).await }).await
+}
+
+async fn get_id<N: Node>(shop: Shared<N>, hex: PathText, uri: Uri) -> Response<Body> {
+    or_refusal(async { read(&shop, Named::Hex(path_text(hex)?), &uri).await }).await
+}
+
+async fn put_text<N: Node>(shop: Shared<N>, text: PathText, request: Request) -> Response<Body> {
+    or_refusal(async { write(&shop, Named::Text(path_text(text)?), request).await }).await
+}
+
+async fn put_id<N: Node>(shop: Shared<N>, hex: PathText, request: Request) -> Response<Body> {
+    or_refusal(async { write(&shop, Named::Hex(path_text(hex)?), request).await }).await
+}
+
+async fn where_text<N: Node>(shop: Shared<N>, text: PathText) -> Response<Body> {
+    or_refusal(async { whereabouts(&shop, Named::Text(path_text(text)?)).await }).await
+}
+
+async fn where_id<N: Node>(shop: Shared<N>, hex: PathText) -> Response<Body> {
+    or_refusal(async { whereabouts(&shop, Named::Hex(path_text(hex)?)).await }).await
+}
+
+type PathText = Result<Path<String>, axum::extract::rejection::PathRejection>;
+
+fn path_text(text: PathText) -> Result<String, Refusal> {
+    text.map(|Path(text)| text).map_err(|_| Refusal::bad_request("the key in the path is not UTF-8"))
+}
+
+async fn or_refusal(answer: impl Future<Output = Answer>) -> Response<Body> {
+    answer.await.unwrap_or_else(Refusal::into_response)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PutQuery {
+    ttl: Option<u64>,
+}
+
+async fn write<N: Node>(shop: &Shop<N>, named: Named, request: Request) -> Answer {
+    let key = named.id()?;
+    let asked: PutQuery = query(request.uri())?;
+    let has_length = |headers: &HeaderMap| {
+        headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING)
+    };
+    if !has_length(request.headers()) {
+        let message = "a put needs a body with a Content-Length, or in chunks";
+        return Err(Refusal::new(StatusCode::LENGTH_REQUIRED, "bad_request", message));
+    }
+    let max = u64::from(shop.config.value_bytes_max);
+    let value = match body::read(request.into_body(), max, &shop.config.limits).await {
+        Ok(value) => value.to_vec(),
+        Err(body::BodyError::TooLarge { max }) => return Err(Refusal::too_large(max).close()),
+        Err(why) => return Err(why.into()),
+    };
+    let ttl = asked.ttl.map_or(TTL_DEFAULT, Duration::from_secs);
+    let (outcome, ttl) = match shop.desk.op(Op::Put { key, value: value.clone(), ttl }).await {
+        // Nobody asked for a day: give what this network gives.
+        Err(OpError::BadTtl { max_secs }) if asked.ttl.is_none() && max_secs < TTL_DEFAULT.as_secs() => {
+            let ttl = Duration::from_secs(max_secs);
+            (shop.desk.op(Op::Put { key, value, ttl }).await, ttl)
+        }
+        outcome => (outcome, ttl),
+    };
+    match outcome? {
+        OpDone::Put(receipt) => Ok(json(StatusCode::CREATED, &json::Receipt::new(&receipt, ttl))),
+        _ => Err(our_fault()),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GetQuery {
+    max: Option<u32>,
+    after: Option<String>,
+    #[serde(default)]
+    reads: ReadsWord,
+    #[serde(default)]
+    raw: bool,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ReadsWord {
+    #[default]
+    Quorum,
+    First,
+}
+
+async fn read<N: Node>(shop: &Shop<N>, named: Named, uri: &Uri) -> Answer {
+    let key = named.id()?;
+    let asked: GetQuery = query(uri)?;
+    let max = match (asked.raw, asked.max) {
+        (true, _) => 1,
+        (false, Some(0)) => return Err(Refusal::bad_request("max must be at least 1")),
+        (false, max) => max.unwrap_or(PAGE_VALUES_DEFAULT).min(PAGE_VALUES_MAX),
+    };
+    let after = match asked.after.as_deref().filter(|text| !text.is_empty()) {
+        None => None,
+        Some(text) => Some(cursor::read_text(text).ok_or_else(|| {
+            Refusal::bad_request("after is not a cursor of this network")
+                .hint("use `next` of the page before, unchanged")
+        })?),
+    };
+    let op = Op::Get {
+        key,
+        max,
+        after,
+        reads: match asked.reads {
+            ReadsWord::Quorum => Reads::Quorum,
+            ReadsWord::First => Reads::First,
+        },
+        page_bytes: PAGE_BYTES,
+        overhead_bytes: VALUE_OVERHEAD_BYTES,
+    };
+    let OpDone::Got(found) = shop.desk.op(op).await? else { return Err(our_fault()) };
+    match found.values.first() {
+        None if after.is_none() || asked.raw => Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("no value under {key} ({} replicas asked)", found.merged),
+        )),
+        Some(first) if asked.raw => Ok(raw(first)),
+        _ => Ok(json(StatusCode::OK, &json::Page::new(&key, &found))),
+    }
+}
+
+/// One value's bytes and nothing else. Never a page that a browser would run.
+fn raw(value: &keyway_core::machine::Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(value.bytes.clone()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", value.identity.value_hash)) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+async fn whereabouts<N: Node>(shop: &Shop<N>, named: Named) -> Answer {
+    let key = named.id()?;
+    match shop.desk.op(Op::Where { key }).await? {
+        OpDone::Where(copies) => Ok(json(StatusCode::OK, &json::Whereabouts::new(&key, &copies))),
+        _ => Err(our_fault()),
+    }
+}
+
+async fn node<N: Node>(shop: Shared<N>) -> Response<Body> {
+    or_refusal(async { Ok(json(StatusCode::OK, &json::NodeView::from(&*shop.desk.status().await?))) }).await
+}
+
+async fn peers<N: Node>(shop: Shared<N>) -> Response<Body> {
+    or_refusal(async { Ok(json(StatusCode::OK, &json::Peers::from(&*shop.desk.status().await?))) }).await
+}
+
+async fn readyz<N: Node>(shop: Shared<N>, RawQuery(query): RawQuery) -> Response<Body> {
+    let verbose =
+        query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose")));
+    let status = shop.desk.status().await;
+    let readiness = Readiness::of(status.as_deref(), verbose);
+    let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(code, &readiness)
+}
+
+async fn livez() -> Response<Body> {
+    text("text/plain; charset=utf-8", "alive\n".into())
+}
+
+async fn render_metrics<N: Node>(shop: Shared<N>) -> Response<Body> {
+    let status = shop.desk.status().await.ok();
+    text(metrics::CONTENT_TYPE, shop.desk.metrics.render(status.as_deref()))
+}
+
+async fn front_page(headers: HeaderMap) -> Response<Body> {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.contains("text/html") {
+        text("text/html; charset=utf-8", page::html())
+    } else {
+        text("text/plain; charset=utf-8", page::plain())
+    }
+}
+
+async fn nowhere() -> Response<Body> {
+    Refusal::new(StatusCode::NOT_FOUND, "no_such_path", "there is nothing at this path")
+        .hint("GET / lists what is here; a slash in a text key is written %2F")
+        .into_response()
+}
+
+async fn wrong_method() -> Response<Body> {
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take that method")
+        .hint("GET / lists what is here")
+        .into_response()
+}
+
+fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refusal> {
+    Query::try_from_uri(uri).map(|Query(asked)| asked).map_err(|why| {
+        let cause = std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string);
+        Refusal::bad_request(format!("the query makes no sense: {cause}"))
+    })
+}
+
+fn json<T: Serialize>(status: StatusCode, answer: &T) -> Response<Body> {
+    match serde_json::to_string(answer) {
+        Ok(mut body) => {
+            body.push('\n');
+            let mut response = text("application/json", body);
+            *response.status_mut() = status;
+            response
+        }
+        Err(_) => our_fault().into_response(),
+    }
+}
+
+fn text(content_type: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// The node answered something else than it was asked.
+fn our_fault() -> Refusal {
+    Refusal::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "the gateway and its node do not understand each other",
+    )
+}

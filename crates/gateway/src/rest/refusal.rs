@@ -1,0 +1,153 @@
+//! Answers that say no: `{"error":{"code":"..","message":"..","hint":".."}}`.
+//!
+//! The code is for programs and stable, the message says what is the matter, the hint what to do about it.
+
+use axum::body::Body;
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+use keyway_core::machine::{Halt, OpError};
+use serde::Serialize;
+
+use crate::http::body::BodyError;
+use crate::http::gate::Misframed;
+
+/// An answer that says no.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    hint: Option<String>,
+    /// The connection cannot be used for another request.
+    close: bool,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: ErrorText<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorText<'a> {
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
+        Refusal { status, code, message: message.into(), hint: None, close: false }
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Refusal {
+        Refusal::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Refusal {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn close(mut self) -> Refusal {
+        self.close = true;
+        self
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// A value that is too long for this gateway, before its node saw it.
+    pub(crate) fn too_large(max: u64) -> Refusal {
+        let message = format!("the value is longer than the {max} bytes that this network takes");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+            .hint("split it, or store a reference to it")
+    }
+
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let body = ErrorBody {
+            error: ErrorText { code: self.code, message: &self.message, hint: self.hint.as_deref() },
+        };
+        // Strings alone cannot fail to be JSON.
+        let mut text = serde_json::to_string(&body).unwrap_or_default();
+        text.push('\n');
+        let mut response = Response::new(Body::from(text));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.code == "busy" {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+impl From<OpError> for Refusal {
+    fn from(why: OpError) -> Refusal {
+        use StatusCode as S;
+        let no = |status, code| Refusal::new(status, code, why.to_string());
+        let ready = "GET /readyz says what this node waits for";
+        match &why {
+            OpError::Timeout => {
+                no(S::GATEWAY_TIMEOUT, "timeout").hint("repeat it: repeating a put is harmless")
+            }
+            OpError::Quorum { .. } => no(S::SERVICE_UNAVAILABLE, "quorum")
+                .hint("repeat it; GET /v1/keys/KEY/where shows which replicas answer"),
+            OpError::TooLarge { max, .. } => Refusal { message: why.to_string(), ..Refusal::too_large(*max) },
+            OpError::BadTtl { max_secs } => {
+                no(S::UNPROCESSABLE_ENTITY, "bad_ttl").hint(format!("use ?ttl=SECONDS with 1 to {max_secs}"))
+            }
+            OpError::OverCapacity => no(S::INSUFFICIENT_STORAGE, "over_capacity")
+                .hint("the replicas of this key are full: wait for lives to end, or add nodes"),
+            OpError::Busy => {
+                no(S::SERVICE_UNAVAILABLE, "busy").hint("repeat it after a second, or ask another gateway")
+            }
+            OpError::NotJoined => no(S::SERVICE_UNAVAILABLE, "not_joined").hint(ready),
+            OpError::Halted(halt) => {
+                let message = match halt {
+                    Halt::DiskFull => "this node takes no writes: its disk is full",
+                    Halt::DiskFailed => "this node takes no writes: its disk failed",
+                    Halt::ClockSkew => "this node takes no writes: its clock is too far from its neighbours'",
+                };
+                Refusal::new(S::SERVICE_UNAVAILABLE, "halted", message)
+                    .hint("ask another gateway; reads go on here")
+            }
+            OpError::ClockSkew => no(S::SERVICE_UNAVAILABLE, "clock_skew")
+                .hint("set the clocks of the nodes (NTP), then repeat it"),
+            _ => no(S::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(why: BodyError) -> Refusal {
+        match why {
+            BodyError::TooLarge { max } => {
+                let message = format!("the body is longer than {max} bytes");
+                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message).close()
+            }
+            BodyError::TooSlow => {
+                Refusal::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body came too slowly").close()
+            }
+            BodyError::Cut => Refusal::bad_request("the body ended early or is malformed").close(),
+        }
+    }
+}
+
+impl From<Misframed> for Refusal {
+    fn from(why: Misframed) -> Refusal {
+        use StatusCode as S;
+        let (status, code) = match why {
+            Misframed::HeadTooLarge { .. } | Misframed::TooManyHeaders { .. } => {
+                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
+            }
+            Misframed::HeadTooSlow => (S::REQUEST_TIMEOUT, "too_slow"),
+            Misframed::Ambiguous(_) => (S::BAD_REQUEST, "bad_request"),
+        };
+        Refusal::new(status, code, why.to_string()).close()
+    }
+}

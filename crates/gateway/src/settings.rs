@@ -1,0 +1,74 @@
+//! What can be set on a gateway. Every limit is on by default.
+
+use std::time::Duration;
+
+/// Settings of a gateway.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// Names and addresses, without a port, that clients may call this gateway by, beside loopback ones and the address
+    /// that the client in fact connected to. Anything else in `Host` is refused, because it may be a stranger's web page
+    /// whose name was pointed at this machine (DNS rebinding).
+    pub allowed_hosts: Vec<String>,
+    /// Greatest value taken over REST, in bytes. What the node takes is judged by the node; this bounds what is read.
+    pub value_bytes_max: u32,
+    /// Limits on what clients may do.
+    pub limits: Limits,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> GatewayConfig {
+        GatewayConfig { allowed_hosts: Vec::new(), value_bytes_max: 64 << 10, limits: Limits::default() }
+    }
+}
+
+/// Limits on what clients may do; a client beyond one gets a clear error or is cut.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Length of a request's head.
+    pub head_bytes_max: usize,
+    /// Headers in it.
+    pub headers_max: usize,
+    /// For a whole head to arrive, from its first byte; for the first head of a connection, from the connection.
+    pub head_timeout: Duration,
+    /// For a body to begin to arrive at the least rate.
+    pub body_grace: Duration,
+    /// Least rate at which bodies must come and answers must be taken, in bytes a second.
+    pub rate_bytes_min: u64,
+    /// For an answer to begin to be taken at the least rate.
+    pub write_stall: Duration,
+    /// Between requests.
+    pub idle_timeout: Duration,
+    /// For the node to answer an operation.
+    pub op_timeout: Duration,
+    /// For requests under way to end when the gateway stops.
+    pub drain_timeout: Duration,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Connections at once from one address.
+    pub connections_per_ip_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            head_bytes_max: 16 << 10,
+            headers_max: 100,
+            head_timeout: Duration::from_secs(5),
+            body_grace: Duration::from_secs(5),
+            rate_bytes_min: 1024,
+            write_stall: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(60),
+            op_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(10),
+            connections_max: 1024,
+            connections_per_ip_max: 256,
+        }
+    }
+}
+
+impl Limits {
+    /// The time that so many bytes may take at the least rate.
+    pub(crate) fn pace(&self, bytes: u64) -> Duration {
+        Duration::from_millis(bytes.saturating_mul(1000) / self.rate_bytes_min.max(1))
+    }
+}

@@ -1,0 +1,239 @@
+//! The REST interface over a real socket, before a fake node.
+
+mod support;
+
+use keyway_core::machine::{Halt, OpError, Phase};
+use support::{Gateway, body_of, head_of, status};
+
+#[tokio::test]
+async fn a_value_comes_back_in_every_form() {
+    let gateway = Gateway::start().await;
+    let (code, receipt) = gateway.ask_json("PUT", "/v1/keys/colors?ttl=3600", b"red").await;
+    assert_eq!(code, 201);
+    assert_eq!(receipt["key"].as_str().map(str::len), Some(40));
+    assert_eq!(receipt["ttl_seconds"], 3600);
+    assert_eq!(receipt["replicas"], 3);
+    assert_eq!(receipt["acked"].as_array().map(Vec::len), Some(2));
+    assert_eq!(receipt["acked"][1]["addr"], "10.0.0.2:5850");
+
+    let (code, page) = gateway.ask_json("GET", "/v1/keys/colors", b"").await;
+    assert_eq!(code, 200);
+    assert_eq!(page["values"][0]["text"], "red");
+    assert_eq!(page["values"][0]["value_base64"], "cmVk");
+    assert_eq!(page["values"][0]["ttl_seconds"], 3600);
+    assert_eq!(page["values"][0]["value_hash"], receipt["value_hash"]);
+    assert_eq!(page["next"], serde_json::Value::Null);
+
+    // The same key by its id, and the bytes alone.
+    let id = receipt["key"].as_str().expect("a key");
+    assert_eq!(gateway.ask("GET", &format!("/v1/ids/{id}?raw=true"), b"").await, (200, "red".into()));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_default_life_is_a_day_and_text_keys_are_decoded() {
+    let gateway = Gateway::start().await;
+    let (_, plain) = gateway.ask_json("PUT", "/v1/keys/a%2Fb%20%C3%BC", b"x").await;
+    assert_eq!(plain["ttl_seconds"], 86400);
+    assert_eq!(plain["key"], keyway_core::Id::of_text("a/b ü").to_string());
+    let (code, refusal) = gateway.ask_json("GET", "/v1/keys/%ff", b"").await;
+    assert_eq!((code, refusal["error"]["code"].as_str()), (400, Some("bad_request")));
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_in_put_order() {
+    let gateway = Gateway::start().await;
+    for n in 0..7 {
+        gateway.ask_json("PUT", "/v1/keys/k", format!("value {n}").as_bytes()).await;
+    }
+    let mut path = "/v1/keys/k?max=3".to_owned();
+    let mut seen = Vec::new();
+    let mut pages = 0;
+    loop {
+        let (code, page) = gateway.ask_json("GET", &path, b"").await;
+        assert_eq!(code, 200);
+        pages += 1;
+        seen.extend(
+            page["values"].as_array().expect("values").iter().map(|v| v["text"].as_str().map(str::to_owned)),
+        );
+        match page["next"].as_str() {
+            Some(next) => path = format!("/v1/keys/k?max=3&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(pages, 3);
+    assert_eq!(seen, (0..7).map(|n| Some(format!("value {n}"))).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let gateway = Gateway::start().await;
+    let (code, refusal) = gateway.ask_json("GET", "/v1/keys/nothing", b"").await;
+    assert_eq!((code, refusal["error"]["code"].as_str()), (404, Some("not_found")));
+    let (code, refusal) = gateway.ask_json("GET", "/v1/nothing", b"").await;
+    assert_eq!((code, refusal["error"]["code"].as_str()), (404, Some("no_such_path")));
+    let (code, refusal) = gateway.ask_json("DELETE", "/v1/keys/k", b"").await;
+    assert_eq!((code, refusal["error"]["code"].as_str()), (405, Some("method_not_allowed")));
+}
+
+#[tokio::test]
+async fn requests_that_make_no_sense_are_told_why() {
+    let gateway = Gateway::start().await;
+    let cases = [
+        ("GET", "/v1/ids/12"),
+        ("GET", "/v1/keys/k?max=0"),
+        ("GET", "/v1/keys/k?max=x"),
+        ("GET", "/v1/keys/k?after=x"),
+        ("GET", "/v1/keys/k?reads=some"),
+        ("GET", "/v1/keys/k?limit=3"),
+        ("PUT", "/v1/keys/k?ttl=-1"),
+        ("PUT", "/v1/keys/k?ttl=1d"),
+        ("PUT", "/v1/keys/k?max=1"),
+    ];
+    for (method, path) in cases {
+        let (code, refusal) = gateway.ask_json(method, path, b"").await;
+        assert_eq!((code, refusal["error"]["code"].as_str()), (400, Some("bad_request")), "{method} {path}");
+        assert!(refusal["error"]["message"].as_str().is_some_and(|text| !text.is_empty()));
+    }
+    assert_eq!(gateway.node.puts(), 0);
+}
+
+#[tokio::test]
+async fn what_the_node_refuses_has_a_status_and_a_code() {
+    let gateway = Gateway::start().await;
+    let cases = [
+        (OpError::Timeout, 504, "timeout"),
+        (OpError::Quorum { got: 1, want: 2 }, 503, "quorum"),
+        (OpError::OverCapacity, 507, "over_capacity"),
+        (OpError::Busy, 503, "busy"),
+        (OpError::NotJoined, 503, "not_joined"),
+        (OpError::Halted(Halt::DiskFull), 503, "halted"),
+        (OpError::ClockSkew, 503, "clock_skew"),
+        (OpError::TooLarge { bytes: 2, max: 1 }, 413, "too_large"),
+        (OpError::BadTtl { max_secs: 5 }, 422, "bad_ttl"),
+    ];
+    for (why, code, word) in cases {
+        gateway.node.fail(Some(why));
+        let (got, refusal) = gateway.ask_json("PUT", "/v1/keys/k?ttl=9", b"v").await;
+        assert_eq!((got, refusal["error"]["code"].as_str()), (code, Some(word)));
+        assert!(refusal["error"]["hint"].is_string(), "{word} has no hint");
+    }
+    gateway.node.fail(None);
+    let (code, refusal) = gateway.ask_json("PUT", "/v1/keys/k?ttl=604801", b"v").await;
+    assert_eq!((code, refusal["error"]["code"].as_str()), (422, Some("bad_ttl")));
+    assert_eq!(gateway.ask_json("PUT", "/v1/keys/k?ttl=0", b"v").await.0, 422);
+}
+
+#[tokio::test]
+async fn a_value_of_the_greatest_length_is_taken_and_one_byte_more_is_not() {
+    let gateway = Gateway::start().await;
+    let mut value = vec![0xa5; 64 << 10];
+    assert_eq!(gateway.ask_json("PUT", "/v1/keys/big", &value).await.0, 201);
+    let (code, page) = gateway.ask_json("GET", "/v1/keys/big", b"").await;
+    assert_eq!((code, page["values"][0]["text"].is_null()), (200, true));
+    value.push(0);
+    let (code, refusal) = gateway.ask_json("PUT", "/v1/keys/big", &value).await;
+    assert_eq!((code, refusal["error"]["code"].as_str()), (413, Some("too_large")));
+    assert_eq!(gateway.node.puts(), 1);
+}
+
+#[tokio::test]
+async fn readiness_names_its_reasons() {
+    let gateway = Gateway::start().await;
+    let (code, ready) = gateway.ask_json("GET", "/readyz", b"").await;
+    assert_eq!((code, ready["ready"].as_bool()), (200, Some(true)));
+    assert!(ready.get("checks").is_none());
+    let (_, verbose) = gateway.ask_json("GET", "/readyz?verbose", b"").await;
+    assert_eq!(verbose["checks"].as_array().map(Vec::len), Some(4));
+
+    type Change = fn(&mut keyway_core::machine::NodeStatus);
+    let changes: [(Change, &str); 6] = [
+        (|s| s.isolated = true, "isolated"),
+        (|s| s.halt = Some(Halt::DiskFull), "disk is full"),
+        (|s| s.phase = Phase::Joining, "looking for a member"),
+        (|s| s.phase = Phase::Leaving, "leaving"),
+        (|s| s.shares = (3, 1), "1 of the 3"),
+        (|s| s.refused = Some("version 9".into()), "version 9"),
+    ];
+    for (change, word) in changes {
+        let gateway = Gateway::start().await;
+        gateway.node.say(|status| {
+            change(status);
+            if status.refused.is_some() {
+                status.phase = Phase::Refused;
+            }
+        });
+        let (code, ready) = gateway.ask_json("GET", "/readyz", b"").await;
+        assert_eq!(code, 503, "{word}");
+        let reasons = ready["reasons"].as_array().expect("reasons");
+        assert!(
+            reasons.iter().any(|reason| reason.as_str().is_some_and(|r| r.contains(word))),
+            "{word}: {reasons:?}"
+        );
+    }
+
+    gateway.node.go_deaf();
+    let (code, ready) = gateway.ask_json("GET", "/readyz", b"").await;
+    assert_eq!((code, ready["ready"].as_bool()), (503, Some(false)));
+    assert_eq!(gateway.ask("GET", "/livez", b"").await.0, 200);
+}
+
+#[tokio::test]
+async fn state_peers_and_whereabouts_are_told() {
+    let gateway = Gateway::start().await;
+    gateway.ask_json("PUT", "/v1/keys/k", b"v").await;
+    let (_, node) = gateway.ask_json("GET", "/v1/node", b"").await;
+    assert_eq!(node["phase"], "member");
+    assert_eq!(node["network"], "000000000000feed");
+    assert_eq!(node["counters"]["puts"], 1);
+    let (_, peers) = gateway.ask_json("GET", "/v1/peers", b"").await;
+    assert_eq!(peers["tables"][0]["peers"][0]["rtt_ms"], 1.5);
+    let (_, places) = gateway.ask_json("GET", "/v1/keys/k/where", b"").await;
+    assert_eq!(places["replicas"][0]["copies"][0]["kind"], "put");
+    assert!(places["replicas"][1]["copies"].is_null());
+}
+
+#[tokio::test]
+async fn metrics_are_openmetrics_with_one_end() {
+    let gateway = Gateway::start().await;
+    gateway.ask_json("PUT", "/v1/keys/k", b"v").await;
+    let (code, text) = gateway.ask("GET", "/metrics", b"").await;
+    assert_eq!(code, 200);
+    for line in [
+        "keyway_puts_total 1",
+        "keyway_records 1",
+        "keyway_node_up 1",
+        "keyway_gateway_requests_total{interface=\"rest\",status=\"201\"} 1",
+        "# TYPE keyway_lookups counter",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line:?} is missing in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    assert_eq!(text.matches("# EOF").count(), 1);
+    gateway.node.go_deaf();
+    assert!(gateway.ask("GET", "/metrics", b"").await.1.contains("keyway_node_up 0"));
+}
+
+#[tokio::test]
+async fn the_front_page_says_where_things_are() {
+    let gateway = Gateway::start().await;
+    let (code, text) = gateway.ask("GET", "/", b"").await;
+    assert_eq!(code, 200);
+    assert!(text.starts_with("Keyway ") && text.contains("/v1/keys/{text}"));
+    let html = gateway
+        .exchange(b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nConnection: close\r\n\r\n")
+        .await;
+    assert_eq!(status(&html), 200);
+    assert!(body_of(&html).starts_with("<!doctype html>"));
+    assert!(head_of(&html).contains("X-Content-Type-Options: nosniff"));
+}
+
+#[tokio::test]
+async fn an_operation_that_takes_too_long_is_a_timeout() {
+    let mut config = keyway_gateway::GatewayConfig::default();
+    config.limits.op_timeout = std::time::Duration::from_millis(50);
+    let gateway = Gateway::with(config).await;
+    gateway.node.go_deaf();
+    let (code, refusal) = gateway.ask_json("GET", "/v1/keys/k", b"").await;
+    assert_eq!((code, refusal["error"]["code"].as_str()), (504, Some("timeout")));
+}

@@ -1,0 +1,261 @@
+//! A gateway on a free port before a fake node, and the ways in which clients talk to it.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use keyway_core::frame::NetworkId;
+use keyway_core::machine::{
+    Copies, Counters, GetAnswer, NodeStatus, Op, OpDone, OpError, OpResult, PeerView, Phase, PutReceipt,
+    Value,
+};
+use keyway_core::store::Record;
+use keyway_core::{Addr, Duration as Span, Id, Peer, Wall};
+use keyway_gateway::{GatewayConfig, Node, serve};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Longer than anything here takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A node that is a map: puts take effect at once, time is a counter.
+#[derive(Clone, Default)]
+pub struct FakeNode(Arc<Mutex<Inside>>);
+
+#[derive(Default)]
+struct Inside {
+    records: BTreeMap<(Id, Wall, Id), Record>,
+    clock: u64,
+    failure: Option<OpError>,
+    unwell: Option<NodeStatus>,
+    deaf: bool,
+    puts: u64,
+}
+
+impl FakeNode {
+    /// Every put and get fails like this from now on.
+    pub fn fail(&self, why: Option<OpError>) {
+        self.inside().failure = why;
+    }
+
+    /// Nothing is answered from now on.
+    pub fn go_deaf(&self) {
+        self.inside().deaf = true;
+    }
+
+    /// The status from now on.
+    pub fn say(&self, change: impl FnOnce(&mut NodeStatus)) {
+        let mut status = self.status();
+        change(&mut status);
+        self.inside().unwell = Some(status);
+    }
+
+    /// Puts that reached the node.
+    pub fn puts(&self) -> u64 {
+        self.inside().puts
+    }
+
+    fn inside(&self) -> std::sync::MutexGuard<'_, Inside> {
+        self.0.lock().expect("no test panics while it holds the map")
+    }
+
+    fn status(&self) -> NodeStatus {
+        let inside = self.inside();
+        if let Some(status) = &inside.unwell {
+            return status.clone();
+        }
+        let counters = Counters { puts: inside.puts, ..Counters::default() };
+        let successor = PeerView { peer: peer(2), rtt: Some(Span::from_micros(1500)), suspect: false };
+        NodeStatus {
+            me: peer(1),
+            incarnation: 7,
+            network: NetworkId(0xfeed),
+            overlay: "fake",
+            phase: Phase::Member,
+            isolated: false,
+            halt: None,
+            refused: None,
+            shares: (3, 3),
+            records: inside.records.len() as u64,
+            record_bytes: inside.records.values().map(|record| record.value.len() as u64).sum(),
+            tables: vec![("successors", vec![successor])],
+            counters,
+            replicas: 3,
+            acks: 2,
+            value_bytes_max: 64 << 10,
+            ttl_max: Span::from_secs(604_800),
+        }
+    }
+
+    fn put(&self, key: Id, value: Vec<u8>, ttl: Span) -> OpResult {
+        let mut inside = self.inside();
+        inside.puts += 1;
+        if ttl.as_secs() < 1 || ttl.as_secs() > 604_800 {
+            return Err(OpError::BadTtl { max_secs: 604_800 });
+        }
+        if value.len() > 64 << 10 {
+            return Err(OpError::TooLarge { bytes: value.len() as u64, max: 64 << 10 });
+        }
+        inside.clock += 1;
+        let put_time = Wall(1_700_000_000_000_000 + inside.clock);
+        let record = Record::plain(key, value, put_time, ttl, 1);
+        let identity = record.head.identity;
+        inside.records.retain(|_, held| held.head.identity != identity);
+        let expires = record.head.expires();
+        inside.records.insert((key, put_time, identity.value_hash), record);
+        Ok(OpDone::Put(PutReceipt { identity, acked: vec![peer(1), peer(2)], replicas: 3, expires }))
+    }
+
+    fn get(&self, op: Op) -> OpResult {
+        let Op::Get { key, max, after, page_bytes, overhead_bytes, .. } = op else { unreachable!("a get") };
+        let inside = self.inside();
+        let beyond = |record: &&Record| after.is_none_or(|place| record.head.cursor() > place);
+        let all: Vec<&Record> =
+            inside.records.values().filter(|record| record.head.identity.key == key).filter(beyond).collect();
+        let mut page = GetAnswer { values: Vec::new(), next: None, merged: 2 };
+        let mut cost = 0;
+        for record in &all {
+            cost += record.value.len() + overhead_bytes as usize;
+            let full = !page.values.is_empty() && cost > page_bytes as usize;
+            if full || page.values.len() >= max as usize {
+                break;
+            }
+            page.next = Some(record.head.cursor());
+            let head = record.head;
+            page.values.push(Value {
+                bytes: record.value.clone(),
+                put_time: head.put_time,
+                ttl: head.ttl,
+                remaining: head.ttl,
+                identity: head.identity,
+            });
+        }
+        if page.values.len() == all.len() {
+            page.next = None;
+        }
+        Ok(OpDone::Got(page))
+    }
+}
+
+impl Node for FakeNode {
+    async fn op(&self, what: Op) -> OpResult {
+        let (deaf, failure) = {
+            let inside = self.inside();
+            (inside.deaf, inside.failure.clone())
+        };
+        if deaf {
+            std::future::pending::<()>().await;
+        }
+        match (what, failure) {
+            (Op::Status, _) => Ok(OpDone::Status(Box::new(self.status()))),
+            (_, Some(why)) => Err(why),
+            (Op::Put { key, value, ttl }, None) => self.put(key, value, ttl),
+            (get @ Op::Get { .. }, None) => self.get(get),
+            (Op::Where { key }, None) => {
+                let inside = self.inside();
+                let heads =
+                    inside.records.values().map(|record| record.head).filter(|h| h.identity.key == key);
+                let here = Copies { peer: peer(1), heads: Some(heads.collect()), ready: true, rtt: None };
+                let silent = Copies { peer: peer(2), heads: None, ready: false, rtt: None };
+                Ok(OpDone::Where(vec![here, silent]))
+            }
+            (Op::Lookup { .. }, None) => Err(OpError::Timeout),
+        }
+    }
+}
+
+/// A peer by number.
+pub fn peer(n: u32) -> Peer {
+    Peer::new(Id::from_u64(u64::from(n)), Addr::simulated(n))
+}
+
+/// A gateway at work.
+pub struct Gateway {
+    pub addr: SocketAddr,
+    pub node: FakeNode,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Gateway {
+    /// With the limits that users have.
+    pub async fn start() -> Gateway {
+        Gateway::with(GatewayConfig::default()).await
+    }
+
+    pub async fn with(config: GatewayConfig) -> Gateway {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        let node = FakeNode::default();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async move {
+            let _ = stopped.await;
+        };
+        let task = tokio::spawn(serve(listener, node.clone(), config, shutdown));
+        Gateway { addr, node, stop: Some(stop), task }
+    }
+
+    /// Stops it and waits until it has.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        let ended = tokio::time::timeout(PATIENCE, &mut self.task).await.expect("the gateway stops");
+        ended.expect("no panic").expect("no error");
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.addr).await.expect("connected")
+    }
+
+    /// Sends bytes, and reads until the gateway closes.
+    pub async fn exchange(&self, bytes: &[u8]) -> String {
+        let mut socket = self.connect().await;
+        // A gateway that refuses early may close before everything is sent.
+        let _ = socket.write_all(bytes).await;
+        read_to_end(&mut socket).await
+    }
+
+    /// One HTTP/1.1 request on a connection of its own: the status, and the body.
+    pub async fn ask(&self, method: &str, path: &str, body: &[u8]) -> (u16, String) {
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").into_bytes();
+        if !body.is_empty() || method == "PUT" {
+            request.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+        }
+        request.extend_from_slice(b"\r\n");
+        request.extend_from_slice(body);
+        let answer = self.exchange(&request).await;
+        (status(&answer), body_of(&answer).to_owned())
+    }
+
+    /// The same, with the body as JSON.
+    pub async fn ask_json(&self, method: &str, path: &str, body: &[u8]) -> (u16, serde_json::Value) {
+        let (status, body) = self.ask(method, path, body).await;
+        let json = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{method} {path}: {e} in {body:?}"));
+        (status, json)
+    }
+}
+
+/// Everything until the other side closes; a reset after some bytes counts as closing.
+pub async fn read_to_end(socket: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let reading = socket.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(PATIENCE, reading).await.expect("the gateway answers or closes");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The status of an answer, or 0 if there is none.
+pub fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+}
+
+pub fn body_of(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+}
+
+pub fn head_of(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").map_or(answer, |(head, _)| head)
+}
