@@ -28,7 +28,13 @@ pub fn run(target: Option<&str>, secs: u64) -> io::Result<bool> {
             .args(["fuzz", "run", name])
             .arg(&learned)
             .arg(root.join("fuzz/corpus").join(name))
-            .args(["--", &format!("-max_total_time={secs}"), "-max_len=8192", "-rss_limit_mb=2048", "-timeout=10"])
+            .args([
+                "--",
+                &format!("-max_total_time={secs}"),
+                "-max_len=8192",
+                "-rss_limit_mb=2048",
+                "-timeout=10",
+            ])
             .status()
             .map_err(|e| io::Error::other(format!("cargo fuzz: {e}; cargo install cargo-fuzz --locked")))?;
         println!("{name}: {}", if status.success() { "no finding" } else { "FINDING, see above" });
@@ -39,7 +45,9 @@ pub fn run(target: Option<&str>, secs: u64) -> io::Result<bool> {
 
 fn targets(root: &Path) -> io::Result<Vec<String>> {
     let mut names: Vec<String> = std::fs::read_dir(root.join("fuzz/fuzz_targets"))?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.strip_suffix(".rs").map(str::to_owned))
+        .filter_map(|entry| {
+            entry.ok()?.file_name().into_string().ok()?.strip_suffix(".rs").map(str::to_owned)
+        })
         .collect();
     names.sort();
     Ok(names)

@@ -1,51 +1,96 @@
 //! `cargo xtask TASK`: see `cargo xtask help`.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use xtask::tidy;
+use xtask::{fuzz, planted, tidy};
+
+const HELP: &str = "\
+Tasks of the repository: cargo xtask TASK
+
+  tidy [--list]                       check the rules of the house (also a test); or list them
+  golden                              refresh the committed trace hashes and wire bytes, after a change on purpose
+  corpus                              write the seeds of the fuzz corpora again
+  planted-bugs [--secs N] [NAME..]    show that each planted bug is found
+  planted-bugs --list                 list them
+  fuzz [TARGET] [--seconds N]         run the fuzz targets, 60 seconds each (needs cargo-fuzz)
+";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments.as_slice() {
+    let done = match arguments.as_slice() {
         ["tidy"] => check(),
         ["tidy", "--list"] => {
             for check in tidy::CHECKS {
                 println!("{:<14} {}", check.name, check.rule);
             }
-            ExitCode::SUCCESS
+            Ok(true)
         }
+        ["golden"] => refresh(&[("keyway-core", "golden_bytes"), ("keyway-sim", "golden")]),
+        ["corpus"] => refresh(&[("keyway-core", "corpus"), ("keyway-gateway", "corpus")]),
+        ["planted-bugs", "--list"] => {
+            for bug in planted::BUGS {
+                println!("{:<24} {}", bug.name, bug.about);
+            }
+            Ok(true)
+        }
+        ["planted-bugs", rest @ ..] => option(rest, "--secs")
+            .and_then(|(secs, names)| planted::run(&names, secs).map_err(|e| e.to_string())),
+        ["fuzz", rest @ ..] => option(rest, "--seconds").and_then(|(secs, names)| {
+            fuzz::run(names.first().copied(), secs.unwrap_or(60)).map_err(|e| e.to_string())
+        }),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
-            ExitCode::SUCCESS
+            Ok(true)
         }
-        _ => {
-            eprint!("{HELP}");
+        [unknown, ..] => Err(format!("no task `{unknown}`\n\n{HELP}")),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("{}", why.trim_end());
             ExitCode::from(2)
         }
     }
 }
 
-const HELP: &str = "\
-Tasks of the repository: cargo xtask TASK
+/// Takes `name N` out of the arguments.
+fn option<'a>(arguments: &[&'a str], name: &str) -> Result<(Option<u64>, Vec<&'a str>), String> {
+    let mut rest = arguments.to_vec();
+    let Some(at) = rest.iter().position(|a| *a == name) else { return Ok((None, rest)) };
+    rest.remove(at);
+    if at >= rest.len() {
+        return Err(format!("{name} wants a number"));
+    }
+    let number = rest.remove(at).parse().map_err(|_| format!("{name} wants a number"))?;
+    Ok((Some(number), rest))
+}
 
-  tidy            check the rules of the house (also a test: cargo test -p xtask)
-  tidy --list     list them
-";
-
-fn check() -> ExitCode {
-    let tree = match tidy::Tree::load(&xtask::root()) {
-        Ok(tree) => tree,
-        Err(error) => {
-            eprintln!("cannot read the repository: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
+fn check() -> Result<bool, String> {
+    let tree = tidy::Tree::load(&xtask::root()).map_err(|e| format!("cannot read the repository: {e}"))?;
     let findings = tidy::run_all(&tree);
     for finding in &findings {
         eprintln!("{finding}");
     }
     let errors = findings.iter().filter(|f| !f.warning).count();
     println!("tidy: {} checks, {errors} errors, {} warnings", tidy::CHECKS.len(), findings.len() - errors);
-    if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(errors == 0)
+}
+
+/// Runs tests that compare with committed files, told to write the files instead.
+fn refresh(tests: &[(&str, &str)]) -> Result<bool, String> {
+    for (package, test) in tests {
+        let status = Command::new("cargo")
+            .current_dir(xtask::root())
+            .env("UPDATE", "1")
+            .args(["test", "--quiet", "--package", package, "--test", test])
+            .status()
+            .map_err(|e| format!("cargo: {e}"))?;
+        if !status.success() {
+            return Ok(false);
+        }
+    }
+    println!("written; look at the difference, and say in the commit why it is right");
+    Ok(true)
 }

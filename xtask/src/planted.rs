@@ -145,12 +145,8 @@ fn wrapper(name: &str) -> io::Result<PathBuf> {
 fn run_for(command: &mut Command, time_max: Duration) -> io::Result<(Option<bool>, Vec<u8>)> {
     use std::os::unix::process::CommandExt as _;
 
-    let mut child = command
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
+    let mut child =
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let mut stdout = child.stdout.take().ok_or_else(|| io::Error::other("no pipe"))?;
     let reader = std::thread::spawn(move || {
         let mut output = Vec::new();

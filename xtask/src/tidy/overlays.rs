@@ -12,14 +12,14 @@ pub(super) const CHECK: Check = Check {
             what: "a sibling by its full path",
             files: &[
                 ("crates/core/src/overlay/chord/mod.rs", "use crate::overlay::toy::Toy;\n"),
-                ("crates/core/src/overlay/toy.rs", "//! Toy.\n"),
+                ("crates/core/src/overlay/toy.rs", "impl Overlay for Toy {}\n"),
             ],
         },
         Example {
             what: "a sibling by super",
             files: &[
                 ("crates/core/src/overlay/chord/table.rs", "use super::super::{toy, Hop};\n"),
-                ("crates/core/src/overlay/toy.rs", "//! Toy.\n"),
+                ("crates/core/src/overlay/toy.rs", "impl Overlay for Toy {}\n"),
             ],
         },
         Example {
@@ -39,7 +39,11 @@ pub(super) const CHECK: Check = Check {
                 "use crate::cx::Cx;\nuse super::{Hop, Overlay};\nmod toy_names;\n",
             ),
             ("crates/core/src/overlay/chord/table.rs", "use super::Chord;\nuse crate::keyspace::ring;\n"),
-            ("crates/core/src/overlay/toy.rs", "#[cfg(test)]\nmod tests { use super::*; }\n"),
+            (
+                "crates/core/src/overlay/toy.rs",
+                "use super::shared::f;\n#[cfg(test)]\nmod tests { use super::*; }\n",
+            ),
+            ("crates/core/src/overlay/shared.rs", "use crate::id::Id;\n"),
         ],
     }],
 };
@@ -47,15 +51,17 @@ pub(super) const CHECK: Check = Check {
 const FOLDER: &str = "crates/core/src/overlay/";
 const FORBIDDEN: [&str; 7] = ["store", "replica", "node", "frame", "machine", "rpc", "lookup"];
 
-/// The names of the overlays: files and folders beside the seam.
+/// The names of the overlays: files and folders beside the seam that implement it.
 pub(super) fn names(tree: &Tree) -> Vec<String> {
-    let mut names: Vec<String> = tree.sources_in(FOLDER).filter_map(owner).map(str::to_owned).collect();
+    let implements = |s: &&Source| s.code_lines(" Overlay for ").any(|line| !s.is_test(line));
+    let mut names: Vec<String> =
+        tree.sources_in(FOLDER).filter(implements).filter_map(owner).map(str::to_owned).collect();
     names.sort();
     names.dedup();
     names
 }
 
-/// The overlay to which a file belongs; none for the seam itself.
+/// The file or folder beside the seam to which a file belongs; none for the seam itself.
 pub(super) fn owner(source: &Source) -> Option<&str> {
     let inside = source.path.strip_prefix(FOLDER)?;
     let name = inside.split('/').next()?.trim_end_matches(".rs");

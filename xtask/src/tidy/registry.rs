@@ -15,7 +15,7 @@ pub(super) const CHECK: Check = Check {
         Example {
             what: "the simulator knows an overlay",
             files: &[
-                ("crates/core/src/overlay/toy.rs", ""),
+                ("crates/core/src/overlay/toy.rs", "impl Overlay for Toy {}\n"),
                 (REGISTRY, "use super::toy::Toy;\n"),
                 ("docs/overlays/toy.md", "# toy\n"),
                 ("crates/sim/src/a.rs", "use keyway_core::overlay::toy::Toy;\n"),
@@ -24,7 +24,7 @@ pub(super) const CHECK: Check = Check {
         Example {
             what: "a name in a string",
             files: &[
-                ("crates/core/src/overlay/toy.rs", ""),
+                ("crates/core/src/overlay/toy.rs", "impl Overlay for Toy {}\n"),
                 (REGISTRY, "use super::toy::Toy;\n"),
                 ("docs/overlays/toy.md", "# toy\n"),
                 ("crates/keyway/src/a.rs", "const DEFAULT: &str = \"toy\";\n"),
@@ -33,20 +33,23 @@ pub(super) const CHECK: Check = Check {
         Example {
             what: "an overlay that nobody can choose",
             files: &[
-                ("crates/core/src/overlay/toy.rs", ""),
+                ("crates/core/src/overlay/toy.rs", "impl Overlay for Toy {}\n"),
                 (REGISTRY, "//! Empty.\n"),
                 ("docs/overlays/toy.md", "# toy\n"),
             ],
         },
         Example {
             what: "an overlay without a page",
-            files: &[("crates/core/src/overlay/toy.rs", ""), (REGISTRY, "use super::toy::Toy;\n")],
+            files: &[
+                ("crates/core/src/overlay/toy.rs", "impl Overlay for Toy {}\n"),
+                (REGISTRY, "use super::toy::Toy;\n"),
+            ],
         },
     ],
     keeps: &[Example {
         what: "declared in the seam, registered, documented, named in tests and comments",
         files: &[
-            ("crates/core/src/overlay/toy.rs", "struct Toy;\n"),
+            ("crates/core/src/overlay/toy.rs", "impl Overlay for Toy {}\n"),
             (SEAM, "pub mod toy;\n"),
             (REGISTRY, "use super::toy::Toy;\n"),
             ("docs/overlays/toy.md", "# toy\n"),

@@ -35,6 +35,7 @@ pub(super) const CHECK: Check = Check {
         what: "free ports, ports that only stand in texts, sleeps at the edges",
         files: &[
             ("crates/gateway/tests/a.rs", "fn f() { bind(\"127.0.0.1:0\"); connect(\"127.0.0.1:1\"); }\n"),
+            ("crates/gateway/tests/b.rs", "fn f() { allowed(\"127.0.0.1:5851\"); }\n"),
             ("crates/keyway/src/a.rs", "const DEFAULT: &str = \"127.0.0.1:5851\";\n"),
             ("crates/net/tests/b.rs", "async fn f() { tokio::time::sleep(d).await; }\n"),
             ("crates/core/src/a.rs", "#[cfg(test)]\nmod tests { fn f() { parse(\"127.0.0.1:5850\"); } }\n"),
@@ -44,6 +45,8 @@ pub(super) const CHECK: Check = Check {
 
 /// Crates whose tests open sockets.
 const WITH_SOCKETS: [&str; 4] = ["crates/net/", "crates/gateway/", "crates/client/", "crates/keyway/"];
+/// What stands on a line that opens a socket; elsewhere an address is only a text.
+const OPENS: [&str; 5] = ["bind", "connect", "listen", "Listener", "Socket"];
 const HOSTS: [&str; 4] = ["127.0.0.1:", "localhost:", "0.0.0.0:", "[::1]:"];
 /// 0 asks for a free port. Those below 10 are never bound; a test may use them as "nobody listens here".
 const PORT_MIN_FIXED: u32 = 10;
@@ -70,7 +73,9 @@ fn run(tree: &Tree, report: &mut Report) {
         }
         if WITH_SOCKETS.iter().any(|f| source.path.starts_with(f)) {
             for literal in source.strings.iter().filter(|s| source.is_test(s.line)) {
-                if let Some(port) = fixed_port(&literal.text) {
+                let line = source.code.lines().nth(literal.line - 1).unwrap_or_default();
+                let opens = OPENS.iter().any(|word| line.contains(word));
+                if let Some(port) = fixed_port(&literal.text).filter(|_| opens) {
                     report.error(
                         &source.path,
                         literal.line,
