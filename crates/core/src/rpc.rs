@@ -36,7 +36,7 @@ pub const TRIES_MAX: u8 = 3;
 /// How often one call may be prolonged by `Busy`.
 pub const BUSY_MAX: u8 = 8;
 /// Peers of which something is remembered; beyond it the one heard longest ago is forgotten.
-pub const KNOWN_MAX: usize = 512;
+pub const KNOWN_MAX: usize = 160;
 /// Calls under way at once; beyond it a call ends as unanswered at once.
 pub const CALLS_MAX: usize = 16_384;
 

@@ -76,6 +76,7 @@ pub(super) struct CopiesState {
     handoff: Option<HandOff>,
     handoff_cursor: Id,
     leaving: usize,
+    leave_failed: bool,
     round: u64,
     cold_until: Option<Mono>,
     pub(super) exchanges: BTreeMap<u64, Exchange>,
@@ -219,8 +220,14 @@ impl<O: Overlay> Node<O> {
             Purpose::HandOff(serial) => self.hand_off_over(t, serial, arc, complete),
             Purpose::Leave => {
                 self.copies.leaving = self.copies.leaving.saturating_sub(1);
+                self.copies.leave_failed |= !complete;
                 if self.copies.leaving == 0 {
-                    self.say_goodbye(t);
+                    if self.copies.leave_failed {
+                        // Somebody else has gone, too: the overlay will know better in a moment.
+                        self.timers.arm(Timer::Maintain, t.now.mono + MAINTAIN_EVERY);
+                    } else {
+                        self.say_goodbye(t);
+                    }
                 }
             }
         }
@@ -254,6 +261,12 @@ impl<O: Overlay> Node<O> {
 
     /// Takeovers that ended without success begin again, with the holders of now.
     pub(super) fn maintain(&mut self, t: &mut Turn<'_>) {
+        if self.phase == Phase::Leaving {
+            if !self.hand_over_all(t) {
+                self.say_goodbye(t);
+            }
+            return;
+        }
         self.copies.takeovers.retain(|job| job.running > 0);
         self.plan_takeovers(t);
     }
@@ -406,11 +419,12 @@ impl<O: Overlay> Node<O> {
         let me = *self.me().id();
         self.copies.queue.clear();
         self.copies.takeovers.clear();
+        self.copies.leave_failed = false;
         if self.store.records() == 0 {
             return false;
         }
         let mut begin = Vec::new();
-        for share in &self.copies.shares {
+        for share in &self.overlay.shares(replicas) {
             let mut set = self.overlay.replica_set(&share.arc.to, replicas + 1);
             set.retain(|p| *p.id() != me);
             begin.extend(set.into_iter().take(replicas).map(|p| (p, share.arc)));

@@ -43,6 +43,8 @@ pub(super) const ALONE_AFTER: Duration = Duration::from_secs(10);
 pub(super) const NOTES_EVERY: Duration = Duration::from_secs(2);
 /// A leave is over after this long, handed over or not.
 pub(super) const LEAVE_TIME_MAX: Duration = Duration::from_secs(20);
+/// The overlay's goodbye is over after this long.
+pub(super) const GOODBYE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Version of the notes on disk.
 const NOTES_VERSION: u8 = 1;
 
@@ -81,6 +83,7 @@ pub(super) struct Contacts {
     began: Option<Mono>,
     joining_since: Option<Mono>,
     notes_dirty: bool,
+    said_goodbye: bool,
 }
 
 impl Contacts {
@@ -309,10 +312,15 @@ impl<O: Overlay> Node<O> {
 
     /// Handed over, or time is up: the overlay says goodbye.
     pub(super) fn say_goodbye(&mut self, t: &mut Turn<'_>) {
-        if self.phase == Phase::Leaving {
-            self.timers.arm(Timer::Leave, t.now.mono + LEAVE_TIME_MAX);
-            self.inputs.push_back(Input::Leave);
+        if self.phase != Phase::Leaving {
+            return;
         }
+        if core::mem::replace(&mut self.contacts.said_goodbye, true) {
+            // The overlay did not get round to it in all that time.
+            return self.on_left(t);
+        }
+        self.timers.arm(Timer::Leave, t.now.mono + GOODBYE_TIME_MAX);
+        self.inputs.push_back(Input::Leave);
     }
 
     pub(super) fn on_left(&mut self, t: &mut Turn<'_>) {
