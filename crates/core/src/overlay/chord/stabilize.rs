@@ -1,0 +1,554 @@
+//! Keeping the ring: stabilize, rectify, failure detection.
+//!
+//! One query at a time may change the successor list: [`Upkeep::asking`]. While it is out, requests that would disclose the list
+//! are answered `busy` and later (Zave's atomicity: the update counts from the moment the asked node answered, so the state
+//! before it must not be shown after it). Liveness pings, finger checks and tells are never delayed: they disclose at most the
+//! predecessor, which everyone verifies before use.
+//!
+//! **No deadlock.** A node delays only askers with a *smaller id* than its own. So "A waits for B, which waits" implies A < B:
+//! chains of waiting climb in id and end at a node that does not wait, or at a silent one, where `NoAnswer` ends the wait. On the
+//! ring the rule exempts one node, the one whose successor is past zero; there the old list may be shown, which costs at most
+//! one more round. Delayed tickets are bounded; above the bound the answer is given at once.
+//!
+//! **News travels.** A changed successor list is told to the predecessor, which stabilizes at once: r nodes back within r round
+//! trips instead of r periods. A changed predecessor list makes the node stabilize at once: it travels forward the same way.
+//! Both die out by themselves, since a change moves one place down each list it enters and finally off its end.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::message::BEST_MAX;
+use super::{Chord, Msg, Phase, Preds, Timer, View};
+use crate::cx::{Cx, Event, Ticket};
+use crate::id::Id;
+use crate::keyspace::ring::between;
+use crate::overlay::Violation;
+use crate::overlay::chord::Call;
+use crate::peer::Peer;
+use crate::time::Mono;
+
+/// Nodes asked one after another within one round, each nearer than the one before.
+const STEPS_MAX: u8 = 32;
+/// Delayed requests held at once.
+const DELAYED_MAX: usize = 32;
+/// Pings to suspects under way at once; further suspicions are dropped, their witness will repeat them.
+const PROBES_MAX: usize = 8;
+/// Rounds after a join that come quickly.
+const ROUNDS_QUICK: u8 = 4;
+/// How much quicker they come.
+const QUICK_FACTOR: u64 = 10;
+
+/// A request that waits for our own query to end.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Delayed {
+    from: Peer,
+    ticket: Ticket,
+    wants: Wants,
+}
+
+/// What a delayed request wants to see.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Wants {
+    /// Our place; the digest is of the list it holds, the flag asks for its predecessors.
+    Place { have: Option<u64>, want_preds: bool },
+    /// Our whole list: for a node that does not stand before us.
+    List,
+    /// The best predecessors of an id.
+    Best { target: Id },
+}
+
+/// The state of the ring's upkeep.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Upkeep {
+    /// Who was asked to show its place: the head, or a candidate nearer than it.
+    asking: Option<Peer>,
+    /// The peer asked is a candidate from outside: perhaps of another ring.
+    asking_stranger: bool,
+    /// The predecessor list travelled in that request in full.
+    asking_full: bool,
+    /// How many were asked in this round.
+    steps: u8,
+    /// Start another round when this one ends.
+    again: bool,
+    /// A peer that may lie between this node and its successor, to be verified.
+    candidate: Option<Peer>,
+    /// The head that holds our predecessor list, and the list's digest.
+    told: Option<(Id, u64)>,
+    /// The digest sent with the query that is out.
+    telling: u64,
+    /// The predecessor is being pinged.
+    rectifying: bool,
+    /// Who takes its place if it is silent.
+    heir: Option<Peer>,
+    /// When the predecessor last gave a sign of life.
+    pred_heard: Mono,
+    /// Requests that wait.
+    delayed: Vec<Delayed>,
+    /// Suspects being pinged.
+    probes: Vec<Peer>,
+    /// Quick rounds left.
+    quick: u8,
+}
+
+impl Chord {
+    // ---- stabilize: the asker's side
+
+    pub(super) fn on_stabilize_timer(&mut self, cx: &mut Cx<'_, Chord>) {
+        if !self.is_in_ring() {
+            return;
+        }
+        let period = self.config.stabilize();
+        let mean = if self.upkeep.quick > 0 {
+            self.upkeep.quick -= 1;
+            crate::time::Duration(period.0 / QUICK_FACTOR)
+        } else {
+            period
+        };
+        let after = cx.rng.jitter(mean);
+        cx.arm(Timer::Stabilize, after);
+        // Rounds are at most 1.25 periods apart, so a predecessor that lives is heard within 1.5 (ToN's check_predecessor).
+        let silence = cx.now.mono.since(self.upkeep.pred_heard);
+        if silence.0 > period.0 + period.0 / 2 {
+            self.verify_pred(cx, None);
+        }
+        self.stabilize(cx);
+    }
+
+    /// Begins a round: asks the head; in a ring of one, whoever has announced itself.
+    pub(super) fn stabilize(&mut self, cx: &mut Cx<'_, Chord>) {
+        if self.upkeep.asking.is_some() {
+            self.upkeep.again = true;
+            return;
+        }
+        self.upkeep.steps = 0;
+        if let Some(peer) = self.ring.head().or(self.ring.pred()).cloned() {
+            self.ask(cx, peer, false);
+        } else if let Some(peer) = self.upkeep.candidate.take() {
+            self.ask(cx, peer, true);
+        }
+    }
+
+    /// Asks `peer` to show its place, and notifies it thereby.
+    fn ask(&mut self, cx: &mut Cx<'_, Chord>, peer: Peer, stranger: bool) {
+        let digest = self.ring.preds_digest_for(peer.id());
+        let told = self.upkeep.told == Some((*peer.id(), digest));
+        let preds =
+            if told { Preds::Same(digest) } else { Preds::List(self.ring.preds_for(peer.id()).to_vec()) };
+        let have = (self.ring.head() == Some(&peer)).then(|| self.ring.tail_digest());
+        cx.call(&peer, Msg::Stabilize { have, preds }, Call::Stabilize);
+        self.upkeep.telling = digest;
+        self.upkeep.asking_full = !told;
+        self.upkeep.asking_stranger = stranger;
+        self.upkeep.asking = Some(peer);
+    }
+
+    pub(super) fn on_stabilize_answer(&mut self, cx: &mut Cx<'_, Chord>, from: &Peer, msg: Msg) {
+        if self.upkeep.asking.as_ref() != Some(from) {
+            return;
+        }
+        self.upkeep.asking = None;
+        let (view, want_preds) = match msg {
+            Msg::Same { want_preds } => (None, want_preds),
+            Msg::View(view) => {
+                let want_preds = view.want_preds;
+                (Some(view), want_preds)
+            }
+            // Nonsense: treated as no answer at all, or the round would hang on a peer that babbles.
+            _ => return self.on_lost(cx, from),
+        };
+        self.upkeep.told = (!want_preds).then_some((*from.id(), self.upkeep.telling));
+        if want_preds && !self.upkeep.asking_full {
+            self.upkeep.again = true;
+        }
+        let mut nearer = None;
+        if let Some(view) = view {
+            self.adopt(cx, from, &view);
+            nearer = view.pred;
+        }
+        self.go_on(cx, nearer);
+    }
+
+    pub(super) fn on_stabilize_silence(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
+        if self.upkeep.asking.as_ref() == Some(peer) {
+            self.upkeep.asking = None;
+            self.on_lost(cx, peer);
+        }
+    }
+
+    /// The peer asked is gone: without it, on to the next.
+    fn on_lost(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
+        self.drop_peer(cx, peer);
+        self.go_on(cx, None);
+    }
+
+    /// Between two queries: answers those who waited, then asks the next nearer peer, or ends the round.
+    fn go_on(&mut self, cx: &mut Cx<'_, Chord>, nearer: Option<Peer>) {
+        if self.upkeep.asking.is_some() || !self.is_in_ring() {
+            return;
+        }
+        self.answer_delayed(cx);
+        if self.upkeep.steps < STEPS_MAX {
+            self.upkeep.steps += 1;
+            // Zave: a predecessor of the head that lies between is asked itself before it is adopted.
+            if let Some(peer) = nearer.filter(|p| self.ring.before_head(p.id())) {
+                if cfg!(keyway_bug = "chord_adopt_unverified") {
+                    self.ring.set_succs(&peer, &self.ring.succs.clone(), self.ring.closed); // planted bug
+                    return;
+                }
+                return self.ask(cx, peer, false);
+            }
+            if let Some(peer) = self.upkeep.candidate.take().filter(|p| self.ring.before_head(p.id())) {
+                return self.ask(cx, peer, true);
+            }
+        }
+        if core::mem::take(&mut self.upkeep.again) {
+            self.stabilize(cx);
+        }
+    }
+
+    /// Takes `peer`, which has just answered, as the successor, and its list after it.
+    fn adopt(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer, view: &View) {
+        let head = self.ring.head().cloned();
+        let displaced = head.filter(|h| h != peer);
+        if displaced.is_some() && !self.ring.before_head(peer.id()) {
+            return;
+        }
+        let Some(first) = self.ring.set_succs(peer, &view.succs, view.closed) else { return };
+        if let Some(old) = displaced
+            && let Some(last) = self.ring.succs.last()
+            && !self.ring.succs.contains(&old)
+            && (self.ring.closed || between(self.ring.id(), old.id(), last.id()))
+        {
+            // The new successor does not know the old one although it lies in its list's reach: two rings are meeting.
+            self.hand_on(cx, peer, old);
+        }
+        self.succs_changed(cx, first);
+    }
+
+    /// After a change of the successor list from index `first` on.
+    fn succs_changed(&mut self, cx: &mut Cx<'_, Chord>, first: usize) {
+        if self.ring.closed {
+            self.fingers.clear();
+        } else if let Some(last) = self.ring.succs.last() {
+            self.fingers.prune(self.ring.me.id(), last.id());
+        }
+        if self.phase == Phase::Member {
+            cx.emit(Event::NeighborsChanged);
+            // Shares reach as far as the predecessor list, whose length bounds the number of replicas.
+            if first < usize::from(self.config.predecessors) {
+                cx.emit(Event::ReplicasChanged);
+            }
+        }
+        // What the predecessor copies is all but our last entry.
+        if first + 1 < usize::from(self.config.successors)
+            && let Some(pred) = self.ring.pred()
+        {
+            cx.tell(pred, Msg::News);
+        }
+        // A predecessor list that is cut where the successor's place begins may now read differently to it.
+        self.tell_preds(cx);
+    }
+
+    pub(super) fn on_news(&mut self, cx: &mut Cx<'_, Chord>, from: &Peer) {
+        if self.ring.head() == Some(from) {
+            self.stabilize(cx);
+        } else {
+            self.consider(cx, from.clone());
+        }
+    }
+
+    /// A peer that is said to live: verified as a successor if it lies between this node and its successor.
+    pub(super) fn consider(&mut self, cx: &mut Cx<'_, Chord>, peer: Peer) {
+        if !self.is_in_ring()
+            || !self.ring.before_head(peer.id())
+            || self.upkeep.asking.as_ref() == Some(&peer)
+        {
+            return;
+        }
+        let nearer = |c: &Peer| between(self.ring.id(), peer.id(), c.id());
+        if self.upkeep.candidate.as_ref().is_none_or(nearer) {
+            self.upkeep.candidate = Some(peer);
+        }
+        if self.upkeep.asking.is_none() {
+            self.upkeep.steps = 0;
+            self.go_on(cx, None);
+        }
+    }
+
+    // ---- stabilize: the side that is asked
+
+    pub(super) fn on_stabilize(
+        &mut self,
+        cx: &mut Cx<'_, Chord>,
+        from: Peer,
+        ticket: Ticket,
+        have: Option<u64>,
+        preds: Preds,
+    ) {
+        let want_preds = self.notify(cx, &from, preds);
+        self.answer_or_delay(cx, from, ticket, Wants::Place { have, want_preds });
+        if self.ring.succs.is_empty() {
+            // A ring of one learns its successor from the first node that calls it its own.
+            self.stabilize(cx);
+        }
+    }
+
+    pub(super) fn on_look(&mut self, cx: &mut Cx<'_, Chord>, from: &Peer, ticket: Ticket) {
+        self.answer_or_delay(cx, from.clone(), ticket, Wants::List);
+    }
+
+    pub(super) fn on_best_pred(&mut self, cx: &mut Cx<'_, Chord>, from: &Peer, ticket: Ticket, target: Id) {
+        self.answer_or_delay(cx, from.clone(), ticket, Wants::Best { target });
+    }
+
+    fn answer_or_delay(&mut self, cx: &mut Cx<'_, Chord>, from: Peer, ticket: Ticket, wants: Wants) {
+        let waiting = self.upkeep.asking.is_some() && from.id() < self.ring.id();
+        if waiting && self.upkeep.delayed.len() < DELAYED_MAX {
+            cx.busy(&ticket);
+            if !self.upkeep.delayed.iter().any(|d| d.ticket == ticket) {
+                self.upkeep.delayed.push(Delayed { from, ticket, wants });
+            }
+            return;
+        }
+        let answer = self.answer(&from, &wants);
+        cx.reply(ticket, answer);
+    }
+
+    fn answer_delayed(&mut self, cx: &mut Cx<'_, Chord>) {
+        for Delayed { from, ticket, wants } in core::mem::take(&mut self.upkeep.delayed) {
+            let answer = self.answer(&from, &wants);
+            cx.reply(ticket, answer);
+        }
+    }
+
+    fn answer(&self, from: &Peer, wants: &Wants) -> Msg {
+        match *wants {
+            Wants::Place { have, want_preds } => {
+                let known =
+                    have == Some(self.ring.succs_digest_for(from.id())) && self.ring.pred() == Some(from);
+                if known || have.is_some() && cfg!(keyway_bug = "chord_stale_lists") {
+                    return Msg::Same { want_preds };
+                }
+                let (succs, closed) = self.ring.succs_for(from.id());
+                Msg::View(View { pred: self.ring.pred().cloned(), succs: succs.to_vec(), closed, want_preds })
+            }
+            Wants::List => Msg::View(View {
+                pred: self.ring.pred().cloned(),
+                succs: self.ring.succs.clone(),
+                closed: self.ring.closed,
+                want_preds: false,
+            }),
+            Wants::Best { target } => {
+                let me = self.ring.id();
+                let nearer = self.closest_preceding(&target).filter(|p| between(me, p.id(), &target));
+                Msg::Best { peers: nearer.take(BEST_MAX).cloned().collect() }
+            }
+        }
+    }
+
+    // ---- rectify
+
+    /// `from` calls itself our predecessor. Returns whether its predecessor list is wanted in full next time.
+    fn notify(&mut self, cx: &mut Cx<'_, Chord>, from: &Peer, preds: Preds) -> bool {
+        match self.ring.pred().cloned() {
+            Some(pred) if pred == *from => {}
+            Some(pred) => {
+                let blind = cfg!(keyway_bug = "chord_no_rectify"); // planted bug
+                if !blind && !between(pred.id(), from.id(), self.ring.id()) {
+                    // Farther than the one we have: only over its grave (Zave's rectify).
+                    self.verify_pred(cx, Some(from.clone()));
+                    return true;
+                }
+                // Nearer: it has just spoken, so it lives. The old one learns who stands before it now.
+                cx.tell(&pred, Msg::Meet { peer: from.clone(), hops: 0 });
+            }
+            None => {}
+        }
+        self.upkeep.pred_heard = cx.now.mono;
+        match preds {
+            Preds::List(list) => {
+                self.set_preds(cx, from, &list);
+                false
+            }
+            Preds::Same(digest) => {
+                if self.ring.pred() != Some(from) {
+                    let known = self.ring.preds.clone();
+                    self.set_preds(cx, from, &known);
+                }
+                self.ring.preds_tail_digest() != digest
+            }
+        }
+    }
+
+    fn set_preds(&mut self, cx: &mut Cx<'_, Chord>, pred: &Peer, list: &[Peer]) {
+        if self.ring.set_preds(pred, list).is_some() {
+            self.preds_changed(cx);
+        }
+    }
+
+    fn preds_changed(&mut self, cx: &mut Cx<'_, Chord>) {
+        if matches!(self.phase, Phase::Linking(_)) && self.ring.pred().is_some() {
+            // Somebody routes to us: from now on lookups end here.
+            self.phase = Phase::Member;
+            cx.emit(Event::Joined);
+            self.start_fingers(cx);
+        }
+        if self.phase == Phase::Member {
+            cx.emit(Event::NeighborsChanged);
+            cx.emit(Event::ReplicasChanged);
+        }
+        self.tell_preds(cx);
+    }
+
+    /// Lets the successor know at once when the list of those before us has changed.
+    fn tell_preds(&mut self, cx: &mut Cx<'_, Chord>) {
+        if let (Some(head), Some((id, digest))) = (self.ring.head(), self.upkeep.told)
+            && *head.id() == id
+            && self.ring.preds_digest_for(&id) != digest
+        {
+            self.stabilize(cx);
+        }
+    }
+
+    /// Pings the predecessor; if it is silent, `heir` may follow it.
+    fn verify_pred(&mut self, cx: &mut Cx<'_, Chord>, heir: Option<Peer>) {
+        let Some(pred) = self.ring.pred() else { return };
+        if !self.upkeep.rectifying {
+            self.upkeep.rectifying = true;
+            cx.call(pred, Msg::Ping, Call::Rectify);
+        }
+        if let Some(heir) = heir {
+            let nearer = |old: &Peer| between(old.id(), heir.id(), self.ring.id());
+            if self.upkeep.heir.as_ref().is_none_or(nearer) {
+                self.upkeep.heir = Some(heir);
+            }
+        }
+    }
+
+    pub(super) fn on_pred_alive(&mut self, cx: &mut Cx<'_, Chord>, from: &Peer) {
+        self.upkeep.rectifying = false;
+        self.upkeep.heir = None;
+        if self.ring.pred() == Some(from) {
+            self.upkeep.pred_heard = cx.now.mono;
+        }
+    }
+
+    pub(super) fn on_pred_silent(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
+        self.upkeep.rectifying = false;
+        let heir = self.upkeep.heir.take();
+        self.drop_peer(cx, peer);
+        let Some(heir) = heir.filter(|h| h != peer && self.is_in_ring()) else { return };
+        match self.ring.pred().cloned() {
+            Some(pred) if pred == heir => {}
+            // The next in the advisory list is nearer: it is being pinged now.
+            Some(pred) if !between(pred.id(), heir.id(), self.ring.id()) => self.verify_pred(cx, Some(heir)),
+            _ => {
+                let known = self.ring.preds.clone();
+                self.upkeep.pred_heard = cx.now.mono;
+                self.set_preds(cx, &heir, &known);
+            }
+        }
+    }
+
+    /// Whether the peer that answered last came from outside: by a hint, not by the ring's own pointers.
+    pub(super) fn found_stranger(&self) -> bool {
+        self.upkeep.asking_stranger
+    }
+
+    // ---- failures
+
+    /// Somebody suspects `peer`: pings it if the tables name it.
+    pub(super) fn probe(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
+        let named = self.ring.names(peer) || self.fingers.peers().contains(peer);
+        if named && self.upkeep.probes.len() < PROBES_MAX && !self.upkeep.probes.contains(peer) {
+            self.upkeep.probes.push(peer.clone());
+            cx.call(peer, Msg::Ping, Call::Probe);
+        }
+    }
+
+    pub(super) fn on_probed(&mut self, from: &Peer) {
+        self.upkeep.probes.retain(|p| p != from);
+    }
+
+    pub(super) fn on_probe_silence(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
+        self.upkeep.probes.retain(|p| p != peer);
+        // The node before it in our list is the one to notice: until it does, its list would bring the dead back to us.
+        if let Some(i) = self.ring.succs.iter().position(|p| p == peer).filter(|i| *i > 0) {
+            cx.tell(&self.ring.succs[i - 1], Msg::Suspect(peer.clone()));
+        }
+        self.drop_peer(cx, peer);
+    }
+
+    /// Takes `peer` out of all tables and mends what that breaks.
+    pub(super) fn drop_peer(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
+        if self.upkeep.candidate.as_ref() == Some(peer) {
+            self.upkeep.candidate = None;
+        }
+        if self.fingers.remove(peer) {
+            self.replace_finger(cx, peer);
+        }
+        if let Some(i) = self.ring.preds.iter().position(|p| p == peer) {
+            self.ring.preds.remove(i);
+            self.preds_changed(cx);
+            if i == 0 {
+                // The next one is what the dead one told us: presumed for placement, pinged before anything rests on it.
+                self.verify_pred(cx, None);
+            }
+        }
+        if let Some(i) = self.ring.succs.iter().position(|p| p == peer) {
+            self.ring.succs.remove(i);
+            if self.ring.succs.is_empty() {
+                self.refill(cx);
+            }
+            if self.is_in_ring() {
+                self.succs_changed(cx, i);
+                if i == 0 {
+                    self.stabilize(cx);
+                }
+            }
+        }
+    }
+
+    /// The last successor is gone: whoever else is known is verified head first. Zave's operating assumption excludes this; when
+    /// it happens all the same (this node was cut off), it ends as a ring of one that merges later.
+    fn refill(&mut self, cx: &mut Cx<'_, Chord>) {
+        let known = self.ring.preds.iter().chain(self.fingers.peers()).cloned().collect();
+        self.ring.refill(known);
+        if self.ring.succs.is_empty()
+            && let Phase::Linking(_) = self.phase
+        {
+            self.retry_join(cx);
+        }
+    }
+
+    // ---- beginnings
+
+    /// The first rounds of a node that has found its place.
+    pub(super) fn start_upkeep(&mut self, cx: &mut Cx<'_, Chord>) {
+        self.upkeep = Upkeep { quick: ROUNDS_QUICK, pred_heard: cx.now.mono, ..Upkeep::default() };
+        let after = cx.rng.jitter(crate::time::Duration(self.config.stabilize().0 / QUICK_FACTOR));
+        cx.arm(Timer::Stabilize, after);
+        self.stabilize(cx);
+    }
+
+    /// Upkeep as after many quiet rounds.
+    pub(super) fn settle_upkeep(&mut self, cx: &mut Cx<'_, Chord>) {
+        let told = self.ring.head().map(|head| (*head.id(), self.ring.preds_digest_for(head.id())));
+        self.upkeep = Upkeep { told, pred_heard: cx.now.mono, ..Upkeep::default() };
+        let after = crate::time::Duration(cx.rng.below(self.config.stabilize().0));
+        cx.arm(Timer::Stabilize, after);
+        let after = crate::time::Duration(cx.rng.below(self.config.fix_fingers().0));
+        cx.arm(Timer::Fingers, after);
+    }
+
+    pub(super) fn check_upkeep(&self) -> Result<(), Violation> {
+        let u = &self.upkeep;
+        if u.delayed.len() > DELAYED_MAX || u.probes.len() > PROBES_MAX {
+            return Err(Violation::new("chord: waiting requests and probes are bounded", format!("{u:?}")));
+        }
+        if u.asking.is_none() && !u.delayed.is_empty() {
+            return Err(Violation::new("chord: nobody waits for a query that is not out", format!("{u:?}")));
+        }
+        Ok(())
+    }
+}
