@@ -34,7 +34,7 @@ mod writes;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -166,6 +166,9 @@ pub struct Store<W> {
     /// Who waits for which value.
     reads: BTreeMap<Identity, Vec<W>>,
     pending: BTreeMap<DiskToken, Pending>,
+    /// Identities whose deletion failed: the disk may hold them still. The next start would list them again; until then
+    /// [`Store::expire`] tries again.
+    leftovers: BTreeSet<Identity>,
     next_token: u64,
     loading: Loading,
     halt: Option<Halt>,
@@ -187,6 +190,7 @@ impl<W: Clone> Store<W> {
             writes: Writes::default(),
             reads: BTreeMap::new(),
             pending: BTreeMap::new(),
+            leftovers: BTreeSet::new(),
             next_token: 0,
             loading: Loading::No,
             halt: None,
@@ -240,7 +244,7 @@ impl<W: Clone> Store<W> {
             return Put::Refused(Refusal::Damaged);
         }
         if flight.is_some() {
-            self.writes.join(record, waiter, reserved);
+            self.writes.join(now, record, waiter, reserved);
         } else {
             self.write(record, waiter.into_iter().collect(), reserved, disk);
         }
@@ -335,40 +339,37 @@ impl<W: Clone> Store<W> {
         Read::Reading
     }
 
-    /// A record whose value is in memory.
+    /// A put whose value is in memory, without asking the disk. The caller looks at the head's life.
     pub fn cached(&mut self, identity: &Identity) -> Option<Record> {
         let head = *self.index.get(identity)?;
         let value = self.cache.get(identity)?.to_vec();
         Some(Record { head, value })
     }
 
-    /// Deletes a record that was handed off. It stays in the index until the disk has deleted it. Returns false if there
+    /// Deletes a record that was handed off. It stays in the index until the disk has answered. Returns false if there
     /// is nothing to do: it is not here, it is being written or deleted, or too much is under way; ask again later.
     pub fn forget(&mut self, identity: &Identity, disk: &mut Vec<DiskEffect>) -> bool {
         let idle = self.index.get(identity).is_some() && !self.writes.is_busy(identity);
-        let room = self.writes.len() < self.config.writes_inflight_max;
-        if !idle || !room || self.halt == Some(Halt::DiskFailed) {
-            return false;
+        let begun = idle && self.deletes_max() > 0 && self.leftovers.len() < self.config.writes_inflight_max;
+        if begun {
+            self.delete(*identity, disk);
         }
-        self.delete(*identity, disk);
-        true
+        begun
     }
 
-    /// Begins to delete at most `budget` records whose life is over, oldest end first; returns how many.
+    /// Begins to delete at most `budget` records whose life is over, oldest end first, after what an earlier deletion
+    /// that failed may have left; returns how many.
     pub fn expire(&mut self, now: Wall, budget: usize, disk: &mut Vec<DiskEffect>) -> usize {
-        let budget = match self.halt {
-            Some(Halt::DiskFailed) => 0,
-            Some(Halt::DiskFull) => budget.min(DELETES_WHILE_FULL_MAX),
-            _ => budget,
-        };
-        let room = self.config.writes_inflight_max.saturating_sub(self.writes.len());
+        let budget = budget.min(self.deletes_max());
         let writes = &self.writes;
-        let over = self.index.over(now).filter(|identity| !writes.is_busy(identity));
-        let over: Vec<Identity> = over.take(budget.min(room)).copied().collect();
+        let idle = |identity: &&Identity| !writes.is_busy(identity);
+        let mut over: Vec<Identity> = self.leftovers.iter().filter(idle).take(budget).copied().collect();
+        let leftover_count = over.len();
+        over.extend(self.index.over(now).filter(idle).take(budget - leftover_count));
         for identity in &over {
             self.delete(*identity, disk);
         }
-        self.expired_count += over.len() as u64;
+        self.expired_count += (over.len() - leftover_count) as u64;
         over.len()
     }
 
@@ -475,9 +476,10 @@ impl<W: Clone> Store<W> {
 
     /// Sizes of the bounded tables: `(name, now, bound)`.
     #[must_use]
-    pub fn bounds(&self) -> [(&'static str, usize, usize); 4] {
+    pub fn bounds(&self) -> [(&'static str, usize, usize); 5] {
         let max = self.config.writes_inflight_max;
         [
+            ("store.leftovers", self.leftovers.len(), 2 * max),
             ("store.writes", self.writes.len(), max),
             ("store.put_waiters", self.writes.waiter_count(), max),
             ("store.read_waiters", self.read_waiters, max),
@@ -551,6 +553,16 @@ impl<W: Clone> Store<W> {
         self.ask(Pending::Change(identity), DiskOp::Delete(identity), disk);
     }
 
+    /// How many deletions may begin now.
+    fn deletes_max(&self) -> usize {
+        let room = self.config.writes_inflight_max.saturating_sub(self.writes.len());
+        match self.halt {
+            Some(Halt::DiskFailed) => 0,
+            Some(Halt::DiskFull) => room.min(DELETES_WHILE_FULL_MAX),
+            _ => room,
+        }
+    }
+
     fn load_page(&mut self, after: Option<Identity>, disk: &mut Vec<DiskEffect>) {
         self.ask(Pending::Load, DiskOp::Load { after, limit: LOAD_PAGE }, disk);
     }
@@ -618,20 +630,25 @@ impl<W: Clone> Store<W> {
         events: &mut Vec<StoreEvent<W>>,
     ) {
         let Some(flight) = self.writes.end(&identity) else { return };
-        if let Some(error) = failed {
-            self.stop(error, events);
-        } else {
-            match flight.doing {
-                Doing::Write(head) => {
-                    self.stored_count += 1;
-                    if head.kind == Kind::Remove {
-                        self.cache.forget(&identity);
-                    }
-                    self.index.insert(head);
-                }
-                Doing::Delete => {
+        match (flight.doing, failed) {
+            // The index keeps what was confirmed before; the disk holds that or the new one.
+            (Doing::Write(_), Some(error)) => self.stop(error, events),
+            (Doing::Write(head), None) => {
+                self.stored_count += 1;
+                self.leftovers.remove(&identity);
+                if head.kind == Kind::Remove {
                     self.cache.forget(&identity);
-                    self.index.remove(&identity);
+                }
+                self.index.insert(head);
+            }
+            (Doing::Delete, _) => {
+                // After a failure the disk may or may not hold it: nobody may rely on it any more.
+                self.cache.forget(&identity);
+                self.index.remove(&identity);
+                self.leftovers.remove(&identity);
+                if let Some(error) = failed {
+                    self.leftovers.insert(identity);
+                    self.stop(error, events);
                 }
             }
         }
@@ -703,8 +720,7 @@ impl<W: Clone> Store<W> {
         self.damaged_count += 1;
         self.cache.forget(&identity);
         self.index.remove(&identity);
-        let room = self.writes.len() < self.config.writes_inflight_max;
-        if self.halt.is_none() && room && !self.writes.is_busy(&identity) {
+        if self.deletes_max() > 0 && !self.writes.is_busy(&identity) {
             self.delete(identity, disk);
         }
         events.push(StoreEvent::Damaged(identity));

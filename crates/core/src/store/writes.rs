@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 
 use super::record::{Head, Identity, Record};
 use crate::overlay::Violation;
+use crate::time::Wall;
 
 /// What the disk is doing with an identity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,10 +94,12 @@ impl<W> Writes<W> {
 
     /// Joins a waiter, if there is one, to a busy identity. `reserved_bytes` is what the record costs beyond what the index
     /// will hold. Returns false if the identity is not busy.
-    pub(super) fn join(&mut self, record: Record, waiter: Option<W>, reserved_bytes: u64) -> bool {
+    pub(super) fn join(&mut self, now: Wall, record: Record, waiter: Option<W>, reserved_bytes: u64) -> bool {
+        // What is over by now beats nothing, although the disk may still be writing it.
+        let beats = |head: &Head| head.rank() >= record.head.rank() && head.expires() > now;
         let Some(flight) = self.flights.get_mut(&record.head.identity) else { return false };
         self.waiter_count += usize::from(waiter.is_some());
-        if matches!(flight.doing, Doing::Write(head) if head.rank() >= record.head.rank()) {
+        if matches!(&flight.doing, Doing::Write(head) if beats(head)) {
             flight.waiters.extend(waiter);
             return true;
         }
@@ -105,7 +108,7 @@ impl<W> Writes<W> {
         self.reserved_bytes += more;
         match &mut flight.next {
             Some(next) => {
-                if record.head.rank() > next.record.head.rank() {
+                if !beats(&next.record.head) {
                     next.record = record;
                 }
                 next.waiters.extend(waiter);
@@ -124,7 +127,7 @@ impl<W> Writes<W> {
         Some(flight)
     }
 
-    /// The counts agree with the flights, and what waits is greater than what is under way.
+    /// The counts agree with the flights.
     pub(super) fn check(&self) -> Result<(), Violation> {
         let (mut waiters, mut reserved) = (0, 0);
         for (identity, flight) in &self.flights {
@@ -132,11 +135,7 @@ impl<W> Writes<W> {
             waiters += flight.waiters.len();
             if let Some(next) = &flight.next {
                 waiters += next.waiters.len();
-                let greater = match flight.doing {
-                    Doing::Write(head) => next.record.head.rank() > head.rank(),
-                    Doing::Delete => true,
-                };
-                if !greater || next.record.head.identity != *identity {
+                if next.record.head.identity != *identity {
                     return Err(Violation::new("store.writes.next", format!("{identity:?}")));
                 }
             }
