@@ -8,6 +8,7 @@ use alloc::string::String;
 use crate::machine::{Machine, NodeConfig};
 use crate::node::Node;
 use crate::overlay::Overlay;
+use crate::overlay::chord::Chord;
 
 /// One overlay.
 #[derive(Clone, Copy)]
@@ -30,7 +31,7 @@ fn make<O: Overlay>(config: NodeConfig) -> Result<Box<dyn Machine>, String> {
 }
 
 /// Every overlay, the default first.
-pub static OVERLAYS: &[Entry] = &[];
+pub static OVERLAYS: &[Entry] = &[entry::<Chord>()];
 
 /// The entry of that name.
 #[must_use]
