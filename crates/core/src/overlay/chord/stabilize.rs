@@ -305,8 +305,10 @@ impl Chord {
         let waiting = self.upkeep.asking.is_some() && from.id() < self.ring.id();
         if waiting && self.upkeep.delayed.len() < DELAYED_MAX {
             cx.busy(&ticket);
-            if !self.upkeep.delayed.iter().any(|d| d.ticket == ticket) {
-                self.upkeep.delayed.push(Delayed { from, ticket, wants });
+            // A repeated request is the same wait under a new ticket.
+            match self.upkeep.delayed.iter_mut().find(|d| d.from == from && d.wants == wants) {
+                Some(delayed) => delayed.ticket = ticket,
+                None => self.upkeep.delayed.push(Delayed { from, ticket, wants }),
             }
             return;
         }
