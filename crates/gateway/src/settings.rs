@@ -42,7 +42,7 @@ pub struct Limits {
     pub op_timeout: Duration,
     /// For requests under way to end when the gateway stops.
     pub drain_timeout: Duration,
-    /// Connections at once.
+    /// Connections at once; by default 1024, or half of the file descriptors that the process may have if that is less.
     pub connections_max: usize,
     /// Connections at once from one address.
     pub connections_per_ip_max: usize,
@@ -60,7 +60,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(60),
             op_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
-            connections_max: 1024,
+            connections_max: connections_max(),
             connections_per_ip_max: 256,
         }
     }
@@ -71,4 +71,11 @@ impl Limits {
     pub(crate) fn pace(&self, bytes: u64) -> Duration {
         Duration::from_millis(bytes.saturating_mul(1000) / self.rate_bytes_min.max(1))
     }
+}
+
+/// Half of the descriptors are left for files and for other nodes.
+fn connections_max() -> usize {
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let half = descriptors.map_or(usize::MAX, |count| usize::try_from(count / 2).unwrap_or(usize::MAX));
+    half.clamp(1, 1024)
 }
