@@ -19,7 +19,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use keyway_core::machine::{
-    DiskResult, DiskToken, Machine, NodeInput, Op, OpDone, OpError, OpId, OpResult, Outbox, Phase, STOP_OP, Trace,
+    DiskResult, DiskToken, Machine, NodeInput, Op, OpDone, OpError, OpId, OpResult, Outbox, Phase, STOP_OP,
+    Trace,
 };
 use keyway_core::peer::Addr;
 use keyway_core::time::Mono;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyway_core::machine::{Op, OpDone, OpError, OpResult, Phase};
 use keyway_core::machine::{Machine, NodeConfig, NodeStatus};
+use keyway_core::machine::{Op, OpDone, OpError, OpResult, Phase};
 use keyway_core::overlay::registry::{self, OVERLAYS};
 use keyway_core::{Addr, Id};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -86,8 +86,7 @@ pub async fn start_with(
         source,
     })?;
     let (disk, life) = open_disk(&settings, &metrics).await?;
-    let machine =
-        make(settings.node_config(life, bound, random_bytes()?)).map_err(StartError::Setting)?;
+    let machine = make(settings.node_config(life, bound, random_bytes()?)).map_err(StartError::Setting)?;
     let seeds = resolve(&settings, life.has_notes).await?;
 
     let (commands, command_queue) = mpsc::channel(OP_QUEUE_MAX);
@@ -97,7 +96,8 @@ pub async fn start_with(
     let acceptor = tokio::spawn(stream::accept(listener, frames_in, metrics.clone()));
     let ear = Ear { datagrams, frames, commands: command_queue, stop: stop_asked, acceptor };
     let outgoing = Outgoing::new(metrics.clone());
-    let driver = Driver::new(machine, disk, ear, outgoing, Clock::start(), settings.stop_max, metrics.clone());
+    let driver =
+        Driver::new(machine, disk, ear, outgoing, Clock::start(), settings.stop_max, metrics.clone());
     tokio::spawn(async move {
         driver.run(&seeds).await;
         stopped_here.send_replace(true);
@@ -108,7 +108,8 @@ pub async fn start_with(
 
 async fn open_disk(settings: &NodeSettings, metrics: &DriverMetrics) -> Result<(Disk, Life), StartError> {
     let fresh = Id(random_bytes()?);
-    let (Some(path), Durability::Os | Durability::Fsync) = (settings.data.clone(), settings.durability) else {
+    let (Some(path), Durability::Os | Durability::Fsync) = (settings.data.clone(), settings.durability)
+    else {
         return Ok((Disk::memory(), Life { id: fresh, incarnation: 1, has_notes: false }));
     };
     let durability = settings.durability;

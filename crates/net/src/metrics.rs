@@ -6,7 +6,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 /// The counters of one node's driver. Cheap to clone: clones share their values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DriverMetrics {
     /// Batches of inputs given to the machine.
     pub turns: Counter,
@@ -75,26 +75,6 @@ impl Default for DiskMetrics {
     }
 }
 
-impl Default for DriverMetrics {
-    fn default() -> DriverMetrics {
-        DriverMetrics {
-            turns: Counter::default(),
-            datagrams_in: Counter::default(),
-            datagrams_out: Counter::default(),
-            datagrams_dropped: Counter::default(),
-            receive_errors: Counter::default(),
-            stream_frames_in: Counter::default(),
-            stream_frames_out: Counter::default(),
-            stream_frames_dropped: Counter::default(),
-            streams_out: Gauge::default(),
-            streams_in: Gauge::default(),
-            ops_refused: Counter::default(),
-            ops_inflight: Gauge::default(),
-            disk: DiskMetrics::default(),
-        }
-    }
-}
-
 impl DriverMetrics {
     /// Registers all families; the caller chooses prefix and labels by the registry that it passes.
     pub fn register(&self, registry: &mut Registry) {
@@ -106,7 +86,11 @@ impl DriverMetrics {
         net.register("receive_errors", "Errors while receiving datagrams", self.receive_errors.clone());
         net.register("stream_frames_in", "Frames received by stream", self.stream_frames_in.clone());
         net.register("stream_frames_out", "Frames handed to a stream", self.stream_frames_out.clone());
-        net.register("stream_frames_dropped", "Frames that a stream lost", self.stream_frames_dropped.clone());
+        net.register(
+            "stream_frames_dropped",
+            "Frames that a stream lost",
+            self.stream_frames_dropped.clone(),
+        );
         net.register("streams_out", "Streams open to others", self.streams_out.clone());
         net.register("streams_in", "Streams open from others", self.streams_in.clone());
         net.register("ops_refused", "Client operations refused as busy", self.ops_refused.clone());

@@ -106,7 +106,9 @@ pub enum StartError {
         listen: SocketAddr,
     },
     /// An address like 0.0.0.0 is not one that others could use.
-    #[error("listening on {listen} leaves open how others reach this node: name its address with --advertise HOST:PORT")]
+    #[error(
+        "listening on {listen} leaves open how others reach this node: name its address with --advertise HOST:PORT"
+    )]
     AdvertiseMissing {
         /// The address.
         listen: SocketAddr,

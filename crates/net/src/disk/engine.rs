@@ -27,9 +27,7 @@ use std::time::{Duration, Instant};
 use keyway_core::id::{ID_BYTES, Id};
 use keyway_core::machine::{DiskEffect, DiskError, DiskOp, DiskResult, DiskToken};
 use keyway_core::store::{Identity, Record};
-use redb::{
-    Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, WriteTransaction,
-};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
 use super::medium::{Fenced, Medium};
 use super::rows::{self, RowKey};
@@ -118,13 +116,8 @@ impl<M: Medium> Engine<M> {
     /// # Errors
     /// [`OpenError`]; the file is left as it is.
     pub fn open(medium: M, config: EngineConfig, metrics: DiskMetrics) -> Result<Engine<M>, OpenError> {
-        let slot = Slot {
-            database: None,
-            cut: Arc::default(),
-            generation: 0,
-            why: DiskError::Io,
-            retry_at: None,
-        };
+        let slot =
+            Slot { database: None, cut: Arc::default(), generation: 0, why: DiskError::Io, retry_at: None };
         let engine = Engine { medium, config, metrics, slot: RwLock::new(slot) };
         {
             let mut slot = engine.exclusive();
@@ -362,9 +355,10 @@ fn begin_life(database: &Database, fresh: Id) -> Result<Life, Failure> {
     let transaction = database.begin_write()?;
     let life = {
         let mut meta = transaction.open_table(META)?;
-        let stored = |meta: &Table<'_, &'static str, &'static [u8]>, name| -> Result<Option<Vec<u8>>, Failure> {
-            Ok(meta.get(name)?.map(|v| v.value().to_vec()))
-        };
+        let stored =
+            |meta: &Table<'_, &'static str, &'static [u8]>, name| -> Result<Option<Vec<u8>>, Failure> {
+                Ok(meta.get(name)?.map(|v| v.value().to_vec()))
+            };
         let id = match stored(&meta, META_ID)? {
             None => fresh,
             Some(bytes) => Id(<[u8; ID_BYTES]>::try_from(bytes.as_slice())

@@ -155,9 +155,7 @@ impl Lanes {
     pub(super) fn submit(&mut self, effects: &mut Vec<DiskEffect>) {
         self.waiting_count += effects.len();
         self.metrics.queued.set(self.waiting_count as i64);
-        self.split.extend(
-            effects.extract_if(.., |e| matches!(e.op, DiskOp::Load { .. } | DiskOp::Read(_))),
-        );
+        self.split.extend(effects.extract_if(.., |e| matches!(e.op, DiskOp::Load { .. } | DiskOp::Read(_))));
         self.reads.push(&mut self.split);
         self.writes.push(effects);
     }

@@ -13,8 +13,8 @@
 pub mod directory;
 pub mod engine;
 pub mod lanes;
-mod memory;
 pub mod medium;
+mod memory;
 pub mod rows;
 
 use std::path::Path;

@@ -139,8 +139,11 @@ impl Outgoing {
     fn open(&mut self, to: Addr) -> OutStream {
         let (sender, receiver) = mpsc::channel(STREAM_QUEUE_FRAMES_MAX);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
-        let writer =
-            Writer { frames: receiver, queued_bytes: Arc::clone(&queued_bytes), metrics: self.metrics.clone() };
+        let writer = Writer {
+            frames: receiver,
+            queued_bytes: Arc::clone(&queued_bytes),
+            metrics: self.metrics.clone(),
+        };
         self.tasks.spawn(writer.run(to.into()));
         OutStream { frames: sender, queued_bytes, last_use: self.uses }
     }
@@ -185,6 +188,16 @@ async fn write_frame(stream: &mut TcpStream, frame: &[u8]) -> std::io::Result<()
 
 /// Accepts streams and gives their whole frames to `frames`, until it is dropped or nobody takes them.
 pub async fn accept(listener: TcpListener, frames: mpsc::Sender<StreamFrame>, metrics: DriverMetrics) {
+    accept_within(FRAME_MAX, listener, frames, metrics).await;
+}
+
+/// As [`accept`], with another bound on the time that a frame may take.
+async fn accept_within(
+    frame_max: Duration,
+    listener: TcpListener,
+    frames: mpsc::Sender<StreamFrame>,
+    metrics: DriverMetrics,
+) {
     let places = Arc::new(Semaphore::new(STREAMS_IN_MAX));
     let chunks = Arc::new(Semaphore::new(FRAMES_IN_BYTES_MAX / CHUNK_BYTES));
     let mut tasks = JoinSet::new();
@@ -207,7 +220,7 @@ pub async fn accept(listener: TcpListener, frames: mpsc::Sender<StreamFrame>, me
         tasks.spawn(async move {
             let _place = place;
             metrics.streams_in.inc();
-            read_frames(stream, from.into(), &chunks, &frames, &metrics).await;
+            read_frames(stream, from.into(), frame_max, &chunks, &frames, &metrics).await;
             metrics.streams_in.dec();
         });
     }
@@ -216,6 +229,7 @@ pub async fn accept(listener: TcpListener, frames: mpsc::Sender<StreamFrame>, me
 async fn read_frames(
     mut stream: TcpStream,
     from: Addr,
+    frame_max: Duration,
     chunks: &Arc<Semaphore>,
     frames: &mpsc::Sender<StreamFrame>,
     metrics: &DriverMetrics,
@@ -227,7 +241,7 @@ async fn read_frames(
             Ok(Ok(1)) => {}
             _ => return,
         }
-        let Ok(Some((bytes, share))) = timeout(FRAME_MAX, read_frame(&mut stream, first[0], chunks)).await
+        let Ok(Some((bytes, share))) = timeout(frame_max, read_frame(&mut stream, first[0], chunks)).await
         else {
             return;
         };
@@ -272,11 +286,17 @@ mod tests {
     use super::*;
 
     async fn listening() -> (SocketAddr, mpsc::Receiver<StreamFrame>, DriverMetrics) {
+        listening_within(FRAME_MAX).await
+    }
+
+    async fn listening_within(
+        frame_max: Duration,
+    ) -> (SocketAddr, mpsc::Receiver<StreamFrame>, DriverMetrics) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bound");
         let at = listener.local_addr().expect("bound");
         let (sender, receiver) = mpsc::channel(FRAMES_IN_MAX);
         let metrics = DriverMetrics::default();
-        tokio::spawn(accept(listener, sender, metrics.clone()));
+        tokio::spawn(accept_within(frame_max, listener, sender, metrics.clone()));
         (at, receiver, metrics)
     }
 
@@ -315,9 +335,9 @@ mod tests {
         assert_eq!(chunks.available_permits(), 4);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_frame_that_does_not_end_is_given_up() {
-        let (at, _frames, _) = listening().await;
+        let (at, _frames, _) = listening_within(Duration::from_millis(50)).await;
         let mut slow = TcpStream::connect(at).await.expect("accepted");
         slow.write_all(b"\0\0\x10\0x").await.expect("sent");
         let mut rest = Vec::new();

@@ -53,7 +53,10 @@ impl Default for Batch {
 impl Batch {
     /// What was received: `(from, bytes)`.
     pub fn iter(&self) -> impl Iterator<Item = (Addr, &[u8])> {
-        self.slots.chunks_exact(SLOT_BYTES).zip(&self.entries).map(|(slot, (from, len))| (*from, &slot[..*len]))
+        self.slots
+            .chunks_exact(SLOT_BYTES)
+            .zip(&self.entries)
+            .map(|(slot, (from, len))| (*from, &slot[..*len]))
     }
 
     /// Forgets all.
