@@ -2,3 +2,6 @@
 
 pub mod arcs;
 pub mod sync;
+
+#[cfg(test)]
+mod tests;

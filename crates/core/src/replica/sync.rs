@@ -102,6 +102,8 @@ pub struct Session {
     pull: VecDeque<Identity>,
     push: VecDeque<Identity>,
     differed: bool,
+    /// Part of the arc was given up: an answer contradicted its question, or there was no room for what it led to.
+    incomplete: bool,
 }
 
 impl Session {
@@ -114,6 +116,7 @@ impl Session {
             pull: VecDeque::new(),
             push: VecDeque::new(),
             differed: false,
+            incomplete: false,
         }
     }
 
@@ -133,7 +136,7 @@ impl Session {
     }
 
     /// Takes an answer to the question about `arc`. One that was not asked for, or came twice, is ignored; one that
-    /// contradicts its question is dropped with its arc.
+    /// contradicts its question is dropped.
     pub fn on_answer<W: Clone>(&mut self, now: Wall, store: &Store<W>, arc: &Arc, answer: Answer) {
         let Some(at) = self.outstanding.iter().position(|task| task.arc == *arc) else { return };
         match answer {
@@ -158,10 +161,11 @@ impl Session {
         }
     }
 
-    /// The question about `arc` got no answer: its turn is over.
+    /// The question about `arc` got no answer: it is given up.
     pub fn on_no_answer(&mut self, arc: &Arc) {
-        self.differed = true;
+        let before = self.outstanding.len();
         self.outstanding.retain(|task| task.arc != *arc);
+        self.incomplete |= self.outstanding.len() < before;
     }
 
     /// At most `max` records that the peer has and we lack, or has in a greater copy.
@@ -174,16 +178,21 @@ impl Session {
         self.push.drain(..max.min(self.push.len())).collect()
     }
 
-    /// Nothing is left to ask, to wait for or to take.
+    /// The whole arc was compared, and nothing is left to take. Stays false if part of it had to be given up: when nothing
+    /// is on its way and there is no question, the session is over and the next one finds the rest.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.todo.is_empty() && self.outstanding.is_empty() && self.pull.is_empty() && self.push.is_empty()
+        !self.incomplete
+            && self.todo.is_empty()
+            && self.outstanding.is_empty()
+            && self.pull.is_empty()
+            && self.push.is_empty()
     }
 
     /// Nothing differed: so far, or in all once it is done.
     #[must_use]
     pub fn was_same(&self) -> bool {
-        !self.differed
+        !self.differed && !self.incomplete
     }
 
     /// Sizes of the bounded tables: `(name, now, bound)`.
@@ -200,15 +209,14 @@ impl Session {
 
     fn on_split<W: Clone>(&mut self, store: &Store<W>, task: &Task, parts: &[(Arc, Digest)]) {
         if !is_partition(&task.arc, parts) || task.after.is_some() {
+            self.incomplete = true;
             return;
         }
         let differ: Vec<Arc> =
             parts.iter().filter(|(arc, theirs)| store.digest(arc) != *theirs).map(|(arc, _)| *arc).collect();
         let heads_max = if differ.len() == parts.len() { HEADS_MANY } else { HEADS_FEW };
         for arc in differ.into_iter().rev() {
-            if self.todo.len() < TODO_MAX {
-                self.todo.push(Task { arc, after: None, heads_max });
-            }
+            self.plan(Task { arc, after: None, heads_max });
         }
     }
 
@@ -244,25 +252,29 @@ impl Session {
             if their.is_some() {
                 theirs.next();
             }
-            self.compare(store, our.filter(live), their.filter(live));
+            self.compare(our.filter(live), their.filter(live));
         }
-        if let Some(end) = end
-            && self.todo.len() < TODO_MAX
-        {
-            self.todo.push(Task { arc: *arc, after: Some(end), heads_max: task.heads_max });
+        if let Some(end) = end {
+            self.plan(Task { arc: *arc, after: Some(end), heads_max: task.heads_max });
+        }
+    }
+
+    fn plan(&mut self, task: Task) {
+        if self.todo.len() < TODO_MAX {
+            self.todo.push(task);
+        } else {
+            self.incomplete = true;
         }
     }
 
     /// Which side needs the other's copy of one identity. A record whose life is over counts as none.
-    fn compare<W: Clone>(&mut self, store: &Store<W>, our: Option<&Head>, their: Option<&Head>) {
+    fn compare(&mut self, our: Option<&Head>, their: Option<&Head>) {
         let (ours, theirs) = (our.map(Head::rank), their.map(Head::rank));
         if let Some(their) = their
             && theirs > ours
         {
-            // What is on its way to our disk already need not be fetched.
-            if store.newest(&their.identity).is_none_or(|newest| newest.rank() < their.rank()) {
-                self.pull.push_back(their.identity);
-            }
+            // Even if it is on its way to our disk already: whoever takes an arc over must wait until it is there.
+            self.pull.push_back(their.identity);
         } else if let Some(our) = our
             && ours > theirs
         {

@@ -305,18 +305,6 @@ impl<W: Clone> Store<W> {
         self.index.get(identity)
     }
 
-    /// The greatest head of an identity that is durable or on its way to the disk: what a sync need not fetch.
-    #[must_use]
-    pub fn newest(&self, identity: &Identity) -> Option<Head> {
-        let flight = self.writes.get(identity);
-        let next = flight.and_then(|flight| flight.next.as_ref()).map(|next| next.record.head);
-        let writing = flight.and_then(|flight| match flight.doing {
-            Doing::Write(head) => Some(head),
-            Doing::Delete => None,
-        });
-        next.or(writing).or_else(|| self.index.get(identity).copied())
-    }
-
     /// Reads a value: from memory, or from the disk for the waiter. The caller looks at the head's life.
     pub fn read(&mut self, identity: &Identity, waiter: W, disk: &mut Vec<DiskEffect>) -> Read {
         let Some(head) = self.index.get(identity).copied() else { return Read::Missing };
