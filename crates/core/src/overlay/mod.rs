@@ -8,6 +8,7 @@ pub mod chord;
 mod harness;
 mod placement;
 pub mod registry;
+pub mod toy;
 
 use alloc::string::String;
 use alloc::vec::Vec;
