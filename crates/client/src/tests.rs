@@ -1,9 +1,329 @@
-//! Tests of the client against a fake gateway on a free port.
+//! The client against fake gateways on free ports, which answer what they are told to.
 
-use crate::Key;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::{Client, ClientError, ClientSettings, GetOptions, Key, Reads};
+
+/// What a fake gateway does with a request.
+#[derive(Clone)]
+enum Deed {
+    /// Answers with a status and a JSON body.
+    Say(u16, String),
+    /// Takes the request and never answers.
+    Nothing,
+    /// Takes the request and closes the connection.
+    HangUp,
+}
+
+/// A fake gateway: one deed for all requests, and their count.
+struct Fake {
+    url: String,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Fake {
+    async fn start(deed: Deed) -> Fake {
+        Fake::with(move |_, _| deed.clone()).await
+    }
+
+    /// With a deed for each `METHOD /path` and body.
+    async fn with(deed: impl Fn(&str, &[u8]) -> Deed + Send + Sync + 'static) -> Fake {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (count, deed) = (asked.clone(), Arc::new(deed));
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(converse(socket, count.clone(), deed.clone()));
+            }
+        });
+        Fake { url, asked }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+async fn converse(mut socket: TcpStream, count: Arc<AtomicUsize>, deed: Arc<impl Fn(&str, &[u8]) -> Deed>) {
+    let mut received = Vec::new();
+    let (head, body) = loop {
+        if socket.read_buf(&mut received).await.unwrap_or(0) == 0 {
+            return;
+        }
+        let Some(end) = received.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&received[..end]).to_lowercase();
+        let length =
+            head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+        if received.len() >= end + 4 + length.unwrap_or(0) {
+            let line =
+                String::from_utf8_lossy(&received[..end]).lines().next().unwrap_or_default().to_owned();
+            break (line.trim_end_matches(" HTTP/1.1").to_owned(), received[end + 4..].to_vec());
+        }
+    };
+    count.fetch_add(1, Ordering::SeqCst);
+    match deed(&head, &body) {
+        Deed::Say(status, text) => {
+            let length = text.len();
+            let answer =
+                format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}");
+            let _ = socket.write_all(answer.as_bytes()).await;
+        }
+        Deed::Nothing => std::future::pending().await,
+        Deed::HangUp => {}
+    }
+}
+
+/// An address where nobody listens.
+async fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    format!("http://{}", listener.local_addr().expect("its address"))
+}
+
+fn client(gateways: &[&str]) -> Client {
+    let gateways: Vec<String> = gateways.iter().map(|url| (*url).to_owned()).collect();
+    let settings = ClientSettings {
+        request_timeout: Duration::from_millis(500),
+        deadline: Duration::from_secs(5),
+        ..ClientSettings::default()
+    };
+    Client::with_settings(&gateways, settings).expect("addresses")
+}
+
+fn refusal(status: u16, code: &str) -> Deed {
+    let body = format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"no: {code}\",\"hint\":\"wait\"}}}}");
+    Deed::Say(status, body)
+}
+
+fn key() -> Key {
+    Key::text("colors")
+}
+
+fn page(value: &str, hash: &Key, next: &str) -> Deed {
+    Deed::Say(
+        200,
+        format!(
+            "{{\"key\":\"{}\",\"values\":[{{\"value_base64\":\"{value}\",\"put_time_ms\":1,\"ttl_seconds\":60,\
+             \"remaining_seconds\":59,\"value_hash\":\"{hash}\",\"of_a_newer_gateway\":1}}],\"next\":{next},\"merged\":2}}",
+            key()
+        ),
+    )
+}
+
+fn red() -> Deed {
+    page("cmVk", &Key::hash(b"red"), "null")
+}
 
 #[test]
 fn a_text_key_is_the_sha1_of_the_text() {
-    assert_eq!(Key::text("colors").to_string(), Key::hash(b"colors").to_string());
     assert_eq!(Key::text("abc").to_string(), "a9993e364706816aba3e25717850c26c9cd0d89d");
+    assert_eq!(Key::hex("A9993E364706816ABA3E25717850C26C9CD0D89D"), Ok(Key::text("abc")));
+    for wrong in [
+        "",
+        "a9",
+        "g9993e364706816aba3e25717850c26c9cd0d89d",
+        "a9993e364706816aba3e25717850c26c9cd0d89d0",
+        "ü",
+    ] {
+        assert!(matches!(Key::hex(wrong), Err(ClientError::Usage(_))), "{wrong}");
+    }
+}
+
+#[test]
+fn addresses_are_checked_before_anything_is_sent() {
+    for good in ["http://127.0.0.1:5851", "http://localhost:5851/", "localhost:5851", "http://[::1]:5851"] {
+        assert!(Client::new(&[good.to_owned()]).is_ok(), "{good}");
+    }
+    for bad in [
+        "",
+        "https://localhost",
+        "ftp://localhost",
+        "http://",
+        "http://localhost/v1",
+        "http://a b",
+        "http://a?b",
+    ] {
+        let error = Client::new(&[bad.to_owned()]).expect_err(bad);
+        assert_eq!(error.exit_code(), 2, "{bad}: {error}");
+    }
+    assert_eq!(Client::new(&[]).expect_err("none").exit_code(), 2);
+}
+
+#[tokio::test]
+async fn a_put_says_what_it_did() {
+    let fake = Fake::with(|line, body| {
+        assert_eq!(line, format!("PUT /v1/ids/{}?ttl=2", key()));
+        assert_eq!(body, b"red");
+        let (key, hash) = (key(), Key::hash(b"red"));
+        Deed::Say(
+            201,
+            format!(
+                "{{\"key\":\"{key}\",\"value_hash\":\"{hash}\",\"ttl_seconds\":2,\"expires_ms\":9,\
+                 \"acked\":[{{\"id\":\"{key}\",\"addr\":\"10.0.0.1:5850\"}}],\"replicas\":3}}"
+            ),
+        )
+    })
+    .await;
+    let receipt = client(&[&fake.url]).put(&key(), "red".into(), Some(Duration::from_millis(1500))).await;
+    let receipt = receipt.expect("stored");
+    assert_eq!((receipt.ttl_seconds, receipt.replicas, receipt.acked.len()), (2, 3, 1));
+}
+
+#[tokio::test]
+async fn a_get_hands_on_only_what_its_hash_names() {
+    let good = Fake::start(red()).await;
+    let found = client(&[&good.url]).get(&key(), &GetOptions::default()).await.expect("a page");
+    assert_eq!(found.values[0].bytes, "red");
+
+    let forged = Fake::start(page("cmVk", &Key::hash(b"blue"), "null")).await;
+    let error = client(&[&forged.url]).get(&key(), &GetOptions::default()).await.expect_err("a forgery");
+    assert!(matches!(error, ClientError::Invalid(_)));
+    assert_eq!(error.exit_code(), 8);
+
+    let error =
+        client(&[&good.url]).get(&Key::text("other"), &GetOptions::default()).await.expect_err("another key");
+    assert_eq!(error.exit_code(), 8);
+}
+
+#[tokio::test]
+async fn nothing_there_is_an_empty_page_and_a_wrong_path_is_not() {
+    let empty = Fake::start(refusal(404, "not_found")).await;
+    assert!(
+        client(&[&empty.url]).get(&key(), &GetOptions::default()).await.expect("a page").values.is_empty()
+    );
+    let wrong = Fake::start(refusal(404, "no_such_path")).await;
+    assert!(client(&[&wrong.url]).get(&key(), &GetOptions::default()).await.is_err());
+}
+
+#[tokio::test]
+async fn options_are_asked_for_and_pages_are_walked() {
+    let fake = Fake::with(|line, _| {
+        let path = format!("GET /v1/ids/{}", key());
+        let hash = |value: &[u8]| Key::hash(value);
+        match line.strip_prefix(&path) {
+            Some("?reads=first") => page("YQ==", &hash(b"a"), "\"x/+=\""),
+            Some("?after=x%2F%2B%3D&reads=first") => page("Yg==", &hash(b"b"), "\"y\""),
+            Some("?after=y&reads=first") => page("Yw==", &hash(b"c"), "null"),
+            other => refusal(400, other.unwrap_or("bad_request")),
+        }
+    })
+    .await;
+    let client = client(&[&fake.url]);
+    let all = |max| client.get_all(&KEY, Reads::First, max);
+    static KEY: std::sync::LazyLock<Key> = std::sync::LazyLock::new(key);
+    let texts = |(values, more): (Vec<crate::Value>, bool)| {
+        (values.iter().map(|v| String::from_utf8_lossy(&v.bytes).into_owned()).collect::<String>(), more)
+    };
+    assert_eq!(texts(all(10).await.expect("pages")), ("abc".to_owned(), false));
+    assert_eq!(texts(all(2).await.expect("pages")), ("ab".to_owned(), true));
+    assert_eq!(texts(all(3).await.expect("pages")), ("abc".to_owned(), false));
+}
+
+#[tokio::test]
+async fn the_next_gateway_is_asked_and_remembered() {
+    for deed in [
+        Deed::HangUp,
+        Deed::Nothing,
+        refusal(503, "not_joined"),
+        refusal(503, "busy"),
+        refusal(504, "timeout"),
+    ] {
+        let (bad, good) = (Fake::start(deed).await, Fake::start(red()).await);
+        let absent = nobody().await;
+        let client = client(&[&absent, &bad.url, &good.url]);
+        for _ in 0..3 {
+            assert!(client.get(&key(), &GetOptions::default()).await.is_ok());
+        }
+        assert_eq!((bad.asked(), good.asked()), (1, 3), "the one that works is asked first from then on");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_stands_is_not_taken_elsewhere() {
+    for (status, code, exit) in [
+        (413, "too_large", 4),
+        (422, "bad_ttl", 4),
+        (507, "over_capacity", 4),
+        (400, "bad_request", 2),
+        (500, "internal", 4),
+    ] {
+        let (no, yes) = (Fake::start(refusal(status, code)).await, Fake::start(red()).await);
+        let error = client(&[&no.url, &yes.url]).put(&key(), "red".into(), None).await.expect_err(code);
+        assert_eq!(error.exit_code(), exit, "{code}");
+        assert_eq!((error.to_string(), error.hint()), (format!("no: {code}"), Some("wait")));
+        assert_eq!((no.asked(), yes.asked()), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn absence_is_told_at_once_and_names_every_gateway() {
+    let (first, second) = (nobody().await, nobody().await);
+    let began = Instant::now();
+    let error = client(&[&first, &second]).node().await.expect_err("nobody");
+    assert!(began.elapsed() < Duration::from_secs(2));
+    assert_eq!(error.exit_code(), 6);
+    let text = error.to_string();
+    assert!(text.contains(&first) && text.contains(&second) && text.contains("refused"), "{text}");
+}
+
+#[tokio::test]
+async fn attempts_and_time_are_bounded() {
+    let busy = Fake::start(refusal(503, "busy")).await;
+    let error = client(&[&busy.url]).node().await.expect_err("busy");
+    assert!(matches!(error, ClientError::Refused { status: 503, .. }), "{error}");
+    assert_eq!(busy.asked(), 4);
+
+    let silent = Fake::start(Deed::Nothing).await;
+    let began = Instant::now();
+    let error = client(&[&silent.url]).node().await.expect_err("silence");
+    assert!(matches!(error, ClientError::Timeout { .. }), "{error}");
+    assert_eq!(error.exit_code(), 5);
+    assert!(began.elapsed() < Duration::from_secs(6));
+
+    let quorum = Fake::start(refusal(503, "quorum")).await;
+    assert_eq!(client(&[&quorum.url]).node().await.expect_err("quorum").exit_code(), 5);
+    let outside = Fake::start(refusal(503, "not_joined")).await;
+    assert_eq!(client(&[&outside.url]).node().await.expect_err("outside").exit_code(), 6);
+}
+
+#[tokio::test]
+async fn a_gateway_that_recovers_is_asked_again() {
+    let count = AtomicUsize::new(0);
+    let fake = Fake::with(move |_, _| match count.fetch_add(1, Ordering::SeqCst) {
+        0 | 1 => refusal(503, "busy"),
+        _ => red(),
+    })
+    .await;
+    assert!(client(&[&fake.url]).get(&key(), &GetOptions::default()).await.is_ok());
+    assert_eq!(fake.asked(), 3);
+}
+
+#[tokio::test]
+async fn what_is_no_gateway_is_called_so() {
+    let cases = [
+        Deed::Say(200, "<html>".into()),
+        Deed::Say(500, "oops \u{1b}[31m".into()),
+        Deed::Say(200, "x".repeat(20_000)),
+    ];
+    for deed in cases {
+        let fake = Fake::start(deed).await;
+        let settings = ClientSettings { answer_bytes_max: 10_000, ..ClientSettings::default() };
+        let client = Client::with_settings(&[fake.url.clone()], settings).expect("an address");
+        let error = client.node().await.expect_err("nonsense");
+        assert!(matches!(error, ClientError::Protocol(_)), "{error}");
+        assert_eq!(error.exit_code(), 1);
+        assert!(!error.to_string().contains('\u{1b}'), "nothing that a terminal acts on");
+    }
+}
+
+#[tokio::test]
+async fn not_being_ready_is_an_answer() {
+    let fake = Fake::start(Deed::Say(503, "{\"ready\":false,\"reasons\":[\"isolated\"]}".into())).await;
+    let ready = client(&[&fake.url]).ready().await.expect("an answer");
+    assert_eq!((ready.ready, ready.reasons), (false, vec!["isolated".to_owned()]));
 }

@@ -30,9 +30,7 @@ pub(crate) fn check<B>(
             "unknown_host",
             format!("this gateway does not go by the name {name}"),
         )
-        .hint(format!(
-            "if it should, start its node with --http-host {name} (or `allowed_hosts` in its configuration)"
-        ))
+        .hint(format!("if it should, start its node with --allowed-host {name} (repeatable)"))
         .close());
     }
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
