@@ -313,7 +313,7 @@ async fn what_is_no_gateway_is_called_so() {
     for deed in cases {
         let fake = Fake::start(deed).await;
         let settings = ClientSettings { answer_bytes_max: 10_000, ..ClientSettings::default() };
-        let client = Client::with_settings(&[fake.url.clone()], settings).expect("an address");
+        let client = Client::with_settings(std::slice::from_ref(&fake.url), settings).expect("an address");
         let error = client.node().await.expect_err("nonsense");
         assert!(matches!(error, ClientError::Protocol(_)), "{error}");
         assert_eq!(error.exit_code(), 1);

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use keyway_core::machine::{NodeStatus, Op, OpDone, OpError, OpResult};
+use keyway_net::NodeHandle;
 use prometheus_client::registry::Registry;
 
 use crate::metrics::GatewayMetrics;
@@ -18,6 +19,16 @@ pub trait Node: Clone + Send + Sync + 'static {
     /// Registers the metrics of its driver, if it has any.
     fn register_metrics(&self, registry: &mut Registry) {
         let _ = registry;
+    }
+}
+
+impl Node for NodeHandle {
+    fn op(&self, what: Op) -> impl Future<Output = OpResult> + Send {
+        NodeHandle::op(self, what)
+    }
+
+    fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics().register(registry);
     }
 }
 
