@@ -23,6 +23,8 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod span;
+pub mod swarm;
+pub mod sweep;
 pub mod topology;
 pub mod trace;
 pub mod workload;

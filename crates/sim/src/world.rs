@@ -313,6 +313,13 @@ impl World {
         }
     }
 
+    /// Ends a pause before its time.
+    pub fn end_pause(&mut self, host: usize) {
+        if self.is_paused(host) {
+            self.resume(host);
+        }
+    }
+
     /// Gives an operation to a host's process. The outcome comes as [`Happening::Done`]; never, if the process dies.
     pub fn submit(&mut self, host: usize, what: Op) -> OpId {
         let op = OpId(self.next_op);
@@ -646,6 +653,12 @@ impl World {
     #[must_use]
     pub fn is_up(&self, host: usize) -> bool {
         self.hosts[host].machine.is_some()
+    }
+
+    /// Whether there has ever been a process.
+    #[must_use]
+    pub fn has_run(&self, host: usize) -> bool {
+        self.hosts[host].life > 0
     }
 
     /// Whether the process there has completed its join (and has not left).
