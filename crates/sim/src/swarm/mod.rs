@@ -88,7 +88,8 @@ impl Params {
         let rng = Rng::from_u64(seed);
         let mut world = rng.fork("swarm", 0);
         let mut load = rng.fork("swarm load", 0);
-        let entry = overlay.unwrap_or_else(|| one_of(&mut world, OVERLAYS));
+        // Drawn from a stream of its own, so that a replay that names it draws the same world.
+        let entry = overlay.unwrap_or_else(|| one_of(&mut rng.fork("swarm overlay", 0), OVERLAYS));
         let (replicas, acks) =
             *one_of(&mut world, &[(3, 2), (3, 2), (3, 2), (3, 2), (5, 3), (3, 3), (2, 2), (4, 3)]);
         // Small networks show most bugs, and cost least.
