@@ -23,7 +23,7 @@ pub async fn bind(listen: SocketAddr) -> Result<(Datagrams, TcpListener), StartE
     let mut tries_left = if listen.port() == 0 { PORT_TRIES_MAX } else { 1 };
     loop {
         tries_left -= 1;
-        let datagrams = Datagrams::bind(listen).map_err(failed("UDP"))?;
+        let datagrams = Datagrams::bind(listen).await.map_err(failed("UDP"))?;
         let bound = datagrams.local_addr().map_err(failed("UDP"))?;
         match TcpListener::bind(bound).await {
             Ok(listener) => return Ok((datagrams, listener)),

@@ -70,14 +70,17 @@ impl Datagrams {
     ///
     /// # Errors
     /// What the system says.
-    pub fn bind(listen: SocketAddr) -> io::Result<Datagrams> {
+    pub async fn bind(listen: SocketAddr) -> io::Result<Datagrams> {
         let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
         // Smaller buffers only mean more loss in bursts: not worth refusing to start.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(SEND_BUFFER_BYTES);
         socket.set_nonblocking(true)?;
         socket.bind(&listen.into())?;
-        Ok(Datagrams { socket: UdpSocket::from_std(socket.into())?, is_v6: listen.is_ipv6() })
+        let socket = UdpSocket::from_std(socket.into())?;
+        // Until the runtime has seen the socket once, `try_send_to` would say that its buffer is full.
+        socket.writable().await?;
+        Ok(Datagrams { socket, is_v6: listen.is_ipv6() })
     }
 
     /// Where it is bound.
@@ -169,14 +172,14 @@ impl Datagrams {
 mod tests {
     use super::*;
 
-    fn local() -> SocketAddr {
-        ([127, 0, 0, 1], 0).into()
+    async fn bound() -> Datagrams {
+        Datagrams::bind(([127, 0, 0, 1], 0).into()).await.expect("bound")
     }
 
     #[tokio::test]
     async fn datagrams_arrive_in_batches_and_longer_ones_are_dropped() {
         let metrics = DriverMetrics::default();
-        let (a, b) = (Datagrams::bind(local()).expect("bound"), Datagrams::bind(local()).expect("bound"));
+        let (a, b) = (bound().await, bound().await);
         let to: Addr = b.local_addr().expect("bound").into();
         a.send(to, &[1; DATAGRAM_BYTES_MAX], &metrics);
         a.send(to, &[2; DATAGRAM_BYTES_MAX + 1], &metrics);
@@ -194,8 +197,8 @@ mod tests {
     #[tokio::test]
     async fn a_closed_port_does_not_break_the_socket() {
         let metrics = DriverMetrics::default();
-        let (a, b) = (Datagrams::bind(local()).expect("bound"), Datagrams::bind(local()).expect("bound"));
-        let gone: Addr = Datagrams::bind(local()).and_then(|d| d.local_addr()).expect("bound").into();
+        let (a, b) = (bound().await, bound().await);
+        let gone: Addr = bound().await.local_addr().expect("bound").into();
         for _ in 0..10 {
             a.send(gone, b"nobody", &metrics);
         }
@@ -209,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_of_the_other_family_is_loss() {
         let metrics = DriverMetrics::default();
-        let a = Datagrams::bind(local()).expect("bound");
+        let a = bound().await;
         a.send(Addr::V6([1; 16], 9), b"x", &metrics);
         assert_eq!(metrics.datagrams_dropped.get(), 1);
     }
