@@ -14,7 +14,7 @@ pub const ID_BYTES: usize = 20;
 pub const ID_BITS: usize = 160;
 
 /// A point of the key space: 160 bits, most significant byte first. `Ord` is the numeric order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Id(pub [u8; ID_BYTES]);
 
 impl Id {
@@ -74,6 +74,7 @@ impl Id {
         &self.0
     }
 
+    #[inline]
     fn limbs(&self) -> (u128, u32) {
         let mut hi = [0u8; 16];
         let mut lo = [0u8; 4];
@@ -129,6 +130,21 @@ impl Id {
     #[must_use]
     pub fn prev(&self) -> Id {
         self.wrapping_sub(&Id::from_u64(1))
+    }
+}
+
+impl Ord for Id {
+    // As numbers in registers: ids are compared in every table look-up.
+    #[inline]
+    fn cmp(&self, other: &Id) -> core::cmp::Ordering {
+        self.limbs().cmp(&other.limbs())
+    }
+}
+
+impl PartialOrd for Id {
+    #[inline]
+    fn partial_cmp(&self, other: &Id) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -16,6 +16,7 @@
 //! Requests that wait for the peer's disk are estimated apart ([`Class::Disk`]), so that a busy disk neither slows the
 //! detection of dead peers nor causes needless repeats.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -137,8 +138,9 @@ pub enum Due<M, W> {
 /// The calls under way and what is known of peers. Decides; sends nothing itself.
 #[derive(Clone, Debug)]
 pub struct Rpc<M, W> {
-    known: BTreeMap<Id, Known>,
-    calls: BTreeMap<u64, Call<M, W>>,
+    // Boxed: searching and shifting touch keys and pointers only.
+    known: BTreeMap<Id, Box<Known>>,
+    calls: BTreeMap<u64, Box<Call<M, W>>>,
     deadlines: BTreeSet<(Mono, u64)>,
     own_quick: Estimate,
     own_disk: Estimate,
@@ -203,7 +205,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             sent: [now; TRIES_MAX as usize],
             deadline,
         };
-        self.calls.insert(base, call);
+        self.calls.insert(base, Box::new(call));
         self.deadlines.insert((deadline, base));
         Some(base)
     }
@@ -318,14 +320,14 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             heard: now,
             suspect: false,
         };
-        self.known.insert(*from.id(), known);
+        self.known.insert(*from.id(), Box::new(known));
         Ok(true)
     }
 
     /// What is known of a peer.
     #[must_use]
     pub fn known(&self, id: &Id) -> Option<&Known> {
-        self.known.get(id)
+        self.known.get(id).map(|k| &**k)
     }
 
     /// The smoothed round trip to a peer.

@@ -16,14 +16,14 @@ use alloc::vec::Vec;
 use super::find::For;
 use super::message::{Message, PageRequest};
 use super::put::backoff;
-use super::{Node, OP_TIME_MAX, Timer, Turn, Why, remaining};
+use super::{Node, OP_TIME_MAX, Turn, Why, remaining};
 use crate::id::Id;
 use crate::machine::{Copies, GetAnswer, OpDone, OpError, OpId, Reads, Value};
 use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::rpc::Class;
 use crate::store::{Cursor, Head, Record};
-use crate::time::Now;
+use crate::time::{Mono, Now};
 
 /// One replica's page.
 #[derive(Clone, Debug)]
@@ -44,6 +44,10 @@ pub(super) struct Get {
     ready: u8,
     pages: Vec<Page>,
     attempt: u8,
+    /// When it is given up.
+    over: Mono,
+    /// Between two attempts.
+    resting: bool,
 }
 
 /// A `where` under way.
@@ -53,6 +57,7 @@ pub(super) struct Where {
     key: Id,
     copies: Vec<Copies>,
     waiting: u8,
+    over: Mono,
 }
 
 impl<O: Overlay> Node<O> {
@@ -66,6 +71,7 @@ impl<O: Overlay> Node<O> {
             }
         }
         let serial = self.serial();
+        let over = t.now.mono + OP_TIME_MAX;
         let get = Get {
             op,
             request,
@@ -75,9 +81,11 @@ impl<O: Overlay> Node<O> {
             ready: 0,
             pages: Vec::new(),
             attempt: 0,
+            over,
+            resting: false,
         };
         self.gets.insert(serial, get);
-        self.timers.arm(Timer::OpOver(serial), t.now.mono + OP_TIME_MAX);
+        self.ops_over.arm(serial, over);
         if here && reads == Reads::First {
             let me = self.me().clone();
             return self.get_from(t, serial, alloc::vec![me]);
@@ -179,7 +187,7 @@ impl<O: Overlay> Node<O> {
     /// Answers if enough have spoken; tries again later if nobody is left to ask.
     fn judge_get(&mut self, t: &mut Turn<'_>, serial: u64) {
         let quorum = self.config.read_quorum();
-        let Some(get) = self.gets.get(&serial) else { return };
+        let Some(get) = self.gets.get_mut(&serial) else { return };
         let merged = get.pages.len() as u8;
         let enough = match get.reads {
             Reads::Quorum => get.ready >= quorum,
@@ -190,14 +198,15 @@ impl<O: Overlay> Node<O> {
             let answer = answer(t.now, &get.request, &get.pages, merged);
             return self.end_get(t, serial, Ok(OpDone::Got(answer)));
         }
-        if get.waiting == 0 {
+        if get.waiting == 0 && !core::mem::replace(&mut get.resting, true) {
             let wait = backoff(get.attempt);
-            self.timers.arm(Timer::OpAgain(serial), t.now.mono + wait);
+            self.ops_again.arm(serial, t.now.mono + wait);
         }
     }
 
     pub(super) fn get_again(&mut self, t: &mut Turn<'_>, serial: u64) {
-        let Some(get) = self.gets.get(&serial) else { return };
+        let Some(get) = self.gets.get_mut(&serial) else { return };
+        get.resting = false;
         let key = get.request.key;
         self.find(t, key, self.config.replicas, false, For::Get(serial));
     }
@@ -211,8 +220,7 @@ impl<O: Overlay> Node<O> {
 
     fn end_get(&mut self, t: &mut Turn<'_>, serial: u64, result: Result<OpDone, OpError>) {
         let Some(get) = self.gets.remove(&serial) else { return };
-        self.timers.disarm(Timer::OpOver(serial));
-        self.timers.disarm(Timer::OpAgain(serial));
+        self.ops_over.disarm(serial, get.over);
         self.counters.gets_failed += u64::from(result.is_err());
         self.done(t, get.op, result);
     }
@@ -221,8 +229,9 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn where_is(&mut self, t: &mut Turn<'_>, op: OpId, key: Id) {
         let serial = self.serial();
-        self.wheres.insert(serial, Where { op, key, copies: Vec::new(), waiting: 0 });
-        self.timers.arm(Timer::OpOver(serial), t.now.mono + OP_TIME_MAX);
+        let over = t.now.mono + OP_TIME_MAX;
+        self.wheres.insert(serial, Where { op, key, copies: Vec::new(), waiting: 0, over });
+        self.ops_over.arm(serial, over);
         self.find(t, key, self.config.replicas, false, For::Where(serial));
     }
 
@@ -279,7 +288,7 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn where_over(&mut self, t: &mut Turn<'_>, serial: u64) {
         let Some(w) = self.wheres.remove(&serial) else { return };
-        self.timers.disarm(Timer::OpOver(serial));
+        self.ops_over.disarm(serial, w.over);
         let result = if w.copies.is_empty() { Err(OpError::Timeout) } else { Ok(OpDone::Where(w.copies)) };
         self.done(t, w.op, result);
     }

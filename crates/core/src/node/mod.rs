@@ -47,7 +47,7 @@ use crate::time::{Duration, Mono, Now, Wall};
 use crate::wire::{self, Wire as _};
 
 use message::Message;
-use timers::Timers;
+use timers::{OpTimers, Timers};
 
 /// A client operation ends at the latest after this long.
 pub const OP_TIME_MAX: Duration = Duration::from_secs(8);
@@ -81,10 +81,6 @@ enum Timer<T> {
     DiskProbe,
     /// The leave has taken long enough.
     Leave,
-    /// A client operation's time is up.
-    OpOver(u64),
-    /// A client operation tries again.
-    OpAgain(u64),
 }
 
 /// Why a call was made: comes back with its answer.
@@ -154,6 +150,8 @@ pub struct Node<O: Overlay> {
     replicas_dirty: bool,
     rpc: Rpc<Message<O>, Why<O::Call>>,
     timers: Timers<Timer<O::Timer>>,
+    ops_over: OpTimers,
+    ops_again: OpTimers,
     store: Store<Waiter>,
     store_events: Vec<StoreEvent<Waiter>>,
     serial: u64,
@@ -207,6 +205,8 @@ impl<O: Overlay> Node<O> {
             replicas_dirty: false,
             rpc: Rpc::new(),
             timers: Timers::new(),
+            ops_over: OpTimers::default(),
+            ops_again: OpTimers::default(),
             store,
             store_events: Vec::new(),
             serial: 0,
@@ -624,8 +624,6 @@ impl<O: Overlay> Node<O> {
                 }
             }
             Timer::Leave => self.say_goodbye(t),
-            Timer::OpOver(op) => self.op_over(t, op),
-            Timer::OpAgain(op) => self.op_again(t, op),
         }
     }
 
@@ -661,6 +659,12 @@ impl<O: Overlay> Node<O> {
         }
         while let Some(timer) = self.timers.pop_due(t.now.mono) {
             self.on_timer(t, timer);
+        }
+        while let Some(op) = self.ops_over.pop_due(t.now.mono) {
+            self.op_over(t, op);
+        }
+        while let Some(op) = self.ops_again.pop_due(t.now.mono) {
+            self.op_again(t, op);
         }
         self.drain_overlay(t);
         if take(&mut self.replicas_dirty) {
@@ -724,10 +728,13 @@ impl<O: Overlay> Machine for Node<O> {
         if matches!(self.phase, Phase::Stopped | Phase::Refused) {
             return None;
         }
-        match (self.rpc.deadline(), self.timers.deadline()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let deadlines = [
+            self.rpc.deadline(),
+            self.timers.deadline(),
+            self.ops_over.deadline(),
+            self.ops_again.deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     fn check(&self) -> Result<(), Violation> {

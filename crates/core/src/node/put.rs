@@ -12,14 +12,14 @@ use alloc::vec::Vec;
 
 use super::find::For;
 use super::message::{Message, Verdict};
-use super::{Node, OP_TIME_MAX, Timer, Turn, Waiter, Why, origin_of};
+use super::{Node, OP_TIME_MAX, Turn, Waiter, Why, origin_of};
 use crate::id::Id;
 use crate::machine::{OpDone, OpError, OpId, PutReceipt};
 use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::rpc::Class;
 use crate::store::{Put as Stored, Record, Refusal};
-use crate::time::Duration;
+use crate::time::{Duration, Mono};
 
 /// First wait between two attempts; doubles.
 pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -35,6 +35,10 @@ pub(super) struct Put {
     acked: Vec<Peer>,
     waiting: u8,
     attempt: u8,
+    /// When it is given up.
+    over: Mono,
+    /// Between two attempts.
+    resting: bool,
     /// The last definite refusal, for the error.
     refusal: Option<Refusal>,
 }
@@ -59,10 +63,20 @@ impl<O: Overlay> Node<O> {
         }
         let record = Record::plain(key, value, t.now.wall, ttl, origin_of(self.me().id()));
         let serial = self.serial();
-        let put =
-            Put { op, record, set: Vec::new(), acked: Vec::new(), waiting: 0, attempt: 0, refusal: None };
+        let over = t.now.mono + OP_TIME_MAX;
+        let put = Put {
+            op,
+            record,
+            set: Vec::new(),
+            acked: Vec::new(),
+            waiting: 0,
+            attempt: 0,
+            over,
+            resting: false,
+            refusal: None,
+        };
         self.puts.insert(serial, put);
-        self.timers.arm(Timer::OpOver(serial), t.now.mono + OP_TIME_MAX);
+        self.ops_over.arm(serial, over);
         self.find(t, key, self.config.replicas, false, For::Put(serial));
     }
 
@@ -174,15 +188,19 @@ impl<O: Overlay> Node<O> {
 
     /// All of this attempt have spoken and too few agreed: look the key up again after a while.
     fn put_later(&mut self, t: &mut Turn<'_>, serial: u64) {
-        let Some(put) = self.puts.get(&serial) else { return };
+        let Some(put) = self.puts.get_mut(&serial) else { return };
         if let Some(error) = definite(put.refusal, &put.record, &self.config) {
             return self.end_put(t, serial, Err(error));
         }
-        self.timers.arm(Timer::OpAgain(serial), t.now.mono + backoff(put.attempt));
+        if !core::mem::replace(&mut put.resting, true) {
+            let wait = backoff(put.attempt);
+            self.ops_again.arm(serial, t.now.mono + wait);
+        }
     }
 
     pub(super) fn put_again(&mut self, t: &mut Turn<'_>, serial: u64) {
-        let Some(put) = self.puts.get(&serial) else { return };
+        let Some(put) = self.puts.get_mut(&serial) else { return };
+        put.resting = false;
         let key = put.record.head.identity.key;
         self.find(t, key, self.config.replicas, false, For::Put(serial));
     }
@@ -201,8 +219,7 @@ impl<O: Overlay> Node<O> {
 
     fn end_put(&mut self, t: &mut Turn<'_>, serial: u64, result: Result<OpDone, OpError>) {
         let Some(put) = self.puts.remove(&serial) else { return };
-        self.timers.disarm(Timer::OpOver(serial));
-        self.timers.disarm(Timer::OpAgain(serial));
+        self.ops_over.disarm(serial, put.over);
         self.counters.puts_failed += u64::from(result.is_err());
         self.done(t, put.op, result);
     }

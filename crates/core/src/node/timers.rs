@@ -1,55 +1,87 @@
 //! Keyed, replaceable timers with one deadline.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use crate::time::Mono;
 
-/// A set of timers; each key is armed at most once.
+/// A set of timers; each key is armed at most once. For a handful of keys: one short list, no tree.
 #[derive(Clone, Debug)]
 pub(crate) struct Timers<K: Ord + Copy> {
-    at: BTreeMap<K, Mono>,
-    due: BTreeSet<(Mono, K)>,
+    armed: Vec<(Mono, K)>,
+    first: Option<Mono>,
 }
 
 impl<K: Ord + Copy> Timers<K> {
     pub(crate) const fn new() -> Timers<K> {
-        Timers { at: BTreeMap::new(), due: BTreeSet::new() }
+        Timers { armed: Vec::new(), first: None }
+    }
+
+    fn find_first(&mut self) {
+        self.first = self.armed.iter().map(|(at, _)| *at).min();
     }
 
     /// Arms `key` for `at`, replacing an earlier arming.
     pub(crate) fn arm(&mut self, key: K, at: Mono) {
-        if let Some(old) = self.at.insert(key, at) {
-            self.due.remove(&(old, key));
+        match self.armed.iter_mut().find(|(_, k)| *k == key) {
+            Some(entry) => entry.0 = at,
+            None => self.armed.push((at, key)),
         }
-        self.due.insert((at, key));
+        self.find_first();
     }
 
     /// Arms `key` for `at` unless it is already armed for an earlier time.
     pub(crate) fn arm_by(&mut self, key: K, at: Mono) {
-        if self.at.get(&key).is_none_or(|old| *old > at) {
+        if !self.armed.iter().any(|(old, k)| *k == key && *old <= at) {
             self.arm(key, at);
         }
     }
 
     pub(crate) fn disarm(&mut self, key: K) {
-        if let Some(old) = self.at.remove(&key) {
-            self.due.remove(&(old, key));
+        self.armed.retain(|(_, k)| *k != key);
+        self.find_first();
+    }
+
+    pub(crate) const fn deadline(&self) -> Option<Mono> {
+        self.first
+    }
+
+    /// The next timer that has run out, earliest first; it is disarmed.
+    pub(crate) fn pop_due(&mut self, now: Mono) -> Option<K> {
+        if self.first? > now {
+            return None;
         }
+        let (at, key) = *self.armed.iter().min()?;
+        self.armed.retain(|entry| *entry != (at, key));
+        self.find_first();
+        Some(key)
+    }
+}
+
+/// Timers of client operations: there may be thousands, so they stand in a tree.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OpTimers {
+    due: BTreeSet<(Mono, u64)>,
+}
+
+impl OpTimers {
+    /// Arms a timer of operation `op`. The caller remembers `at` to disarm it.
+    pub(crate) fn arm(&mut self, op: u64, at: Mono) {
+        self.due.insert((at, op));
+    }
+
+    pub(crate) fn disarm(&mut self, op: u64, at: Mono) {
+        self.due.remove(&(at, op));
     }
 
     pub(crate) fn deadline(&self) -> Option<Mono> {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// The next timer that has run out; it is disarmed.
-    pub(crate) fn pop_due(&mut self, now: Mono) -> Option<K> {
-        let (at, key) = *self.due.first()?;
-        if at > now {
-            return None;
-        }
-        self.due.pop_first();
-        self.at.remove(&key);
-        Some(key)
+    /// The next operation whose time has come.
+    pub(crate) fn pop_due(&mut self, now: Mono) -> Option<u64> {
+        self.due.first().filter(|(at, _)| *at <= now)?;
+        self.due.pop_first().map(|(_, op)| op)
     }
 }
 
