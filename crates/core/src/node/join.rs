@@ -211,6 +211,8 @@ impl<O: Overlay> Node<O> {
         }
         self.contacts.remembered = remembered;
         self.arm_probe(t);
+        // At once, before any record comes: records whose network nobody remembers could not be served again.
+        self.write_notes(t);
         self.on_neighbors_changed(t);
         self.arm_sync(t);
     }
