@@ -1,1 +1,108 @@
-fn main() {}
+//! The one binary of Keyway: it wires the command line to the node, the gateway, the client and the simulator.
+//!
+//! ```text
+//!   keyway up | node                              serve.rs ─▶ keyway-net, keyway-gateway
+//!   keyway put | get | import | status | ...      session.rs ─▶ keyway-client ─▶ any gateway over HTTP
+//!   keyway sim                                    sim/ ─▶ keyway-sim
+//! ```
+//!
+//! Data goes to stdout, all else to stderr; the exit codes are those of [`exit`].
+
+mod cli;
+mod config;
+mod duration;
+mod exit;
+mod get;
+mod health;
+mod import;
+mod log;
+mod node;
+mod output;
+mod peers;
+mod put;
+mod serve;
+mod session;
+mod size;
+mod status;
+mod up;
+mod whereabouts;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::cli::{Cli, Shared, Verb};
+use crate::config::File;
+use crate::exit::{Exit, Failure};
+use crate::session::Session;
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let Cli { shared, verb } = Cli::parse();
+    // A configuration that cannot be read is told in the form that the flags alone ask for.
+    let (file, unread) = match File::find(shared.config.as_deref()) {
+        // `config check` reports on the file itself.
+        Err(_) if matches!(verb, Verb::Config(_)) => (File::default(), None),
+        Err(failure) => (File::default(), Some(failure)),
+        Ok(file) => (file, None),
+    };
+    let session = Session::new(&shared, &file);
+    let ended = unread.map_or_else(|| run(verb, &shared, &file, &session), Err);
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            if !failure.is_closed_pipe() {
+                session.output.failure(&failure);
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Up(args) => {
+            start_log("warn", shared, file, session)?;
+            let args = config::over(&args, &config::over(&file.up, &up::UpArgs::defaults()));
+            many_threads()?.block_on(up::run(args, session))
+        }
+        Verb::Node(args) => {
+            start_log("info", shared, file, session)?;
+            let args = config::over(&*args, &config::over(&file.node, &node::NodeArgs::defaults()));
+            many_threads()?.block_on(node::run(args, session))
+        }
+        Verb::Import(args) => many_threads()?.block_on(import::run(args, session)),
+        Verb::Put(args) => one_thread()?.block_on(put::run(args, session)),
+        Verb::Get(args) => one_thread()?.block_on(get::run(args, session)),
+        Verb::Status(args) => one_thread()?.block_on(status::run(args, session)),
+        Verb::Peers(args) => one_thread()?.block_on(peers::run(args, session)),
+        Verb::Where(args) => one_thread()?.block_on(whereabouts::run(args, session)),
+        Verb::Health(args) => one_thread()?.block_on(health::run(args, session)),
+        Verb::Config(args) => config::run(args, shared, &session.output),
+    }
+}
+
+fn start_log(default: &str, shared: &Shared, file: &File, session: &Session) -> Result<(), Failure> {
+    let filter = shared.log.as_deref().or(file.log.as_deref()).unwrap_or(default);
+    let format = shared.log_format.or(file.log_format).unwrap_or_default();
+    log::start(filter, format, session.output.err_is_terminal)
+}
+
+fn many_threads() -> Result<Runtime, Failure> {
+    built(&mut Builder::new_multi_thread())
+}
+
+fn one_thread() -> Result<Runtime, Failure> {
+    built(&mut Builder::new_current_thread())
+}
+
+fn built(builder: &mut Builder) -> Result<Runtime, Failure> {
+    builder.enable_all().build().map_err(|error| {
+        Failure::new(Exit::Failure, format!("cannot start: {error}"))
+            .hint("are there file descriptors left? see ulimit -n")
+    })
+}

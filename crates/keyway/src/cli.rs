@@ -1,0 +1,100 @@
+//! The command line: every verb, and the settings that all of them share.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::ConfigArgs;
+use crate::get::GetArgs;
+use crate::health::HealthArgs;
+use crate::import::ImportArgs;
+use crate::log::LogFormat;
+use crate::node::NodeArgs;
+use crate::output::{Colour, Format};
+use crate::peers::PeersArgs;
+use crate::put::PutArgs;
+use crate::status::StatusArgs;
+use crate::up::UpArgs;
+use crate::whereabouts::WhereArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  keyway up                        a durable network of 8 nodes on this machine
+  keyway put colors red            store a value for a day
+  keyway get colors                read it back
+  keyway where colors              which nodes hold copies
+  keyway node --join HOST:5850     a node of a real network
+";
+
+const AFTER: &str = "\
+Text keys are the SHA-1 of the text; --hex takes 40 hex digits. Settings come from flags, then KEYWAY_* variables, \
+then a TOML file (--config, ~/.config/keyway/config.toml, /etc/keyway/config.toml), then defaults.
+
+Exit codes: 0 done, 1 failure, 2 usage, 3 not found, 4 refused, 5 time-out or partial, 6 isolated, 7 conflict, \
+8 invalid data, 130 interrupted.";
+
+/// A distributed hash table that can be studied, simulated and run in production
+#[derive(Parser, Debug)]
+#[command(name = "keyway", version, before_help = EXAMPLES, after_help = AFTER, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb understands.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Shared options")]
+pub(crate) struct Shared {
+    /// HTTP address of a node to talk to; repeat it, and they fail over for each other [default:
+    /// http://127.0.0.1:5851]
+    #[arg(long, global = true, value_name = "URL", env = "KEYWAY_GATEWAY", value_delimiter = ',')]
+    pub(crate) gateway: Vec<String>,
+    /// How results are written [default: table]
+    #[arg(short, long, global = true, value_enum, env = "KEYWAY_OUTPUT")]
+    pub(crate) output: Option<Format>,
+    /// The same as `--output json`
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// When to colour [default: auto]
+    #[arg(long, global = true, value_enum, env = "KEYWAY_COLOR", value_name = "WHEN")]
+    pub(crate) color: Option<Colour>,
+    /// Nothing on stderr but failures
+    #[arg(short, long, global = true, env = "KEYWAY_QUIET")]
+    pub(crate) quiet: bool,
+    /// A TOML file with settings
+    #[arg(long, global = true, value_name = "FILE", env = "KEYWAY_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// What `up` and `node` log to stderr: error, warn, info, debug, trace, or a filter such as `info,keyway_net=debug`
+    #[arg(long, global = true, value_name = "FILTER", env = "KEYWAY_LOG")]
+    pub(crate) log: Option<String>,
+    /// How log lines are written [default: text]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", env = "KEYWAY_LOG_FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    /// Run a small durable network on this machine
+    Up(UpArgs),
+    /// Run one node of a network
+    Node(Box<NodeArgs>),
+    /// Store a value under a key
+    Put(PutArgs),
+    /// Print the values under a key
+    Get(GetArgs),
+    /// Store all records of a file, and read them back
+    Import(ImportArgs),
+    /// Show the state of a node
+    Status(StatusArgs),
+    /// Show the tables of a node
+    Peers(PeersArgs),
+    /// Show which nodes hold copies of a key's values
+    Where(WhereArgs),
+    /// Tell by the exit code whether a node serves
+    Health(HealthArgs),
+    /// Check and show configuration
+    Config(ConfigArgs),
+}

@@ -1,0 +1,216 @@
+//! The records of a file, one by one: lines of TSV, or of JSON.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use clap::ValueEnum;
+use keyway_client::Key;
+use serde::{Deserialize, Serialize};
+
+use crate::duration::Span;
+use crate::exit::{Exit, Failure};
+use crate::put::VALUE_BYTES_MAX;
+use crate::session::place;
+
+/// Bound on a line: the greatest value in base64, and room for the key.
+const LINE_BYTES_MAX: u64 = VALUE_BYTES_MAX / 3 * 4 + (128 << 10);
+
+/// How a file's lines are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum Shape {
+    /// `key TAB value`; the value is the rest of the line, byte for byte.
+    Tsv,
+    /// `{"key": text, "value": text or "value_base64": base64, "ttl_seconds": number}`; the ttl may be left out.
+    Ndjson,
+}
+
+impl Shape {
+    /// By the file's extension.
+    pub(super) fn of(path: &Path) -> Result<Shape, Failure> {
+        match path.extension().and_then(OsStr::to_str) {
+            Some("tsv" | "tab") => Ok(Shape::Tsv),
+            Some("ndjson" | "jsonl") => Ok(Shape::Ndjson),
+            _ => Err(Failure::new(
+                Exit::Usage,
+                format!("cannot tell the format of {} by its name", path.display()),
+            )
+            .hint("say --format tsv or --format ndjson")),
+        }
+    }
+}
+
+/// A place between two records of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Mark {
+    /// Records before it.
+    pub(super) records: u64,
+    /// Lines before it.
+    pub(super) lines: u64,
+    /// Bytes before it.
+    pub(super) bytes: u64,
+}
+
+/// One record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Record {
+    /// Its number, from 0.
+    pub(super) index: u64,
+    /// Its line, from 1.
+    pub(super) line: u64,
+    /// Its key as it stands in the file.
+    pub(super) name: String,
+    /// Where it goes.
+    pub(super) key: Key,
+    /// What.
+    pub(super) value: Bytes,
+    /// For how long, if the record says so.
+    pub(super) ttl: Option<Span>,
+    /// The place after it.
+    pub(super) end: Mark,
+}
+
+/// The records of a file from some place on.
+pub(super) struct Records {
+    reader: BufReader<File>,
+    name: String,
+    shape: Shape,
+    hex: bool,
+    at: Mark,
+}
+
+impl Records {
+    /// The records of `path` from `at` on.
+    pub(super) fn open(path: &Path, shape: Shape, hex: bool, at: Mark) -> Result<Records, Failure> {
+        let name = path.display().to_string();
+        let cannot = |error| Failure::new(Exit::Usage, format!("cannot read {name}: {error}"));
+        let mut file = File::open(path).map_err(cannot)?;
+        file.seek(SeekFrom::Start(at.bytes)).map_err(cannot)?;
+        Ok(Records { reader: BufReader::with_capacity(1 << 16, file), name, shape, hex, at })
+    }
+
+    /// The next record; nothing at the end. Blank lines are passed over.
+    pub(super) fn next(&mut self) -> Result<Option<Record>, Failure> {
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = (&mut self.reader).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line);
+            let bytes =
+                read.map_err(|e| Failure::new(Exit::Failure, format!("cannot read {}: {e}", self.name)))?;
+            if bytes == 0 {
+                return Ok(None);
+            }
+            self.at.lines += 1;
+            self.at.bytes += bytes as u64;
+            if bytes as u64 > LINE_BYTES_MAX {
+                return Err(self.malformed(&format!("it has more than {LINE_BYTES_MAX} bytes")));
+            }
+            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            let text = text.strip_suffix(b"\r").unwrap_or(text);
+            if text.is_empty() {
+                continue;
+            }
+            let parsed = match self.shape {
+                Shape::Tsv => tsv(text),
+                Shape::Ndjson => ndjson(text),
+            };
+            let (name, value, ttl) = parsed.map_err(|why| self.malformed(&why))?;
+            let key = place(&name, self.hex).map_err(|failure| self.malformed(&failure.message))?;
+            let index = self.at.records;
+            self.at.records += 1;
+            return Ok(Some(Record { index, line: self.at.lines, name, key, value, ttl, end: self.at }));
+        }
+    }
+
+    fn malformed(&self, why: &str) -> Failure {
+        Failure::new(Exit::Invalid, format!("{}, line {}: {why}", self.name, self.at.lines))
+            .hint("correct the line and run the same command again: it goes on where it stopped")
+    }
+}
+
+type Parsed = Result<(String, Bytes, Option<Span>), String>;
+
+fn tsv(line: &[u8]) -> Parsed {
+    let tab = line.iter().position(|b| *b == b'\t').ok_or("there is no TAB between key and value")?;
+    let name = std::str::from_utf8(&line[..tab]).map_err(|_| "the key is not UTF-8 text")?;
+    Ok((name.to_owned(), Bytes::copy_from_slice(&line[tab + 1..]), None))
+}
+
+fn ndjson(line: &[u8]) -> Parsed {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Line {
+        key: String,
+        value: Option<String>,
+        value_base64: Option<String>,
+        ttl_seconds: Option<u64>,
+    }
+    let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let value = match (line.value, line.value_base64) {
+        (Some(text), None) => Bytes::from(text),
+        (None, Some(text)) => STANDARD.decode(text).map_err(|error| format!("value_base64: {error}"))?.into(),
+        _ => return Err("a record has either a value or a value_base64".to_owned()),
+    };
+    Ok((line.key, value, line.ttl_seconds.map(Span::from_secs)))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The records of a text, and the failure that ended them, if any.
+    fn records(text: &[u8], shape: Shape) -> (Vec<Record>, Option<String>) {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), text).expect("a temporary file");
+        let mut reader = Records::open(file.path(), shape, false, Mark::default()).expect("it is there");
+        let mut list = Vec::new();
+        loop {
+            match reader.next() {
+                Ok(Some(record)) => list.push(record),
+                Ok(None) => return (list, None),
+                Err(failure) => return (list, Some(failure.message)),
+            }
+        }
+    }
+
+    #[test]
+    fn a_tsv_value_is_the_rest_of_the_line() {
+        let (list, failure) = records(b"a\t1\tone\n\nb\t\xff\r\nc\t", Shape::Tsv);
+        assert_eq!(failure, None);
+        let values: Vec<_> = list.iter().map(|r| (r.index, r.line, r.name.as_str(), &r.value[..])).collect();
+        assert_eq!(values, [(0, 1, "a", &b"1\tone"[..]), (1, 3, "b", b"\xff"), (2, 4, "c", b"")]);
+        assert_eq!(list[2].end, Mark { records: 3, lines: 4, bytes: 16 });
+    }
+
+    #[test]
+    fn a_json_value_is_text_or_base64() {
+        let text = br#"{"key":"a","value":"one"}
+{"key":"b","value_base64":"/wA=","ttl_seconds":60}
+{"key":"c","value":"x","value_base64":"eA=="}"#;
+        let (list, failure) = records(text, Shape::Ndjson);
+        assert_eq!((&list[0].value[..], list[0].ttl), (&b"one"[..], None));
+        assert_eq!((&list[1].value[..], list[1].ttl), (&b"\xff\0"[..], Some(Span::from_secs(60))));
+        assert!(failure.expect("both kinds of value").contains("line 3"));
+    }
+
+    #[test]
+    fn a_malformed_line_is_named() {
+        let (list, failure) = records(b"a\t1\nno tab here\nb\t2\n", Shape::Tsv);
+        assert_eq!(list.len(), 1);
+        assert!(failure.expect("line 2 has no TAB").contains("line 2"));
+    }
+
+    #[test]
+    fn reading_goes_on_at_a_mark() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), b"a\t1\nb\t2\nc\t3\n").expect("a temporary file");
+        let at = Mark { records: 2, lines: 2, bytes: 8 };
+        let mut reader = Records::open(file.path(), Shape::Tsv, false, at).expect("it is there");
+        let record = reader.next().expect("well formed").expect("the third");
+        assert_eq!((record.index, record.line, record.name.as_str()), (2, 3, "c"));
+    }
+}

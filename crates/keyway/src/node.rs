@@ -1,0 +1,273 @@
+//! `keyway node`: one node of a network, with its gateway, until it is told to leave.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueEnum};
+use keyway_core::overlay::registry::OVERLAYS;
+use keyway_net::NodeSettings;
+use serde::{Deserialize, Serialize};
+
+use crate::duration::Span;
+use crate::exit::{Exit, Failure};
+use crate::output::Style;
+use crate::serve::{self, Served, Signals};
+use crate::session::Session;
+use crate::size::Size;
+
+/// Between two remarks about a node that has not joined yet.
+const REMARK_EVERY: Duration = Duration::from_secs(10);
+/// Shortest network key, in bytes after trimming.
+const NETWORK_KEY_BYTES_MIN: usize = 16;
+
+const EXAMPLES: &str = "\
+Examples:
+  keyway node                                        found a network on this machine
+  keyway node --listen 127.0.0.1:5860 --http 127.0.0.1:5861 --data d2 --join 127.0.0.1:5850
+  keyway node --listen 10.0.0.7:5850 --join 10.0.0.1:5850 --network-key-file /etc/keyway/key
+  head -c 32 /dev/urandom | base64 > /etc/keyway/key
+
+Off loopback a node needs a network key. SIGTERM or Ctrl-C hands its records over and leaves; a second one quits at \
+once. Run again with the same data it is the same node.
+";
+
+/// How safe a copy is before it is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Durability {
+    /// In this process only: gone when it ends.
+    Memory,
+    /// With the operating system: survives the process, not the machine.
+    Os,
+    /// On the disk.
+    Fsync,
+}
+
+impl From<Durability> for keyway_net::Durability {
+    fn from(durability: Durability) -> keyway_net::Durability {
+        match durability {
+            Durability::Memory => keyway_net::Durability::Memory,
+            Durability::Os => keyway_net::Durability::Os,
+            Durability::Fsync => keyway_net::Durability::Fsync,
+        }
+    }
+}
+
+/// Run one node of a network. Each field is a flag, a variable and a key of the configuration file.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[command(before_help = EXAMPLES)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct NodeArgs {
+    /// Where it listens for other nodes, UDP and TCP; port 0 takes a free one [default: 127.0.0.1:5850]
+    #[arg(long, value_name = "ADDR:PORT", env = "KEYWAY_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The address that other nodes should use [default: what it listens on]
+    #[arg(long, value_name = "ADDR:PORT", env = "KEYWAY_ADVERTISE")]
+    pub(crate) advertise: Option<SocketAddr>,
+    /// A node of the network to join; repeatable. Without it, and without data of an earlier life, it founds a network
+    #[arg(long, value_name = "HOST:PORT", env = "KEYWAY_JOIN", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) join: Vec<String>,
+    /// Where its gateway listens for clients [default: 127.0.0.1:5851]
+    #[arg(long, value_name = "ADDR:PORT", env = "KEYWAY_HTTP")]
+    pub(crate) http: Option<SocketAddr>,
+    /// A name or address that clients may call the gateway by, beside loopback and the address it listens on; repeatable
+    #[arg(long, value_name = "HOST", env = "KEYWAY_ALLOWED_HOST", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allowed_host: Vec<String>,
+    /// Where it keeps its id and its records [default: ./keyway-data/node]
+    #[arg(long, value_name = "DIR", env = "KEYWAY_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// How safe a copy is before it is acknowledged [default: fsync]
+    #[arg(long, value_enum, env = "KEYWAY_DURABILITY")]
+    pub(crate) durability: Option<Durability>,
+    /// How nodes find each other [default: chord]
+    #[arg(long, value_name = "NAME", env = "KEYWAY_OVERLAY", value_parser = PossibleValuesParser::new(OVERLAYS.iter().map(|e| e.name)))]
+    pub(crate) overlay: Option<String>,
+    /// A setting of the overlay by its own name, durations in milliseconds; repeatable
+    #[arg(long, value_name = "NAME=N", env = "KEYWAY_OVERLAY_OPTION", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) overlay_option: Vec<String>,
+    /// Copies kept of each value; the same on every node of a network [default: 3]
+    #[arg(long, value_name = "R", env = "KEYWAY_REPLICAS")]
+    pub(crate) replicas: Option<u8>,
+    /// Copies that acknowledge before a put is acknowledged; the same on every node of a network [default: 2]
+    #[arg(long, value_name = "W", env = "KEYWAY_ACKS")]
+    pub(crate) acks: Option<u8>,
+    /// Greatest value taken, at most 1MiB [default: 64KiB]
+    #[arg(long, value_name = "BYTES", env = "KEYWAY_VALUE_MAX")]
+    pub(crate) value_max: Option<Size>,
+    /// Greatest life given [default: 1w]
+    #[arg(long, value_name = "DURATION", env = "KEYWAY_TTL_MAX")]
+    pub(crate) ttl_max: Option<Span>,
+    /// Greatest sum of the values kept here; more is refused as over capacity [default: no bound]
+    #[arg(long, value_name = "BYTES", env = "KEYWAY_STORE_MAX")]
+    pub(crate) store_max: Option<Size>,
+    /// The secret that all nodes of the network share, in a file
+    #[arg(long, value_name = "FILE", env = "KEYWAY_NETWORK_KEY_FILE")]
+    pub(crate) network_key_file: Option<PathBuf>,
+}
+
+impl NodeArgs {
+    /// What holds when nothing is said.
+    pub(crate) fn defaults() -> NodeArgs {
+        let net = NodeSettings::default();
+        NodeArgs {
+            listen: Some((Ipv4Addr::LOCALHOST, 5850).into()),
+            http: Some((Ipv4Addr::LOCALHOST, 5851).into()),
+            data: Some("keyway-data/node".into()),
+            durability: Some(Durability::Fsync),
+            overlay: Some(net.overlay),
+            replicas: Some(net.replicas),
+            acks: Some(net.acks),
+            value_max: Some(Size(net.value_bytes_max.into())),
+            ttl_max: Some(Span::from_secs(net.ttl_max.as_secs())),
+            ..NodeArgs::default()
+        }
+    }
+
+    /// As the driver takes it. The key is read.
+    fn settings(&self) -> Result<NodeSettings, Failure> {
+        let mut settings = NodeSettings::default();
+        settings.listen = self.listen.unwrap_or(settings.listen);
+        settings.advertise = self.advertise;
+        settings.seed_names.clone_from(&self.join);
+        let durability = self.durability.unwrap_or(Durability::Fsync);
+        settings.durability = durability.into();
+        settings.data = self.data.clone().filter(|_| durability != Durability::Memory);
+        if let Some(overlay) = &self.overlay {
+            settings.overlay.clone_from(overlay);
+        }
+        settings.overlay_options =
+            self.overlay_option.iter().map(|text| overlay_option(text)).collect::<Result<_, _>>()?;
+        settings.replicas = self.replicas.unwrap_or(settings.replicas);
+        settings.acks = self.acks.unwrap_or(settings.acks);
+        if settings.acks == 0 || settings.acks > settings.replicas {
+            let (acks, replicas) = (settings.acks, settings.replicas);
+            return Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "--acks {acks} with --replicas {replicas}: a put waits for 1 to {replicas} of its copies"
+                ),
+            ));
+        }
+        if let Some(Size(bytes)) = self.value_max {
+            // What does not fit is beyond the bound that the driver tells of.
+            settings.value_bytes_max = u32::try_from(bytes).unwrap_or(u32::MAX);
+        }
+        if let Some(span) = self.ttl_max {
+            settings.ttl_max = span.into();
+        }
+        if let Some(Size(bytes)) = self.store_max {
+            settings.store_bytes_max = bytes;
+        }
+        settings.network_key = self.network_key_file.as_ref().map(network_key).transpose()?;
+        Ok(settings)
+    }
+}
+
+fn overlay_option(text: &str) -> Result<(String, u64), Failure> {
+    let parsed = text.split_once('=').and_then(|(name, n)| Some((name.to_owned(), n.parse().ok()?)));
+    parsed.ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            format!("--overlay-option {text:?}: write NAME=NUMBER, durations in milliseconds"),
+        )
+    })
+}
+
+/// The secret in a file, without the white space around it.
+fn network_key(path: &PathBuf) -> Result<Vec<u8>, Failure> {
+    let name = path.display();
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::new(Exit::Usage, format!("cannot read the network key in {name}: {error}"))
+    })?;
+    let key = bytes.trim_ascii();
+    if key.len() < NETWORK_KEY_BYTES_MIN {
+        let count = key.len();
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("the network key in {name} has {count} bytes; it needs at least {NETWORK_KEY_BYTES_MIN}"),
+        )
+        .hint("make one with: head -c 32 /dev/urandom | base64"));
+    }
+    Ok(key.to_vec())
+}
+
+/// A line that scripts read: where the node listens, or that it is ready.
+#[derive(Serialize)]
+struct Event<'a> {
+    event: &'a str,
+    id: String,
+    udp: SocketAddr,
+    http: String,
+    pid: u32,
+}
+
+/// `keyway node`, with every setting decided.
+pub(crate) async fn run(args: NodeArgs, session: &Session) -> Result<Exit, Failure> {
+    let mut signals = Signals::new()?;
+    let http = args.http.unwrap_or((Ipv4Addr::LOCALHOST, 5851).into());
+    let settings = args.settings()?;
+    let served = serve::start(settings, http, args.allowed_host.clone()).await?;
+    let id = served.node.status().await.map(|status| status.me.id().to_string()).unwrap_or_default();
+
+    let say = |event: &str| -> Result<(), Failure> {
+        let (udp, http, id) = (served.node.listen(), served.url(), id.clone());
+        if session.output.is_json() {
+            return session.output.json_line(&Event { event, id, udp, http, pid: std::process::id() });
+        }
+        let event = session.output.style(Style::Green, event);
+        session.output.line(format!("{event}  nodes {udp}  clients {http}  id {id}"))
+    };
+    say("listening")?;
+    tokio::select! {
+        joined = joined(&served) => joined?,
+        () = signals.leave() => return served.leave(&mut signals, session).await,
+    }
+    say("ready")?;
+    tokio::select! {
+        () = served.node.stopped() => {
+            served.close().await;
+            Err(Failure::new(Exit::Failure, "the node ended by itself").hint("the log says why; --log debug says more"))
+        }
+        () = signals.leave() => served.leave(&mut signals, session).await,
+    }
+}
+
+/// Waits until the node is a member and serves its ranges, telling the log what it waits for.
+async fn joined(served: &Served) -> Result<(), Failure> {
+    let mut remark = tokio::time::interval_at(tokio::time::Instant::now() + REMARK_EVERY, REMARK_EVERY);
+    let waiting = served.node.wait_member();
+    tokio::pin!(waiting);
+    loop {
+        tokio::select! {
+            member = &mut waiting => return member.map_err(|error| {
+                Failure::new(Exit::Isolated, format!("the node did not become a member: {error}"))
+                    .hint("is every --join address that of a running node of the same network, with the same network key?")
+            }),
+            _ = remark.tick() => {
+                if let Ok(status) = served.node.status().await {
+                    let (all, ready) = status.shares;
+                    tracing::warn!(phase = ?status.phase, ranges = all, taken_over = ready, "not ready yet");
+                }
+            }
+        }
+    }
+}
+
+/// What a port or address that cannot be listened on means.
+pub(crate) fn cannot_listen(what: &str, addr: SocketAddr, error: &io::Error, flag: &str) -> Failure {
+    let failure = Failure::new(Exit::Failure, format!("cannot listen on {addr} for {what}: {error}"));
+    match error.kind() {
+        io::ErrorKind::AddrInUse => failure.hint(format!(
+            "another program has the port, perhaps another keyway; stop it, or choose another port with {flag}"
+        )),
+        io::ErrorKind::AddrNotAvailable => failure.hint(format!("this machine has no such address; see {flag}")),
+        io::ErrorKind::PermissionDenied => failure.hint("ports below 1024 need privileges"),
+        _ => failure,
+    }
+}

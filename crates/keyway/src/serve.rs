@@ -1,0 +1,136 @@
+//! A node with its gateway in this process: what `up` and `node` share.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use keyway_gateway::GatewayConfig;
+use keyway_net::{NodeHandle, NodeSettings, StartError};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::exit::{Exit, Failure};
+use crate::node::cannot_listen;
+use crate::session::Session;
+
+/// For the gateway to finish what it has begun when it is closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A node and its gateway, serving.
+pub(crate) struct Served {
+    /// The node.
+    pub(crate) node: NodeHandle,
+    http: SocketAddr,
+    close: oneshot::Sender<()>,
+    gateway: JoinHandle<std::io::Result<()>>,
+}
+
+/// Starts a node, and a gateway on `http`. The gateway's port is taken first: a node that nobody can reach is not begun.
+pub(crate) async fn start(
+    settings: NodeSettings,
+    http: SocketAddr,
+    allowed_hosts: Vec<String>,
+) -> Result<Served, Failure> {
+    let listener = TcpListener::bind(http).await.map_err(|error| {
+        cannot_listen("clients (HTTP)", http, &error, "--http or, with `up`, --base-port")
+    })?;
+    let http = listener.local_addr().map_err(|error| {
+        Failure::new(Exit::Failure, format!("cannot tell the port of the gateway: {error}"))
+    })?;
+    if !http.ip().is_loopback() {
+        tracing::warn!(%http, "the gateway listens off loopback: whoever reaches it may put and get");
+    }
+    let config = GatewayConfig {
+        allowed_hosts,
+        value_bytes_max: settings.value_bytes_max,
+        ..GatewayConfig::default()
+    };
+    let node = keyway_net::start(settings).await?;
+    let (close, closed) = oneshot::channel::<()>();
+    let shutdown = async {
+        // A sender that was dropped closes as well.
+        let _ = closed.await;
+    };
+    let gateway = tokio::spawn(keyway_gateway::serve(listener, node.clone(), config, shutdown));
+    Ok(Served { node, http, close, gateway })
+}
+
+impl Served {
+    /// Where clients reach it. An unspecified address is named as loopback, which is one of those it stands for.
+    pub(crate) fn url(&self) -> String {
+        let mut http = self.http;
+        if http.ip().is_unspecified() {
+            http.set_ip(if http.is_ipv4() {
+                [127, 0, 0, 1].into()
+            } else {
+                std::net::Ipv6Addr::LOCALHOST.into()
+            });
+        }
+        format!("http://{http}")
+    }
+
+    /// Hands over, leaves the network, and closes. A second signal ends it at once.
+    pub(crate) async fn leave(self, signals: &mut Signals, session: &Session) -> Result<Exit, Failure> {
+        session.output.note("handing over and leaving; once more to quit at once");
+        tokio::select! {
+            () = self.node.stop() => {}
+            () = signals.leave() => return Err(Failure::new(Exit::Interrupted, "quit without handing over")),
+        }
+        self.close().await;
+        session.output.note("left");
+        Ok(Exit::Ok)
+    }
+
+    /// Closes the gateway, letting it finish what it has begun within a bound.
+    pub(crate) async fn close(self) {
+        let _ = self.close.send(());
+        match timeout(CLOSE_TIMEOUT, self.gateway).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "the gateway ended badly"),
+            Ok(Err(error)) => tracing::error!(%error, "the gateway's task ended: our own bug"),
+            Err(_) => tracing::warn!("the gateway was cut off in the middle of requests"),
+        }
+    }
+}
+
+/// Ctrl-C and SIGTERM.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Listens from now on: before it, a signal ends the process.
+    pub(crate) fn new() -> Result<Signals, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|e| Failure::new(Exit::Failure, format!("cannot listen for signals: {e}")))
+        };
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// The next of either.
+    pub(crate) async fn leave(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Its texts say what is wrong and what to do.
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Failure {
+        let exit = match error {
+            StartError::Setting(_)
+            | StartError::NetworkKeyMissing { .. }
+            | StartError::AdvertiseMissing { .. } => Exit::Usage,
+            _ => Exit::Failure,
+        };
+        Failure::new(exit, error.to_string())
+    }
+}

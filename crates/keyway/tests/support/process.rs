@@ -1,0 +1,226 @@
+//! A process of the built binary: its lines, its log, its end.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::SOON;
+use super::http::wait_until;
+
+/// For a verb of the command line to end.
+const VERB_TIMEOUT: Duration = Duration::from_secs(300);
+/// Lines of a log that a panic shows.
+const LOG_LINES_SHOWN: usize = 25;
+
+/// The binary under test, with nothing of the tester's own settings.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyway"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KEYWAY_")) {
+        command.env_remove(name);
+    }
+    command.env("KEYWAY_CONFIG", "/dev/null").env("NO_COLOR", "1");
+    command
+}
+
+/// What a process that ran to its end left.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// What it wrote to stdout.
+    pub stdout: Vec<u8>,
+    /// What it wrote to stderr.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Stdout as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Asserts that it went well; gives stdout.
+    #[track_caller]
+    pub fn good(self) -> String {
+        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.text(), self.stderr);
+        self.text()
+    }
+
+    /// Asserts that it ended with this code; gives stderr.
+    #[track_caller]
+    pub fn failed(self, code: i32) -> String {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.text(), self.stderr);
+        self.stderr
+    }
+}
+
+/// Runs `keyway ARGS` to its end.
+pub fn keyway<'a>(args: impl IntoIterator<Item = &'a str>) -> Ran {
+    run(command().args(args), b"")
+}
+
+/// The same with something on stdin.
+pub fn keyway_with_input<'a>(args: impl IntoIterator<Item = &'a str>, input: &[u8]) -> Ran {
+    run(command().args(args), input)
+}
+
+/// Runs a Python program to its end; nothing, said loudly, where there is no Python.
+pub fn python(args: &[&str]) -> Option<Ran> {
+    if Command::new("python3").arg("--version").stdout(Stdio::null()).status().is_err() {
+        eprintln!("SKIPPED: there is no python3 on this machine");
+        return None;
+    }
+    Some(run(Command::new("python3").args(args), b""))
+}
+
+/// Runs a command to its end, bounded in time.
+pub fn run(command: &mut Command, input: &[u8]) -> Ran {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let input = input.to_vec();
+    // A program that does not read its input closes the pipe; that is its choice.
+    let writer = thread::spawn(move || drop(stdin.write_all(&input)));
+    let stdout = drain(child.stdout.take().expect("it is piped"));
+    let stderr = drain(child.stderr.take().expect("it is piped"));
+    let mut guard = Guard(child);
+    let status =
+        wait_until("the command's end", VERB_TIMEOUT, || guard.0.try_wait().expect("it can be waited for"));
+    writer.join().expect("the writer does not panic");
+    Ran {
+        code: status.code().unwrap_or(-1),
+        stdout: stdout.join().expect("the reader does not panic"),
+        stderr: String::from_utf8_lossy(&stderr.join().expect("the reader does not panic")).into_owned(),
+    }
+}
+
+fn drain(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+/// Kills when dropped.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A process that serves until it is told to end.
+pub struct Process {
+    child: Guard,
+    lines: Receiver<String>,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it; stderr goes to a file beside its data.
+    pub fn start(command: &mut Command, log: &Path) -> Process {
+        let stderr = File::options().append(true).create(true).open(log).expect("the log can be written");
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .expect("the program starts");
+        let (send, lines) = channel();
+        let stdout = child.stdout.take().expect("it is piped");
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Process { child: Guard(child), lines, log: log.to_owned() }
+    }
+
+    /// The next line that it prints.
+    #[track_caller]
+    pub fn line(&self) -> String {
+        match self.lines.recv_timeout(SOON) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => panic!("no line within {SOON:?}\n{}", self.log_end()),
+            Err(RecvTimeoutError::Disconnected) => {
+                panic!("it ended without another line\n{}", self.log_end())
+            }
+        }
+    }
+
+    /// The next line that it prints, as JSON, of this event.
+    #[track_caller]
+    pub fn event(&self, event: &str) -> serde_json::Value {
+        let line = self.line();
+        let json: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+        assert_eq!(json["event"], event, "{line}");
+        json
+    }
+
+    /// SIGKILL: it has no chance to do anything. Returns when it is gone.
+    pub fn kill(&mut self) {
+        self.child.0.kill().expect("it can be killed");
+        self.child.0.wait().expect("it can be waited for");
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ctrl-C.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child.0), signal).expect("it can be signalled");
+    }
+
+    /// Its exit code, if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.0.try_wait().expect("it can be waited for")
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn end(&mut self, limit: Duration) -> ExitStatus {
+        let began = Instant::now();
+        while began.elapsed() < limit {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it did not end within {limit:?}\n{}", self.log_end());
+    }
+
+    /// The last lines of its log, for a panic.
+    pub fn log_end(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
+        format!("--- {} ---\n{}", self.log.display(), shown.join("\n"))
+    }
+
+    /// Its whole log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
