@@ -118,7 +118,8 @@ async fn converse<N: Node>(
         // The gate times heads, and knows waiting from receiving.
         .header_read_timeout(None)
         .max_headers(limits.headers_max)
-        .max_buf_size(limits.head_bytes_max.max(16 << 10))
+        // Room for the longest head that the gate passes, and for what stands behind it.
+        .max_buf_size(2 * limits.head_bytes_max.max(8 << 10))
         // Old clients shut their side down after the request, and some look for `Content-Length` in that very spelling.
         .half_close(true)
         .title_case_headers(true);
@@ -165,7 +166,7 @@ impl Crowd {
 
     /// A place for one more connection from `ip`, until it is dropped.
     fn enter(&self, ip: IpAddr) -> Option<Place> {
-        let ip = ip.to_canonical();
+        let ip = one_client(ip);
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         let here = inside.by_ip.get(&ip).copied().unwrap_or(0);
         if inside.count >= self.max || here >= self.per_ip_max {
@@ -174,6 +175,14 @@ impl Crowd {
         inside.count += 1;
         inside.by_ip.insert(ip, here + 1);
         Some(Place { crowd: self.clone(), ip })
+    }
+}
+
+/// What counts as one address: of IPv6 the first 64 bits, because a single host may have all the rest.
+fn one_client(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
+        v4 => v4,
     }
 }
 
@@ -193,5 +202,37 @@ impl Drop for Place {
                 inside.by_ip.remove(&self.ip);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_given_back() {
+        let crowd = Crowd::new(3, 2);
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let first = crowd.enter(ip("10.0.0.1"));
+        let second = crowd.enter(ip("::ffff:10.0.0.1"));
+        assert!(first.is_some() && second.is_some());
+        assert!(crowd.enter(ip("10.0.0.1")).is_none(), "two from one address, however it is written");
+        let other = crowd.enter(ip("2001:db8::1"));
+        assert!(other.is_some());
+        assert!(crowd.enter(ip("10.0.0.2")).is_none(), "three in all");
+        drop(first);
+        assert!(crowd.enter(ip("10.0.0.1")).is_some());
+        drop((second, other));
+        let inside = crowd.inside.lock().expect("no panic");
+        assert_eq!((inside.count, inside.by_ip.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_host_with_many_addresses_of_ipv6_is_one_client() {
+        let crowd = Crowd::new(10, 1);
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let _first = crowd.enter(ip("2001:db8:0:1::1"));
+        assert!(crowd.enter(ip("2001:db8:0:1:ffff::2")).is_none());
+        assert!(crowd.enter(ip("2001:db8:0:2::1")).is_some());
     }
 }

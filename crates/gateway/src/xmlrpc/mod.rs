@@ -10,6 +10,8 @@
 //! empty key, and a `maxvals` whose low 16 bits are zero are faults, and so is a placemark that no `get` of ours gave.
 //! Repeating such a call can never succeed, which a return code of 2 would promise.
 //!
+//! A `get` has no return code; when too few replicas answer it is a fault whose text begins with `try again`.
+//!
 //! What the deployed gateway answered with a closed connection (unreadable XML, no length) is so answered.
 
 pub mod read;
