@@ -160,7 +160,9 @@ impl Index {
 
     /// All heads under a key, in order of identity.
     pub(super) fn of_key(&self, key: &Id) -> impl Iterator<Item = &Head> + Clone + use<'_> {
-        self.heads.range(first_of(*key)..=last_of(*key)).map(|held| &held.0)
+        // One search for the first; an upper bound would cost another.
+        let key = *key;
+        self.heads.range(first_of(key)..).map(|held| &held.0).take_while(move |head| head.identity.key == key)
     }
 
     /// The heads of an arc after a place in it, clockwise from its start.

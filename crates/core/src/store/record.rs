@@ -15,6 +15,7 @@
 //! ```
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use crate::id::Id;
 use crate::time::{Duration, Wall};
@@ -37,8 +38,9 @@ pub enum Kind {
     Remove = 1,
 }
 
-/// What makes two records copies of one: (key, secret hash, value hash). The name of the record on disk.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+/// What makes two records copies of one: (key, secret hash, value hash). The name of the record on disk. `Ord` is the
+/// order of the bytes in that order of fields.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Identity {
     /// Where it lives.
     pub key: Id,
@@ -46,6 +48,31 @@ pub struct Identity {
     pub secret_hash: Id,
     /// SHA-1 of the value.
     pub value_hash: Id,
+}
+
+impl PartialOrd for Identity {
+    fn partial_cmp(&self, other: &Identity) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Identity {
+    /// Index searches end here: most comparisons are decided by the first eight bytes, which are compared as a number.
+    fn cmp(&self, other: &Identity) -> Ordering {
+        match first_bytes(&self.key).cmp(&first_bytes(&other.key)) {
+            Ordering::Equal => self
+                .key
+                .cmp(&other.key)
+                .then_with(|| self.secret_hash.cmp(&other.secret_hash))
+                .then_with(|| self.value_hash.cmp(&other.value_hash)),
+            decided => decided,
+        }
+    }
+}
+
+fn first_bytes(id: &Id) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = id.0;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// A record without its value: what the index holds and digests cover.
