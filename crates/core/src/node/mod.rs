@@ -753,6 +753,8 @@ impl<O: Overlay> Machine for Node<O> {
             self.perform(&mut t, effect);
         }
         self.effects = effects;
+        // The phase skips `Loading`, the store cannot: it takes no writes before it has seen its disk.
+        self.store.load(&mut t.out.disk);
         self.set_phase(&mut t, Phase::Member);
         self.settle_copies(&mut t);
     }

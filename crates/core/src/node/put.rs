@@ -41,6 +41,8 @@ pub(super) struct Put {
     resting: bool,
     /// The last definite refusal, for the error.
     refusal: Option<Refusal>,
+    /// Somebody may hold it: stored it, stayed silent, or has a write under way.
+    maybe_held: bool,
 }
 
 pub(super) fn backoff(attempt: u8) -> Duration {
@@ -74,6 +76,7 @@ impl<O: Overlay> Node<O> {
             over,
             resting: false,
             refusal: None,
+            maybe_held: false,
         };
         self.puts.insert(serial, put);
         self.ops_over.arm(serial, over);
@@ -151,12 +154,17 @@ impl<O: Overlay> Node<O> {
         }
         match verdict {
             Verdict::Stored => {
+                put.maybe_held = true;
                 if !put.acked.contains(&from) {
                     put.acked.push(from);
                 }
             }
             Verdict::NotMine => {}
-            Verdict::Refused(why) => put.refusal = Some(why),
+            // A write that failed may have reached the disk.
+            Verdict::Refused(why) => {
+                put.maybe_held |= matches!(why, Refusal::Halted(_));
+                put.refusal = Some(why);
+            }
         }
         // Only copies in the replica set as it is known now count.
         let counted = put.acked.iter().filter(|p| put.set.contains(p)).count();
@@ -177,6 +185,7 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn on_store_unanswered(&mut self, t: &mut Turn<'_>, serial: u64, attempt: u8) {
         let Some(put) = self.puts.get_mut(&serial) else { return };
+        put.maybe_held = true;
         if put.attempt != attempt {
             return;
         }
@@ -211,7 +220,8 @@ impl<O: Overlay> Node<O> {
         let error = match put.refusal {
             Some(Refusal::OverCapacity) => OpError::OverCapacity,
             Some(Refusal::FromTheFuture) => OpError::ClockSkew,
-            Some(Refusal::Busy) if got == 0 => OpError::Busy,
+            // "Nothing was done": only if nobody waits, either.
+            Some(Refusal::Busy) if !put.maybe_held && put.waiting == 0 => OpError::Busy,
             _ => OpError::Quorum { got, want: self.config.acks },
         };
         self.end_put(t, serial, Err(error));
