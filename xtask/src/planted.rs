@@ -37,7 +37,23 @@ pub struct Hunt {
 const CORE: &[&str] = &["--lib"];
 
 /// Every planted bug.
-pub static BUGS: &[Bug] = &[];
+pub static BUGS: &[Bug] = &[
+    Bug {
+        name: "store_ack_before_disk",
+        about: "a put is answered before the disk has spoken",
+        hunt: Hunt { package: "keyway-core", target: CORE, filter: "store::tests::" },
+    },
+    Bug {
+        name: "store_ttl_restarted",
+        about: "a copy's life begins anew at each arrival",
+        hunt: Hunt { package: "keyway-core", target: CORE, filter: "store::tests::" },
+    },
+    Bug {
+        name: "store_merge_last_wins",
+        about: "the later arrival wins instead of the greater rank",
+        hunt: Hunt { package: "keyway-core", target: CORE, filter: "store::tests::" },
+    },
+];
 
 /// How a hunt ended.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,4 +1,4 @@
-//! What the store costs: look-ups on the hot path, puts, digests, and bytes of memory per record.
+//! What the store costs: look-ups on the hot path, puts, digests.
 //!
 //! `cargo bench -p keyway-core --bench store`
 
@@ -47,25 +47,6 @@ fn confirm(store: &mut Store<u32>, disk: &mut Vec<DiskEffect>, events: &mut Vec<
         };
         store.disk_done(NOW, token, result, disk, events);
     }
-}
-
-/// Resident bytes of this process (Linux), for what a record costs in memory.
-fn resident_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    pages.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0) * 4096
-}
-
-fn memory(_: &mut Criterion) {
-    let (mut rng, count) = (Rng::from_u64(1), 500_000);
-    let (mut store, mut disk, mut events) = (holding(Vec::new()), Vec::new(), Vec::new());
-    let before = resident_bytes();
-    for n in 0..count {
-        store.put(NOW, record(&mut rng, n), None, &mut disk);
-        confirm(&mut store, &mut disk, &mut events);
-    }
-    let each = (resident_bytes() - before) / count;
-    println!("memory: {each} bytes per record in the index, of {} records", store.records());
-    println!("memory: {} bytes for an empty store", size_of::<Store<u32>>());
 }
 
 fn speed(c: &mut Criterion) {
@@ -126,5 +107,5 @@ fn speed(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, memory, speed);
+criterion_group!(benches, speed);
 criterion_main!(benches);
