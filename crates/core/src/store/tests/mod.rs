@@ -9,7 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::*;
-use crate::machine::DiskResult;
+use crate::machine::{DiskError, DiskResult};
 
 /// The instant at which tests begin.
 const START: Wall = Wall(1_000_000_000_000);
