@@ -38,7 +38,9 @@ pub fn sealed(inside: &[u8]) -> Vec<u8> {
 fn open(key: &FrameKey, bytes: &[u8]) {
     let (header, body) = match frame::open(key, bytes) {
         Ok(opened) => opened,
-        Err(FrameError::NotOurs | FrameError::Mac | FrameError::Version(_) | FrameError::Malformed(_)) => return,
+        Err(FrameError::NotOurs | FrameError::Mac | FrameError::Version(_) | FrameError::Malformed(_)) => {
+            return;
+        }
     };
     let mut again = Vec::with_capacity(bytes.len());
     frame::seal(key, &header, &mut again, |w| w.bytes(body));

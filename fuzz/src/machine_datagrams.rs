@@ -9,9 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use keyway_core::frame::{self, FRAME_BYTES_MAX, FrameKey, Header, Kind, NetworkId};
-use keyway_core::machine::{
-    DiskEffect, DiskError, DiskOp, DiskResult, NodeConfig, Op, OpId, Reads, STOP_OP,
-};
+use keyway_core::machine::{DiskEffect, DiskError, DiskOp, DiskResult, NodeConfig, Op, OpId, Reads, STOP_OP};
 use keyway_core::overlay::registry::OVERLAYS;
 use keyway_core::store::{Identity, Record};
 use keyway_core::wire::{from_slice, to_vec};
