@@ -1,0 +1,26 @@
+//! Drawn worlds keep every promise: the sweep as a plain test, small by default.
+//!
+//! `cargo xtask planted-bugs` runs the same test with a bug planted in the nodes and many more seeds (`SWEEP_SEEDS`): then
+//! it must fail. Longer sweeps: `keyway sim sweep`.
+
+use keyway_sim::sweep::{Sweep, failure_line, sweep};
+
+/// Worlds judged when nobody asks for more.
+const SEEDS: u64 = 16;
+const JOBS: usize = 2;
+
+#[test]
+fn drawn_worlds_keep_every_promise() {
+    let seeds = std::env::var("SWEEP_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS);
+    let mut failure = None;
+    let judged = sweep(
+        &Sweep { start: 1, seeds, overlay: None, jobs: JOBS },
+        &mut || true,
+        &mut |params, outcome| {
+            if let Some((complaint, at)) = &outcome.failure {
+                failure = Some(failure_line(params, complaint, *at));
+            }
+        },
+    );
+    assert_eq!(failure, None, "after {judged:?} worlds");
+}
