@@ -10,7 +10,8 @@ Tasks of the repository: cargo xtask TASK
   tidy [--list]                       check the rules of the house (also a test); or list them
   golden                              refresh the committed trace hashes and wire bytes, after a change on purpose
   corpus                              write the seeds of the fuzz corpora again
-  planted-bugs [--secs N] [NAME..]    show that each planted bug is found
+  planted-bugs [--secs N] [NAME..]    show that each planted bug is found by its own test
+  planted-bugs --sweep [NAME..]       show that each planted bug of the nodes is found by a sweep, in a minute
   planted-bugs --list                 list them
   fuzz [TARGET] [--seconds N]         run the fuzz targets, 60 seconds each (needs cargo-fuzz)
 ";
@@ -34,8 +35,11 @@ fn main() -> ExitCode {
             }
             Ok(true)
         }
-        ["planted-bugs", rest @ ..] => option(rest, "--secs")
-            .and_then(|(secs, names)| planted::run(&names, secs).map_err(|e| e.to_string())),
+        ["planted-bugs", rest @ ..] => option(rest, "--secs").and_then(|(secs, mut names)| {
+            let sweep = names.contains(&"--sweep");
+            names.retain(|name| *name != "--sweep");
+            planted::run(&names, sweep, secs).map_err(|e| e.to_string())
+        }),
         ["fuzz", rest @ ..] => option(rest, "--seconds").and_then(|(secs, names)| {
             fuzz::run(names.first().copied(), secs.unwrap_or(60)).map_err(|e| e.to_string())
         }),

@@ -14,44 +14,88 @@ use std::time::{Duration, Instant};
 /// A hunt that has found nothing after this long has missed.
 pub const HUNT_SECS_MAX: u64 = 60;
 
-/// One planted bug and the hunt that must find it.
+/// One planted bug and the test that must find it.
 pub struct Bug {
     /// The value of the cfg.
     pub name: &'static str,
     /// The mistake in one line.
     pub about: &'static str,
-    /// What must fail.
+    /// The test that fails first.
     pub hunt: Hunt,
+    /// Whether it is in the nodes, where a sweep of drawn worlds must find it too.
+    pub in_nodes: bool,
 }
 
 /// A test that must fail.
+#[derive(Clone, Copy)]
 pub struct Hunt {
     /// Its package.
     pub package: &'static str,
-    /// `--lib`, or the name of an integration test after `--test`.
+    /// `--lib`, or `--test` and the name of an integration test.
     pub target: &'static [&'static str],
     /// A filter for its name.
     pub filter: &'static str,
+    /// How many worlds to draw, if it is the sweep.
+    pub seeds: u64,
 }
 
-const CORE: &[&str] = &["--lib"];
+const fn core(name: &'static str, filter: &'static str, about: &'static str) -> Bug {
+    Bug {
+        name,
+        about,
+        hunt: Hunt { package: "keyway-core", target: &["--lib"], filter, seeds: 0 },
+        in_nodes: true,
+    }
+}
+
+/// The sweep, with more worlds than fit into a hunt.
+const SWEEP: Hunt = Hunt {
+    package: "keyway-sim",
+    target: &["--test", "drawn_worlds"],
+    filter: "drawn_worlds_keep_every_promise",
+    seeds: 1_000_000,
+};
 
 /// Every planted bug.
 pub static BUGS: &[Bug] = &[
+    core(
+        "chord_adopt_unverified",
+        "overlay::chord",
+        "a successor's predecessor is adopted without asking it",
+    ),
+    core("chord_no_merge", "overlay::chord", "two rings that meet do not become one"),
+    core(
+        "chord_no_rectify",
+        "overlay::chord",
+        "a notify replaces the predecessor without a look at the old one",
+    ),
+    core("chord_stale_lists", "overlay::chord", "a successor list is not refreshed from its head"),
+    core("store_ack_before_disk", "store::tests::", "a put is answered before its disk has answered"),
+    core("store_merge_last_wins", "store::tests::", "of two copies the later arrival wins, not the greater"),
+    core("store_ttl_restarted", "store::tests::", "a copy that arrives begins its life again"),
+    core("node_ack_too_early", "node::", "one acknowledgement is enough for a client"),
+    core("node_no_handoff", "node::", "a range that moved is not taken over"),
     Bug {
-        name: "store_ack_before_disk",
-        about: "a put is answered before the disk has spoken",
-        hunt: Hunt { package: "keyway-core", target: CORE, filter: "store::tests::" },
+        name: "net_ack_before_fsync",
+        about: "the answer does not wait for the outcome of the commit",
+        hunt: Hunt {
+            package: "keyway-net",
+            target: &["--test", "disk_faults"],
+            filter: "any_operation_may_fail",
+            seeds: 0,
+        },
+        in_nodes: false,
     },
     Bug {
-        name: "store_ttl_restarted",
-        about: "a copy's life begins anew at each arrival",
-        hunt: Hunt { package: "keyway-core", target: CORE, filter: "store::tests::" },
-    },
-    Bug {
-        name: "store_merge_last_wins",
-        about: "the later arrival wins instead of the greater rank",
-        hunt: Hunt { package: "keyway-core", target: CORE, filter: "store::tests::" },
+        name: "gateway_header_timer_unset",
+        about: "a head may take for ever",
+        hunt: Hunt {
+            package: "keyway-gateway",
+            target: &["--test", "limits"],
+            filter: "by_default_a_head_has_five_seconds",
+            seeds: 0,
+        },
+        in_nodes: false,
     },
 ];
 
@@ -66,12 +110,13 @@ pub enum Outcome {
     Broken(String),
 }
 
-/// Plants and hunts the bugs of these names (all if there are none), until `secs_max` have passed in all. Prints a line for
-/// each. True if every bug that was hunted was found.
+/// Plants and hunts the bugs of these names (all if there are none), until `secs_max` have passed in all. With `sweep` it is
+/// not each bug's own test that hunts but the sweep of drawn worlds, and bugs outside the nodes are left out. Prints a
+/// line for each. True if every bug that was hunted was found.
 ///
 /// # Errors
 /// If cargo cannot be run or a wrapper not be written.
-pub fn run(names: &[&str], secs_max: Option<u64>) -> io::Result<bool> {
+pub fn run(names: &[&str], sweep: bool, secs_max: Option<u64>) -> io::Result<bool> {
     for name in names {
         if !BUGS.iter().any(|bug| bug.name == *name) {
             return Err(io::Error::other(format!("no planted bug `{name}`: see xtask/src/planted.rs")));
@@ -79,14 +124,15 @@ pub fn run(names: &[&str], secs_max: Option<u64>) -> io::Result<bool> {
     }
     let started = Instant::now();
     let (mut found, mut missed, mut skipped) = (0, 0, 0);
-    for bug in BUGS.iter().filter(|bug| names.is_empty() || names.contains(&bug.name)) {
+    let chosen = |bug: &&Bug| (names.is_empty() || names.contains(&bug.name)) && (bug.in_nodes || !sweep);
+    for bug in BUGS.iter().filter(chosen) {
         if secs_max.is_some_and(|max| started.elapsed().as_secs() >= max) {
             println!("{:<24} skipped: the time for planted bugs is up", bug.name);
             skipped += 1;
             continue;
         }
         let begun = Instant::now();
-        let outcome = hunt(bug)?;
+        let outcome = hunt(bug.name, if sweep { &SWEEP } else { &bug.hunt })?;
         let secs = begun.elapsed().as_secs();
         match outcome {
             Outcome::Found(line) => {
@@ -108,15 +154,15 @@ pub fn run(names: &[&str], secs_max: Option<u64>) -> io::Result<bool> {
 }
 
 /// Builds the hunt's test with the bug in it, then runs it.
-fn hunt(bug: &Bug) -> io::Result<Outcome> {
-    let wrapper = wrapper(bug.name)?;
-    let mut build = cargo_test(bug, &wrapper);
+fn hunt(name: &str, hunt: &Hunt) -> io::Result<Outcome> {
+    let wrapper = wrapper(name)?;
+    let mut build = cargo_test(hunt, &wrapper);
     let built = build.arg("--no-run").stdin(Stdio::null()).output()?;
     if !built.status.success() {
         return Ok(Outcome::Broken(first_line(&built.stderr, "error")));
     }
-    let mut command = cargo_test(bug, &wrapper);
-    command.arg(bug.hunt.filter);
+    let mut command = cargo_test(hunt, &wrapper);
+    command.arg(hunt.filter);
     let begun = Instant::now();
     let (passed, output) = run_for(&mut command, Duration::from_secs(HUNT_SECS_MAX))?;
     let text = String::from_utf8_lossy(&output);
@@ -124,19 +170,23 @@ fn hunt(bug: &Bug) -> io::Result<Outcome> {
         Some(false) if text.contains("test result: FAILED") => Outcome::Found(evidence(&text)),
         Some(false) => Outcome::Broken(first_line(&output, "error")),
         Some(true) if text.contains(" 0 passed") => Outcome::Broken("no test has that name".to_owned()),
-        Some(true) => Outcome::Missed(format!("`{}` passed", bug.hunt.filter)),
+        Some(true) => Outcome::Missed(format!("`{}` passed", hunt.filter)),
         None => Outcome::Missed(format!("nothing after {} s", begun.elapsed().as_secs())),
     })
 }
 
-fn cargo_test(bug: &Bug, wrapper: &Path) -> Command {
+fn cargo_test(hunt: &Hunt, wrapper: &Path) -> Command {
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
     command
         .current_dir(crate::root())
         .env("RUSTC_WORKSPACE_WRAPPER", wrapper)
         .env_remove("RUSTFLAGS")
-        .args(["test", "--quiet", "--package", bug.hunt.package])
-        .args(bug.hunt.target);
+        .env("RUST_BACKTRACE", "0")
+        .args(["test", "--quiet", "--package", hunt.package])
+        .args(hunt.target);
+    if hunt.seeds > 0 {
+        command.env("SWEEP_SEEDS", hunt.seeds.to_string());
+    }
     command
 }
 
@@ -190,8 +240,9 @@ fn run_for(command: &mut Command, time_max: Duration) -> io::Result<(Option<bool
 /// The first failed test, and what it said.
 fn evidence(text: &str) -> String {
     let failed = text.lines().find_map(|l| l.strip_prefix("---- ")?.strip_suffix(" stdout ----"));
-    let said = text.lines().skip_while(|l| !l.contains("panicked at")).nth(1).unwrap_or("").trim();
-    format!("{}: {}", failed.unwrap_or("a test"), said.chars().take(120).collect::<String>())
+    let said = text.lines().skip_while(|l| !l.contains("panicked at"));
+    let said = said.skip(1).find(|l| l.contains("FAIL ") || !l.starts_with("assertion")).unwrap_or("").trim();
+    format!("{}: {}", failed.unwrap_or("a test"), said.chars().take(160).collect::<String>())
 }
 
 fn first_line(output: &[u8], with: &str) -> String {
