@@ -66,9 +66,6 @@ const MAY_USE: [(&str, &[&str]); 7] = [
 /// them.
 const TESTS_MAY_USE: [(&str, &str); 1] = [("keyway-gateway", "keyway-client")];
 
-/// Downward dependencies that only tests may have.
-const TESTS_MAY_USE: [(&str, &str); 1] = [("keyway-gateway", "keyway-client")];
-
 /// All that core may be built from.
 const CORE_LIBRARIES: [&str; 7] =
     ["libm", "rand_chacha", "rand_core", "sha1", "sha2", "siphasher", "thiserror"];
