@@ -3,6 +3,7 @@
 //! ```text
 //!   DIRECTORY/keyway.lock    locked (flock) for as long as a process uses the directory; its text is that process's id
 //!   DIRECTORY/keyway.redb    records, notes, identity
+//!   DIRECTORY/keyway.new     the same while it is made for the first time: begun anew if that was cut short
 //! ```
 //!
 //! The lock belongs to the open file: the kernel releases it when the process ends in whatever way. New directory
@@ -17,6 +18,7 @@ use rustix::io::Errno;
 
 const LOCK_FILE: &str = "keyway.lock";
 const DATABASE_FILE: &str = "keyway.redb";
+const UNFINISHED_FILE: &str = "keyway.new";
 /// Longest text of the lock file that is shown to people.
 const LOCK_TEXT_BYTES_MAX: u64 = 20;
 
@@ -97,24 +99,33 @@ impl Directory {
         &self.path
     }
 
-    /// The database file, made durable as a directory entry if it is new.
+    /// The database file, and whether it is new: then it is empty, and has its name only after [`Directory::publish`],
+    /// so that a start which is cut short does not leave a half-made database behind.
     ///
     /// # Errors
     /// [`DirectoryError::Io`].
-    pub fn database_file(&self) -> Result<File, DirectoryError> {
+    pub fn database_file(&self) -> Result<(File, bool), DirectoryError> {
         let path = self.path.join(DATABASE_FILE);
         let is_new = !path.try_exists().map_err(failed("look for", &path))?;
+        let path = if is_new { self.path.join(UNFINISHED_FILE) } else { path };
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
-            .truncate(false)
+            .create(is_new)
+            .truncate(is_new)
             .open(&path)
             .map_err(failed("open", &path))?;
-        if is_new {
-            sync_directory(&self.path)?;
-        }
-        Ok(file)
+        Ok((file, is_new))
+    }
+
+    /// Gives a new database file its name, durably. Its content must be durable already.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Io`].
+    pub fn publish(&self) -> Result<(), DirectoryError> {
+        let (from, to) = (self.path.join(UNFINISHED_FILE), self.path.join(DATABASE_FILE));
+        fs::rename(&from, &to).map_err(failed("rename", &from))?;
+        sync_directory(&self.path)
     }
 }
 
@@ -148,7 +159,10 @@ mod tests {
         let root = tempfile::tempdir().expect("a temporary directory");
         let path = root.path().join("a/b/c");
         let first = Directory::lock(&path).expect("free");
-        first.database_file().expect("made");
+        assert!(first.database_file().expect("made").1);
+        assert!(first.database_file().expect("begun anew").1);
+        first.publish().expect("named");
+        assert!(!first.database_file().expect("found").1);
         let second = Directory::lock(&path).expect_err("locked");
         let text = second.to_string();
         assert!(text.contains("in use by another process"), "{text}");

@@ -106,10 +106,14 @@ impl Disk {
         metrics: DiskMetrics,
     ) -> Result<(Disk, Life), StartError> {
         let directory = Directory::lock(path)?;
-        let medium = FileMedium::new(directory.database_file()?);
+        let (file, is_new) = directory.database_file()?;
+        let medium = FileMedium::new(file);
         let unusable = |source| StartError::Database { path: path.to_owned(), source };
         let engine = Engine::open(medium, config, metrics.clone()).map_err(unusable)?;
         let life = engine.begin_life(fresh).map_err(unusable)?;
+        if is_new {
+            directory.publish()?;
+        }
         if durability == Durability::Os {
             engine.medium().leave_syncing_to_the_system();
         }
