@@ -80,6 +80,8 @@ async fn waiting_between_requests_is_not_a_slow_head() {
     socket.write_all(request).await.expect("sent");
     let mut answer = [0; 16];
     socket.read_exact(&mut answer).await.expect("answered");
+    // An empty line after a request, as some old clients send it, begins nothing.
+    socket.write_all(b"\r\n").await.expect("sent");
     // Longer than a head may take, shorter than a connection may idle.
     tokio::time::sleep(Duration::from_millis(600)).await;
     socket.write_all(request).await.expect("sent");

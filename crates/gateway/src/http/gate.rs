@@ -112,7 +112,7 @@ pub(crate) struct Gate<S> {
     heads: u64,
     /// When the head under way began.
     head_began: Option<Instant>,
-    /// When the connection was last used, in either direction.
+    /// When something was last passed on, in either direction. Empty lines do not count.
     used: Instant,
     ended: bool,
     /// When writing began to stall, and what was written since.
@@ -169,6 +169,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         while self.scanned == 0 && matches!(self.incoming.first(), Some(b'\r' | b'\n')) {
             self.incoming.advance(1);
         }
+        if self.incoming.is_empty() {
+            self.head_began = None;
+            return false;
+        }
         let max = self.limits.head_bytes_max;
         let Some(end) = end_of_head(&self.incoming, self.scanned) else {
             self.scanned = self.incoming.len();
@@ -215,11 +219,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
         let filled = buf.filled();
         self.incoming.extend_from_slice(filled);
-        if !filled.is_empty() {
-            self.used = Instant::now();
-            if self.framing == Framing::Head && self.head_began.is_none() {
-                self.head_began = Some(self.used);
-            }
+        if !filled.is_empty() && self.framing == Framing::Head && self.head_began.is_none() {
+            self.head_began = Some(Instant::now());
         }
         Poll::Ready(Ok(filled.len()))
     }
@@ -281,6 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
         let gate = &mut *self;
         loop {
             if !gate.passing.is_empty() {
+                gate.used = Instant::now();
                 let count = gate.passing.len().min(buf.remaining());
                 buf.put_slice(&gate.passing[..count]);
                 gate.passing.advance(count);
