@@ -26,7 +26,7 @@ const HOPS_MAX: usize = 400;
 
 enum What<O: Overlay> {
     Message { to: Addr, from: Peer, ticket: Option<Ticket>, msg: O::Msg },
-    Reply { ticket: Ticket, from: Addr, msg: O::Msg },
+    Reply { ticket: Ticket, from: Peer, msg: O::Msg },
     Busy { ticket: Ticket },
     Try { call: u64 },
     Timer { node: usize, life: u32, timer: O::Timer, generation: u64 },
@@ -63,6 +63,8 @@ pub(super) struct World<O: Overlay> {
     pub(super) messages: u64,
     /// Probability that a message is lost.
     pub(super) loss: f64,
+    /// Probability that a message is replaced by garbage: its own bytes with some changed, if that still is a message.
+    pub(super) mischief: f64,
     config: O::Config,
     rng: Rng,
     queue: BTreeMap<(Mono, u64), What<O>>,
@@ -78,6 +80,7 @@ impl<O: Overlay> World<O> {
             nodes: Vec::new(),
             messages: 0,
             loss: 0.0,
+            mischief: 0.0,
             config,
             rng: Rng::from_u64(seed),
             queue: BTreeMap::new(),
@@ -133,6 +136,7 @@ impl<O: Overlay> World<O> {
         all
     }
 
+    /// The numbers of the live nodes.
     pub(super) fn alive(&self) -> impl Iterator<Item = usize> + use<O> {
         let alive: Vec<usize> = (0..self.nodes.len()).filter(|i| self.nodes[*i].alive).collect();
         alive.into_iter()
@@ -210,12 +214,8 @@ impl<O: Overlay> World<O> {
         let life = self.nodes[node].life;
         match effect {
             Effect::Tell(to, msg) => {
-                self.send(&me, to.addr(), |to| What::Message {
-                    to,
-                    from: me.clone(),
-                    ticket: None,
-                    msg: recode(&msg),
-                });
+                let msg = self.recode(&msg);
+                self.send(&me, to.addr(), |to| What::Message { to, from: me.clone(), ticket: None, msg });
             }
             Effect::Call(to, msg, why) => {
                 let call = self.sequence;
@@ -224,7 +224,8 @@ impl<O: Overlay> World<O> {
             }
             Effect::Reply(ticket, msg) => {
                 let to = ticket.to;
-                self.send(&me, to, |_| What::Reply { ticket, from: me.addr(), msg: recode(&msg) });
+                let msg = self.recode(&msg);
+                self.send(&me, to, |_| What::Reply { ticket, from: me.clone(), msg });
             }
             Effect::Busy(ticket) => self.send(&me, ticket.to, |_| What::Busy { ticket }),
             Effect::Arm(timer, after) => {
@@ -258,6 +259,23 @@ impl<O: Overlay> World<O> {
         self.after(delay, what(to));
     }
 
+    /// The message as the wire brings it.
+    fn recode(&mut self, msg: &O::Msg) -> O::Msg {
+        let mut bytes = wire::to_vec(msg);
+        assert_eq!(wire::from_slice::<O::Msg>(&bytes).as_ref(), Ok(msg));
+        if self.mischief > 0.0 && self.rng.chance(self.mischief) {
+            for _ in 0..self.rng.between(1, 4) {
+                let at = self.rng.below(bytes.len() as u64) as usize;
+                bytes[at] = match self.rng.below(3) {
+                    0 => self.rng.below(20) as u8,
+                    1 => bytes[at] ^ 1 << self.rng.below(8),
+                    _ => self.rng.below(256) as u8,
+                };
+            }
+        }
+        wire::from_slice(&bytes).unwrap_or_else(|_| msg.clone())
+    }
+
     fn attempt(&mut self, id: u64) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         if call.tries == TRIES {
@@ -270,7 +288,8 @@ impl<O: Overlay> World<O> {
         }
         call.tries += 1;
         let from = self.nodes[call.by].me.clone();
-        let (to, msg) = (call.to.addr(), recode(&call.msg));
+        let (to, msg) = (call.to.addr(), call.msg.clone());
+        let msg = self.recode(&msg);
         let ticket = Some(Ticket::new(from.addr(), id));
         if self.nodes[self.calls[&id].by].life == self.calls[&id].life {
             self.send(&from.clone(), to, |to| What::Message { to, from, ticket, msg });
@@ -285,11 +304,13 @@ impl<O: Overlay> World<O> {
                 self.give(node, Input::Message { from, ticket, msg });
             }
             What::Reply { ticket, from, msg } => {
-                if let Some(call) = self.calls.remove(&ticket.request()) {
-                    assert_eq!(call.to.addr(), from, "a reply comes from who was asked");
-                    if self.nodes[call.by].life == call.life {
-                        self.give(call.by, Input::Answer { why: call.why, from: call.to, msg });
-                    }
+                // As in `rpc`: only who was asked may answer.
+                let asked = |call: &Call<O>| call.to == from;
+                if self.calls.get(&ticket.request()).is_some_and(asked)
+                    && let Some(call) = self.calls.remove(&ticket.request())
+                    && self.nodes[call.by].life == call.life
+                {
+                    self.give(call.by, Input::Answer { why: call.why, from: call.to, msg });
                 }
             }
             What::Busy { ticket } => {
@@ -321,8 +342,8 @@ impl<O: Overlay> World<O> {
         }
         let lost: Vec<Peer> = self.nodes[node].lost.iter().cloned().collect();
         if let Some(i) = self.rng.index(lost.len()) {
-            let other = &self.nodes[self.by_addr[&lost[i].addr()]];
-            if other.alive && other.side == self.nodes[node].side {
+            let other = self.by_addr.get(&lost[i].addr()).map(|n| &self.nodes[*n]);
+            if other.is_some_and(|o| o.me == lost[i] && o.alive && o.side == self.nodes[node].side) {
                 self.nodes[node].lost.remove(&lost[i]);
                 self.give(node, Input::Returned(lost[i].clone()));
             }
@@ -369,9 +390,12 @@ impl<O: Overlay> World<O> {
                 Hop::RootIs(peer) => return Some((peer, hops + 1)),
                 Hop::Stuck => return None,
                 Hop::Next(peers) => {
-                    let next = peers.iter().map(|p| self.by_addr[&p.addr()]).find(|n| {
-                        let n = &self.nodes[*n];
-                        n.alive && n.side == self.nodes[at].side && !tried.contains(&n.me)
+                    let next = peers.iter().find_map(|p| {
+                        let n = self.by_addr.get(&p.addr()).copied()?;
+                        let other = &self.nodes[n];
+                        let open =
+                            other.alive && other.side == self.nodes[at].side && !tried.contains(&other.me);
+                        open.then_some(n)
                     })?;
                     tried.insert(self.nodes[next].me.clone());
                     at = next;
@@ -395,7 +419,19 @@ impl<O: Overlay> World<O> {
         None
     }
 
-    /// Whether every live node has the tables of [`Overlay::settle`].
+    /// What the node of a joiner that has not got in does from time to time: gives it fresh seeds.
+    pub(super) fn remind_joiners(&mut self) {
+        let alive: Vec<usize> = self.alive().collect();
+        for i in alive.iter().copied().filter(|i| !self.nodes[*i].overlay.is_member()).collect::<Vec<_>>() {
+            let members = alive.iter().filter(|m| self.nodes[**m].overlay.is_member());
+            let seeds: Vec<Peer> = members.take(3).map(|m| self.nodes[*m].me.clone()).collect();
+            if !seeds.is_empty() {
+                self.give(i, Input::Join { seeds });
+            }
+        }
+    }
+
+    /// Why not every live node has the tables of [`Overlay::settle`].
     pub(super) fn unsettled(&self) -> Option<String> {
         let everyone = self.members_in_order();
         for node in self.nodes.iter().filter(|n| n.alive) {
@@ -422,13 +458,6 @@ impl<O: Overlay> World<O> {
         }
         self.now.since(begin)
     }
-}
-
-fn recode<M: wire::Wire + PartialEq + core::fmt::Debug>(msg: &M) -> M {
-    let bytes = wire::to_vec(msg);
-    let again = wire::from_slice(&bytes).expect("an own message is well-formed");
-    assert_eq!(*msg, again);
-    again
 }
 
 /// The root on a ring: the first member at or after the key.
@@ -481,6 +510,29 @@ pub(super) fn conformance<O: Overlay>(config: &O::Config, root_of: fn(&[Peer], &
             everyone_shares(&mut world);
         }
     }
+}
+
+/// Garbage from peers and to peers for ten minutes: nothing panics, no invariant breaks; and once it ends, all is well again.
+pub(super) fn survives_mischief<O: Overlay>(seed: u64, config: &O::Config, n: usize) {
+    let mut world = grown::<O>(seed, config, n);
+    world.mischief = 0.3;
+    for _ in 0..20 {
+        world.run(Duration::from_secs(30));
+        let newcomer = world.add_random();
+        let seeds: Vec<usize> = world.alive().filter(|i| *i != newcomer).take(3).collect();
+        world.join(newcomer, &seeds);
+        let (gone, stranger) = (world.rng.index(world.nodes.len()).expect("somebody"), world.rng.id());
+        world.crash(gone);
+        // A message out of nowhere, and news of peers that never were.
+        let nobody = Peer::new(stranger, Addr::loopback(1));
+        let at = world.alive().next().expect("somebody lives");
+        world.give(at, Input::Heard(nobody.clone()));
+        world.give(at, Input::Returned(nobody.clone()));
+        world.give(at, Input::Suspect(nobody));
+    }
+    world.mischief = 0.0;
+    world.remind_joiners();
+    world.must_settle(Duration::from_secs(600));
 }
 
 /// A world that grew to `n` nodes: each joins through a random earlier one, half a second apart.

@@ -35,9 +35,9 @@ use super::placement::Stretch;
 use super::{Hop, Overlay, Share, Violation};
 use crate::cx::{Cx, Event, Input, Ticket};
 use crate::id::Id;
-use crate::peer::{Addr, Peer};
+use crate::peer::Peer;
 use crate::time::Duration;
-use crate::wire::{Malformed, Reader, Wire, Writer};
+use crate::wire::{self, Malformed, Reader, Wire, Writer};
 
 /// Members known at most; whoever comes later is not taken in. Their list must fit one frame.
 pub const MEMBERS_MAX: usize = 4_096;
@@ -165,10 +165,9 @@ impl Toy {
     /// A digest of all members, this node among them, in whatever order they are kept.
     fn digest(&self) -> u64 {
         let one = |p: &Peer| {
-            let (Addr::V4(_, port) | Addr::V6(_, port)) = p.addr();
-            let word = p.id().as_bytes().iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b));
-            // Odd multiplier: a permutation, so that the sum of two sets differs when the sets do, but for chance.
-            (word ^ u64::from(port)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+            // FNV-1a over the wire form. A sum of such words differs when the sets do, but for chance.
+            let fold = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3);
+            wire::to_vec(p).iter().fold(0xcbf2_9ce4_8422_2325, fold)
         };
         self.others.iter().fold(one(&self.me), |sum, p| sum.wrapping_add(one(p)))
     }
@@ -225,13 +224,14 @@ impl Toy {
     // ---- inputs
 
     fn on_join(&mut self, cx: &mut Cx<'_, Toy>, mut seeds: Vec<Peer>) {
-        if self.phase != Phase::Out {
+        if self.phase == Phase::Member {
             return;
         }
         seeds.retain(|p| *p != self.me);
         if seeds.is_empty() {
             return self.become_member(cx);
         }
+        // While a join lasts it may be asked for again, with other seeds: the first ones may have died.
         self.phase = Phase::Joining { seeds, attempts: 0 };
         self.on_round(cx);
     }
@@ -380,8 +380,10 @@ impl Overlay for Toy {
                 cx.emit(Event::Left);
             }
             Input::Message { from, ticket, msg } => self.on_message(cx, from, ticket, msg),
-            Input::Answer { from, msg: Msg::List(list), .. } => self.on_list(cx, &from, &list),
-            Input::Answer { from, msg: Msg::Pong(digest), .. } => self.on_pong(cx, &from, digest),
+            Input::Answer { why: Call::List, from, msg: Msg::List(list) } => self.on_list(cx, &from, &list),
+            Input::Answer { why: Call::Ping, from, msg: Msg::Pong(digest) } => {
+                self.on_pong(cx, &from, digest)
+            }
             // Not a member, or nonsense: as good as silence.
             Input::Answer { why, from, .. } => self.on_silence(cx, why, &from),
             Input::NoAnswer { why, peer } => self.on_silence(cx, why, &peer),
@@ -466,11 +468,18 @@ impl Overlay for Toy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::overlay::harness::{World, conformance, ring_root};
+    use crate::overlay::harness::{World, conformance, ring_root, survives_mischief};
 
     #[test]
     fn it_conforms() {
         conformance::<Toy>(&Config::default(), ring_root);
+    }
+
+    #[test]
+    fn garbage_does_no_lasting_harm() {
+        for seed in 0..5 {
+            survives_mischief::<Toy>(seed, &Config::default(), 10);
+        }
     }
 
     #[test]

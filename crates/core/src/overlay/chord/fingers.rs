@@ -2,8 +2,8 @@
 //!
 //! Finger k is the first node at or after `me + 2^k`. Cut the ring, seen from the node, into octaves `[2^j, 2^(j+1))`:
 //! each distinct finger is the *first node of an octave that is not empty*, and the fingers of empty octaves are those of the
-//! next one. So the table keeps at most one peer an octave, sorted by distance, and of those only what lies beyond the
-//! successor list, which knows better up to its end. About log2(N) - log2(r) peers instead of 160.
+//! next one. So the table keeps at most one peer an octave, sorted by distance, and of those only the octaves that
+//! begin beyond the successor list, which knows better up to its end. About log2(N) - log2(r) peers instead of 160.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -61,10 +61,10 @@ impl Fingers {
         self.peers.retain(|p| p.id().wrapping_sub(me) < first);
     }
 
-    /// Forgets what the successor list covers: everything up to `last`.
+    /// Forgets what the successor list knows better: the octaves that begin at or before its `last` entry.
     pub(super) fn prune(&mut self, me: &Id, last: &Id) {
-        let reach = last.wrapping_sub(me);
-        self.peers.retain(|p| p.id().wrapping_sub(me) > reach);
+        let reach = octave(&last.wrapping_sub(me));
+        self.peers.retain(|p| octave(&p.id().wrapping_sub(me)) > reach);
     }
 
     /// Forgets one peer. True if it was there.

@@ -8,8 +8,8 @@
 //!   me ── Stabilize ──▶ s ── Meet{me} ──▶ p ── Stabilize ──▶ me                                    (Member)
 //! ```
 //!
-//! A node says that it has joined only when its predecessor has come: from then on lookups find it. Before, it takes part
-//! in the ring's upkeep but answers no lookup. Any silence on the way restarts the join at the next seed after a pause.
+//! A node says that it has joined only when it answers its predecessor, which asked in order to adopt it: one message later
+//! lookups find it. Before, it takes part in the ring's upkeep but answers no lookup. Any silence on the way restarts the join at the next seed after a pause.
 //!
 //! If `p` lists another address under our own id and that address answers, the id is taken: two nodes with one id would split
 //! its keys. The join is not completed and is tried again after a pause; to draw another id is the node's business.
@@ -100,17 +100,26 @@ pub(super) struct Join {
 
 impl Chord {
     pub(super) fn join(&mut self, cx: &mut Cx<'_, Chord>, mut seeds: Vec<Peer>) {
-        if self.phase != Phase::Out {
+        if self.is_in_ring() {
             return;
         }
         seeds.retain(|p| p.id() != self.ring.id() || p.addr() != self.ring.me.addr());
         seeds.truncate(SEEDS_MAX);
         if seeds.is_empty() {
             self.phase = Phase::Member;
+            cx.disarm(Timer::Join);
             cx.emit(Event::Joined);
             cx.emit(Event::ReplicasChanged);
             self.start_upkeep(cx);
             self.start_fingers(cx);
+            return;
+        }
+        if let Phase::Joining(join) = &mut self.phase {
+            // Asked again while it lasts: the old seeds may have died. An attempt that is under way goes on.
+            (join.seeds, join.attempts) = (seeds, 0);
+            if join.walk.is_none() {
+                self.start_walk(cx);
+            }
             return;
         }
         self.phase = Phase::Joining(Join { seeds, attempts: 0, walk: None, heads: Vec::new() }.into());
@@ -118,7 +127,7 @@ impl Chord {
     }
 
     pub(super) fn on_join_timer(&mut self, cx: &mut Cx<'_, Chord>) {
-        if matches!(self.phase, Phase::Joining(_)) {
+        if matches!(&self.phase, Phase::Joining(join) if join.walk.is_none()) {
             self.start_walk(cx);
         }
     }

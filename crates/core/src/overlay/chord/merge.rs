@@ -48,7 +48,8 @@ pub(super) struct Merge {
 impl Chord {
     /// `peer` had been given up and lives: finds this node's place in its ring.
     pub(super) fn reunite(&mut self, cx: &mut Cx<'_, Chord>, peer: Peer) {
-        if !self.is_in_ring() || peer.id() == self.ring.id() || cfg!(keyway_bug = "chord_no_merge") {
+        let deaf = cfg!(keyway_bug = "chord_no_merge"); // planted: rings that were split stay split
+        if !self.is_in_ring() || peer.id() == self.ring.id() || deaf {
             return;
         }
         if self.merge.walk.is_some() {
@@ -106,9 +107,6 @@ impl Chord {
 
     /// `new` has displaced `old` without knowing it: tells it, and tells others that there are two rings.
     pub(super) fn hand_on(&mut self, cx: &mut Cx<'_, Chord>, new: &Peer, old: Peer) {
-        if cfg!(keyway_bug = "chord_no_merge") {
-            return; // planted bug
-        }
         cx.tell(new, Msg::Meet { peer: old.clone(), hops: HINT_HOPS });
         let now = cx.now.mono;
         let pause = self.config.stabilize();

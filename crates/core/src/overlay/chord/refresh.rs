@@ -49,6 +49,9 @@ impl Chord {
         } else {
             let k = usize::from(self.octave).max(first);
             if self.is_past_pred(k) {
+                if k < ID_BITS {
+                    self.fingers.clear_from(self.ring.me.id(), k);
+                }
                 self.wrap(first);
             } else {
                 self.octave = k as u8;

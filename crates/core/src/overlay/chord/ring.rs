@@ -58,13 +58,11 @@ fn digest(list: &[Peer], closed: bool) -> u64 {
     }
     list.iter().fold(u64::from(closed), |h, peer| {
         let id = peer.id().as_bytes();
-        // Ids are spread by their choice; their first 16 bytes tell them apart, the address tells lives apart.
-        let h = mix(mix(h, word(&id[..8])), word(&id[8..16]));
+        let h = mix(mix(mix(h, word(&id[..8])), word(&id[8..16])), word(&id[16..]));
+        let h = peer.label().chunks(8).fold(h, |h, part| mix(h, word(part)));
         match peer.addr() {
             Addr::V4(ip, port) => mix(h, word(&ip) << 16 | u64::from(port)),
-            Addr::V6(ip, port) => {
-                mix(mix(h, word(&ip[..8])), word(&ip[8..]).wrapping_add(u64::from(port) << 48))
-            }
+            Addr::V6(ip, port) => mix(mix(mix(h, word(&ip[..8])), word(&ip[8..])), u64::from(port)),
         }
     })
 }

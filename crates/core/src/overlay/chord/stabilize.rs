@@ -192,8 +192,8 @@ impl Chord {
             // Zave: a predecessor of the head that lies between is asked itself before it is adopted.
             if let Some(peer) = nearer.filter(|p| self.ring.before_head(p.id())) {
                 if cfg!(keyway_bug = "chord_adopt_unverified") {
-                    self.ring.set_succs(&peer, &self.ring.succs.clone(), self.ring.closed); // planted bug
-                    return;
+                    self.ring.succs.insert(0, peer); // planted: the head's word is taken for it, nobody is asked
+                    return self.ring.succs.truncate(usize::from(self.config.successors));
                 }
                 return self.ask(cx, peer, false);
             }
@@ -312,14 +312,25 @@ impl Chord {
             }
             return;
         }
-        let answer = self.answer(&from, &wants);
-        cx.reply(ticket, answer);
+        self.reply(cx, &from, ticket, &wants);
     }
 
     fn answer_delayed(&mut self, cx: &mut Cx<'_, Chord>) {
         for Delayed { from, ticket, wants } in core::mem::take(&mut self.upkeep.delayed) {
-            let answer = self.answer(&from, &wants);
-            cx.reply(ticket, answer);
+            self.reply(cx, &from, ticket, &wants);
+        }
+    }
+
+    fn reply(&mut self, cx: &mut Cx<'_, Chord>, from: &Peer, ticket: Ticket, wants: &Wants) {
+        let answer = self.answer(from, wants);
+        cx.reply(ticket, answer);
+        if matches!(self.phase, Phase::Linking(_)) && self.ring.pred() == Some(from) {
+            // Our predecessor asked in order to adopt us, and has its answer: from now on lookups end here.
+            self.phase = Phase::Member;
+            cx.emit(Event::Joined);
+            cx.emit(Event::NeighborsChanged);
+            cx.emit(Event::ReplicasChanged);
+            self.start_fingers(cx);
         }
     }
 
@@ -328,6 +339,7 @@ impl Chord {
             Wants::Place { have, want_preds } => {
                 let known =
                     have == Some(self.ring.succs_digest_for(from.id())) && self.ring.pred() == Some(from);
+                // planted: a list once fetched is never fetched again
                 if known || have.is_some() && cfg!(keyway_bug = "chord_stale_lists") {
                     return Msg::Same { want_preds };
                 }
@@ -355,7 +367,7 @@ impl Chord {
         match self.ring.pred().cloned() {
             Some(pred) if pred == *from => {}
             Some(pred) => {
-                let blind = cfg!(keyway_bug = "chord_no_rectify"); // planted bug
+                let blind = cfg!(keyway_bug = "chord_no_rectify"); // planted: any notify replaces the predecessor
                 if !blind && !between(pred.id(), from.id(), self.ring.id()) {
                     // Farther than the one we have: only over its grave (Zave's rectify).
                     self.verify_pred(cx, Some(from.clone()));
@@ -389,12 +401,6 @@ impl Chord {
     }
 
     fn preds_changed(&mut self, cx: &mut Cx<'_, Chord>) {
-        if matches!(self.phase, Phase::Linking(_)) && self.ring.pred().is_some() {
-            // Somebody routes to us: from now on lookups end here.
-            self.phase = Phase::Member;
-            cx.emit(Event::Joined);
-            self.start_fingers(cx);
-        }
         if self.phase == Phase::Member {
             cx.emit(Event::NeighborsChanged);
             cx.emit(Event::ReplicasChanged);
@@ -541,6 +547,12 @@ impl Chord {
         cx.arm(Timer::Stabilize, after);
         let after = crate::time::Duration(cx.rng.below(self.config.fix_fingers().0));
         cx.arm(Timer::Fingers, after);
+    }
+
+    /// Whether an own query about the successor list is out.
+    #[cfg(test)]
+    pub(super) fn is_waiting(&self) -> bool {
+        self.upkeep.asking.is_some()
     }
 
     pub(super) fn check_upkeep(&self) -> Result<(), Violation> {
