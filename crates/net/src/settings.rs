@@ -72,7 +72,7 @@ impl Default for NodeSettings {
             seed_names: Vec::new(),
             data: None,
             durability: Durability::Fsync,
-            overlay: OVERLAYS.first().map_or("chord", |entry| entry.name).to_owned(),
+            overlay: OVERLAYS[0].name.to_owned(),
             overlay_options: Vec::new(),
             replicas: config.replicas,
             acks: config.acks,

@@ -667,7 +667,7 @@ impl World {
         self.hosts[host].member
     }
 
-    /// Whether nothing runs there for now.
+    /// Whether nothing runs there until it is woken.
     #[must_use]
     pub fn is_paused(&self, host: usize) -> bool {
         self.hosts[host].paused_until > self.time
