@@ -58,7 +58,7 @@ async fn by_default_a_head_has_five_seconds() {
     drip.abort();
     assert_eq!(status(&answer), 408, "{answer}");
     assert!(body_of(&answer).contains("too slowly"), "{answer}");
-    assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(9), "{took:?}");
+    assert!(took >= Duration::from_secs(5) && took < PATIENCE, "{took:?}");
 }
 
 #[tokio::test]
@@ -71,8 +71,8 @@ async fn a_connection_that_says_nothing_is_closed() {
 #[tokio::test]
 async fn waiting_between_requests_is_not_a_slow_head() {
     let gateway = Gateway::with(limited(|limits| {
-        limits.head_timeout = Duration::from_millis(200);
-        limits.idle_timeout = Duration::from_millis(1500);
+        limits.head_timeout = Duration::from_millis(500);
+        limits.idle_timeout = Duration::from_millis(3000);
     }))
     .await;
     let mut socket = gateway.connect().await;
@@ -83,17 +83,17 @@ async fn waiting_between_requests_is_not_a_slow_head() {
     // An empty line after a request, as some old clients send it, begins nothing.
     socket.write_all(b"\r\n").await.expect("sent");
     // Longer than a head may take, shorter than a connection may idle.
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
     socket.write_all(request).await.expect("sent");
     let began = Instant::now();
     let rest = read_to_end(&mut socket).await;
     assert!(rest.contains("HTTP/1.1 200 OK"), "the second request was answered: {rest}");
-    assert!(began.elapsed() >= Duration::from_secs(1), "and then it idled for a while");
+    assert!(began.elapsed() >= Duration::from_secs(2), "and then it idled for a while");
 }
 
 #[tokio::test]
 async fn a_body_must_keep_a_pace() {
-    let gateway = Gateway::with(limited(|limits| limits.body_grace = Duration::from_millis(300))).await;
+    let gateway = Gateway::with(limited(|limits| limits.body_grace = Duration::from_secs(1))).await;
     for head in ["PUT /v1/keys/k HTTP/1.1\r\nHost: localhost", "POST / HTTP/1.0\r\nContent-Type: text/xml"] {
         let mut slow = gateway.connect().await;
         slow.write_all(format!("{head}\r\nContent-Length: 60000\r\n\r\nonly this").as_bytes())
@@ -365,7 +365,11 @@ async fn who_does_not_read_is_cut() {
 
 #[tokio::test]
 async fn slow_clients_do_not_disturb_honest_ones() {
-    let gateway = Gateway::with(limited(|limits| limits.connections_per_ip_max = 300)).await;
+    let gateway = Gateway::with(limited(|limits| {
+        limits.connections_per_ip_max = 300;
+        limits.body_grace = PATIENCE;
+    }))
+    .await;
     let mut slow = Vec::new();
     for _ in 0..200 {
         let mut socket = gateway.connect().await;
@@ -375,11 +379,13 @@ async fn slow_clients_do_not_disturb_honest_ones() {
             .expect("sent");
         slow.push(socket);
     }
+    // All of them are still there, and nobody waits for them.
+    wait_for_connections(&gateway, 201).await;
     let began = Instant::now();
     for n in 0..50 {
         assert_eq!(gateway.ask("PUT", &format!("/v1/keys/{n}"), b"v").await.0, 201);
     }
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -419,12 +425,14 @@ async fn memory_is_bounded_whatever_is_sent() {
 
 #[tokio::test]
 async fn stopping_lets_requests_end_and_takes_no_new_ones() {
-    let gateway = Gateway::with(limited(|limits| limits.op_timeout = Duration::from_millis(500))).await;
+    let gateway = Gateway::with(limited(|limits| limits.op_timeout = Duration::from_secs(2))).await;
     gateway.node.go_deaf();
     let mut waiting = gateway.connect().await;
     waiting.write_all(b"GET /v1/keys/k HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
     let mut idle = gateway.connect().await;
-    wait_for_connections(&gateway, 3).await;
+    gateway.node.wait_until_asked(1).await;
+    // Accepting is sequential: who is answered came after both.
+    assert_eq!(gateway.ask("GET", "/livez", b"").await.0, 200);
     let addr = gateway.addr;
     let stopping = tokio::spawn(gateway.stop());
     assert_eq!(read_to_end(&mut idle).await, "");

@@ -33,6 +33,7 @@ struct Inside {
     failure: Option<OpError>,
     unwell: Option<NodeStatus>,
     deaf: bool,
+    asked: u64,
     puts: u64,
 }
 
@@ -52,6 +53,16 @@ impl FakeNode {
         let mut status = self.status();
         change(&mut status);
         self.inside().unwell = Some(status);
+    }
+
+    /// Waits until so many operations have reached the node.
+    pub async fn wait_until_asked(&self, count: u64) {
+        let asked = async {
+            while self.inside().asked < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.expect("the node is asked");
     }
 
     /// Puts that reached the node.
@@ -144,7 +155,8 @@ impl FakeNode {
 impl Node for FakeNode {
     async fn op(&self, what: Op) -> OpResult {
         let (deaf, failure) = {
-            let inside = self.inside();
+            let mut inside = self.inside();
+            inside.asked += 1;
             (inside.deaf, inside.failure.clone())
         };
         if deaf {
