@@ -32,7 +32,7 @@ use crate::node::{Desk, Node};
 pub const VALUE_BYTES_MAX: usize = 1024;
 /// Longest life given by `put`, in seconds: a week.
 pub const TTL_SECS_MAX: i64 = 604_800;
-/// Longest placemark looked at. Those given here have [`cursor::CURSOR_BYTES`].
+/// Longest placemark looked at. Those given here have 56 bytes.
 pub const PLACEMARK_BYTES_MAX: usize = 77;
 /// What a page may cost...
 pub const PAGE_BYTES: u32 = 1063;
