@@ -13,6 +13,7 @@ use crate::node::NodeArgs;
 use crate::output::{Colour, Format};
 use crate::peers::PeersArgs;
 use crate::put::PutArgs;
+use crate::sim::SimArgs;
 use crate::status::StatusArgs;
 use crate::up::UpArgs;
 use crate::whereabouts::WhereArgs;
@@ -95,6 +96,8 @@ pub(crate) enum Verb {
     Where(WhereArgs),
     /// Tell by the exit code whether a node serves
     Health(HealthArgs),
+    /// Run the node in simulated worlds
+    Sim(SimArgs),
     /// Check and show configuration
     Config(ConfigArgs),
 }

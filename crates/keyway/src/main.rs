@@ -22,6 +22,7 @@ mod peers;
 mod put;
 mod serve;
 mod session;
+mod sim;
 mod size;
 mod status;
 mod up;
@@ -82,6 +83,7 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Peers(args) => one_thread()?.block_on(peers::run(args, session)),
         Verb::Where(args) => one_thread()?.block_on(whereabouts::run(args, session)),
         Verb::Health(args) => one_thread()?.block_on(health::run(args, session)),
+        Verb::Sim(args) => sim::run(args, &session.output),
         Verb::Config(args) => config::run(args, shared, &session.output),
     }
 }

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn oracle(ids: &[u64]) -> Oracle {
-        let mut oracle = Oracle::new("chord");
+        let mut oracle = Oracle::new("");
         ids.iter().enumerate().for_each(|(host, &id)| oracle.joined(Id::from_u64(id), host));
         oracle
     }

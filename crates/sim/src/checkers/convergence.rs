@@ -20,6 +20,7 @@ pub fn judge(world: &World, s: &Snapshot<'_>, clients: &ClientModel) -> Verdict 
     for host in (0..world.host_count()).filter(|&h| world.is_up(h)) {
         let Some(member) = s.on(host) else { return complain(format!("n{host} is no member")) };
         settled(member)?;
+        shares_are_true(s, member)?;
     }
     clients.keys().iter().try_for_each(|key| {
         let hosts = s.oracle.replicas(key, s.terms.replicas);
@@ -48,6 +49,23 @@ pub fn judge(world: &World, s: &Snapshot<'_>, clients: &ClientModel) -> Verdict 
         }
         Ok(())
     })
+}
+
+/// Everyone keeps the copies that it should, with those with whom it should: no split networks, no stale tables.
+fn shares_are_true(s: &Snapshot<'_>, member: &Seen) -> Verdict {
+    let host = member.host;
+    for share in &member.inside.shares {
+        let seen: Vec<Option<usize>> = share.peers.iter().map(|p| s.oracle.host(p.id())).collect();
+        let truth: Vec<Option<usize>> =
+            s.oracle.replicas(&share.arc.to, s.terms.replicas).into_iter().map(Some).collect();
+        if seen != truth {
+            return complain(format!("n{host} shares {:?} with {seen:?} instead of {truth:?}", share.arc));
+        }
+    }
+    if !member.inside.shares.iter().any(|share| share.arc.contains(member.peer.id())) {
+        return complain(format!("n{host} does not share its own place"));
+    }
+    Ok(())
 }
 
 fn settled(member: &Seen) -> Verdict {

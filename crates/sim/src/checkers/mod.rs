@@ -34,6 +34,20 @@ use keyway_core::{Duration, Peer};
 use crate::oracle::Oracle;
 use crate::world::World;
 
+/// Every judge: name, and what it demands.
+pub const ALL: [(&str, &str); 10] = [
+    ("local", "a machine keeps its own rules"),
+    ("bounds", "every table stays within its named bound"),
+    ("nothing_invented", "a get gives only what was put, unchanged and once"),
+    ("ttl", "a value's life is the one it was given"),
+    ("read_after_ack", "in calm worlds a get gives everything acknowledged before"),
+    ("service", "in calm worlds operations succeed"),
+    ("ring", "after the heal: one ring, ordered, complete; Zave's invariant"),
+    ("lookups", "after the heal: every lookup names the true root"),
+    ("acked_puts", "after the heal: every acknowledged value is on its R replicas"),
+    ("convergence", "after the heal: all are members, have taken over, and copies agree"),
+];
+
 /// A property was broken.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Complaint {

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn any_root_of_its_time_is_right() {
-        let mut oracle = Oracle::new("chord");
+        let mut oracle = Oracle::new("");
         oracle.joined(Id::from_u64(10), 0);
         oracle.joined(Id::from_u64(20), 1);
         let mut lookups = Lookups::default();
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_dead_asker_asks_nothing() {
-        let mut oracle = Oracle::new("chord");
+        let mut oracle = Oracle::new("");
         oracle.joined(Id::from_u64(10), 0);
         let mut lookups = Lookups::default();
         lookups.begin(OpId(1), 0, Id::from_u64(15), 100, &oracle);

@@ -1,0 +1,62 @@
+//! `keyway sim`: the very node that serves, run by the deterministic simulator.
+//!
+//! ```text
+//!   run      one world, measured          (flags, or a TOML scenario)
+//!   sweep    many drawn worlds, judged    ends at the first failure with one line that replays it
+//!   replay   one drawn world, told        every event in a line
+//!   list     what there is: overlays, models, faults, checkers
+//! ```
+//!
+//! The simulator reads no clock, no file and no memory gauge; this module lends it those.
+
+mod list;
+mod replay;
+mod run;
+mod sweep;
+
+use clap::{Args, Subcommand};
+
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+const EXAMPLES: &str = "\
+Examples:
+  keyway sim run --nodes 1024 --settled --lifetime exp:1h --downtime exp:1h --lookup-every 10m --for 2h
+  keyway sim run scenario.toml -o json
+  keyway sim sweep --seeds 1000 --jobs 2
+  keyway sim replay --seed 17 --until 12.5s
+";
+
+/// Run the node in simulated worlds
+#[derive(Args, Debug)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct SimArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Run one world and measure it
+    Run(Box<run::RunArgs>),
+    /// Run many drawn worlds and judge them
+    Sweep(sweep::SweepArgs),
+    /// Run one drawn world again and tell every event
+    Replay(replay::ReplayArgs),
+    /// Name the overlays, models, faults and checkers
+    List(list::ListArgs),
+}
+
+/// `keyway sim`.
+pub(crate) fn run(args: SimArgs, output: &Output) -> Result<Exit, Failure> {
+    match args.verb {
+        Verb::Run(args) => run::run(*args, output),
+        Verb::Sweep(args) => sweep::run(&args, output),
+        Verb::Replay(args) => replay::run(&args, output),
+        Verb::List(args) => list::run(&args, output),
+    }
+}
+
+fn usage(message: String) -> Failure {
+    Failure::new(Exit::Usage, message).hint("see keyway sim list, and keyway sim run --help")
+}
