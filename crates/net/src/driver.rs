@@ -150,6 +150,8 @@ impl Driver {
     /// Until there is something to do. What a channel gave goes to `gathered`.
     async fn wait(&mut self) {
         if !self.gathered.disk.is_empty() {
+            // A memory disk answers at once, which may go on for long: let others have a turn.
+            tokio::task::yield_now().await;
             return;
         }
         let open = self.disk.waiting_count() < DISK_QUEUE_MAX;

@@ -101,7 +101,7 @@ fn load(is_growing: bool) -> Vec<Vec<DiskOp>> {
         if is_growing {
             ops.push(DiskOp::Write(record(RECORDS + b % HUGE_RECORDS, b)));
         }
-        if b % 5 == 0 {
+        if b.is_multiple_of(5) {
             ops.push(DiskOp::WriteNotes(vec![b as u8; 100 + b as usize]));
         }
         ops

@@ -15,6 +15,7 @@ use redb::StorageBackend;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::Errno;
 
+use super::directory::Directory;
 use crate::metrics::DiskMetrics;
 
 /// Bytes that survive, under redb.
@@ -30,18 +31,25 @@ pub trait Medium: Send + Sync + 'static {
     fn backend(&self) -> io::Result<Self::Backend>;
 }
 
-/// A file.
+/// A file in a locked directory. The lock is let go with the medium: not before the last thread has ended its work.
 #[derive(Debug)]
 pub struct FileMedium {
     file: Arc<File>,
     syncing: Arc<AtomicBool>,
+    directory: Directory,
 }
 
 impl FileMedium {
     /// A medium that syncs.
     #[must_use]
-    pub fn new(file: File) -> FileMedium {
-        FileMedium { file: Arc::new(file), syncing: Arc::new(AtomicBool::new(true)) }
+    pub fn new(file: File, directory: Directory) -> FileMedium {
+        FileMedium { file: Arc::new(file), syncing: Arc::new(AtomicBool::new(true)), directory }
+    }
+
+    /// The directory that it keeps locked.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// From now on, leave syncing to the operating system: what was written survives the end of this process, but not

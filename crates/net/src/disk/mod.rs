@@ -74,8 +74,7 @@ pub struct Disk {
 #[derive(Debug)]
 enum Kind {
     Memory { disk: MemoryDisk, done: Vec<(DiskToken, DiskResult)> },
-    // The lock is let go after the lanes: fields drop in this order.
-    File { lanes: Lanes, _directory: Option<Directory> },
+    File(Lanes),
 }
 
 impl Disk {
@@ -90,7 +89,7 @@ impl Disk {
     /// # Errors
     /// If the system gives no thread.
     pub fn over<M: Medium>(engine: Engine<M>, metrics: DiskMetrics) -> std::io::Result<Disk> {
-        Ok(Disk { kind: Kind::File { lanes: Lanes::start(engine, metrics)?, _directory: None } })
+        Ok(Disk { kind: Kind::File(Lanes::start(engine, metrics)?) })
     }
 
     /// Locks and opens the data directory at `path` and begins a life on it; `fresh` is the node's id if it has none.
@@ -107,18 +106,18 @@ impl Disk {
     ) -> Result<(Disk, Life), StartError> {
         let directory = Directory::lock(path)?;
         let (file, is_new) = directory.database_file()?;
-        let medium = FileMedium::new(file);
+        let medium = FileMedium::new(file, directory);
         let unusable = |source| StartError::Database { path: path.to_owned(), source };
         let engine = Engine::open(medium, config, metrics.clone()).map_err(unusable)?;
         let life = engine.begin_life(fresh).map_err(unusable)?;
         if is_new {
-            directory.publish()?;
+            engine.medium().directory().publish()?;
         }
         if durability == Durability::Os {
             engine.medium().leave_syncing_to_the_system();
         }
         let lanes = Lanes::start(engine, metrics).map_err(StartError::Thread)?;
-        Ok((Disk { kind: Kind::File { lanes, _directory: Some(directory) } }, life))
+        Ok((Disk { kind: Kind::File(lanes) }, life))
     }
 
     /// Begins effects, leaving `effects` empty.
@@ -127,7 +126,7 @@ impl Disk {
             Kind::Memory { disk, done } => {
                 done.extend(effects.drain(..).map(|effect| (effect.token, disk.perform(effect.op))));
             }
-            Kind::File { lanes, .. } => lanes.submit(effects),
+            Kind::File(lanes) => lanes.submit(effects),
         }
     }
 
@@ -135,7 +134,7 @@ impl Disk {
     pub fn take_done(&mut self, done: &mut Vec<(DiskToken, DiskResult)>) {
         match &mut self.kind {
             Kind::Memory { done: ended, .. } => done.append(ended),
-            Kind::File { lanes, .. } => lanes.take_done(done),
+            Kind::File(lanes) => lanes.take_done(done),
         }
     }
 
@@ -144,7 +143,7 @@ impl Disk {
     pub fn waiting_count(&self) -> usize {
         match &self.kind {
             Kind::Memory { done, .. } => done.len(),
-            Kind::File { lanes, .. } => lanes.waiting_count(),
+            Kind::File(lanes) => lanes.waiting_count(),
         }
     }
 
@@ -153,13 +152,13 @@ impl Disk {
         match &self.kind {
             Kind::Memory { done, .. } if done.is_empty() => std::future::pending().await,
             Kind::Memory { .. } => {}
-            Kind::File { lanes, .. } => lanes.ready().await,
+            Kind::File(lanes) => lanes.ready().await,
         }
     }
 
     /// Does what was begun and closes the file cleanly. Blocks.
     pub fn close(self) {
-        if let Kind::File { lanes, _directory } = self.kind {
+        if let Kind::File(lanes) = self.kind {
             lanes.close();
         }
     }
