@@ -140,7 +140,9 @@ impl Driver {
                 }
             }
             if matches!(self.stopping, Stopping::Leaving(until) if until <= Instant::now()) {
-                tracing::warn!("the graceful stop took too long; going without it");
+                if !self.stop_max.is_zero() {
+                    tracing::warn!("the graceful stop took too long; going without it");
+                }
                 self.stopping = Stopping::Over;
             }
         }

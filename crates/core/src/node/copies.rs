@@ -271,6 +271,14 @@ impl<O: Overlay> Node<O> {
         self.plan_takeovers(t);
     }
 
+    /// A record of this key was lost here: what is left is no proof of absence until the others have been asked again.
+    pub(super) fn on_damaged(&mut self, t: &mut Turn<'_>, key: &Id) {
+        if self.copies.ready.contains(key) {
+            self.copies.ready.remove(&Arc::point(*key));
+            self.timers.arm_by(Timer::Maintain, t.now.mono + SYNC_SOON);
+        }
+    }
+
     // ---- repair ------------------------------------------------------------------------------------------------
 
     /// There is something to compare now: make sure that a round is armed.

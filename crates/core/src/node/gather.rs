@@ -30,6 +30,8 @@ pub(super) enum Then {
 pub(super) struct Gather {
     waiting: usize,
     records: Vec<Record>,
+    /// Something that is here could not be read: what was gathered is no proof of absence.
+    unread: bool,
     then: Then,
 }
 
@@ -43,12 +45,13 @@ impl<O: Overlay> Node<O> {
             return;
         }
         let serial = self.serial();
-        let mut gather = Gather { waiting: 0, records: Vec::with_capacity(identities.len().min(64)), then };
+        let records = Vec::with_capacity(identities.len().min(64));
+        let mut gather = Gather { waiting: 0, records, unread: false, then };
         for identity in identities {
             match self.store.read(identity, Waiter::Gather(serial), &mut t.out.disk) {
                 Read::Cached(record) => gather.records.push(record),
                 Read::Reading => gather.waiting += 1,
-                Read::Missing => {}
+                Read::Missing => gather.unread |= self.store.head(identity).is_some(),
             }
         }
         if gather.waiting == 0 {
@@ -60,6 +63,7 @@ impl<O: Overlay> Node<O> {
     pub(super) fn on_read(&mut self, t: &mut Turn<'_>, waiter: &Waiter, record: Option<Record>) {
         let Waiter::Gather(serial) = waiter else { return };
         let Some(gather) = self.gathers.get_mut(serial) else { return };
+        gather.unread |= record.is_none();
         gather.records.extend(record);
         gather.waiting -= 1;
         if gather.waiting == 0
@@ -70,17 +74,17 @@ impl<O: Overlay> Node<O> {
     }
 
     fn gathered(&mut self, t: &mut Turn<'_>, gather: Gather) {
-        let Gather { mut records, then, .. } = gather;
+        let Gather { mut records, unread, then, .. } = gather;
         match then {
             Then::Records(ticket) => self.reply(t, &ticket, &Message::Records(records)),
             Then::Page { ticket, ready, more } => {
                 records.sort_by_key(|r| r.head.cursor());
-                self.reply(t, &ticket, &Message::Page(ready, records, more));
+                self.reply(t, &ticket, &Message::Page(ready && !unread, records, more));
             }
             Then::OwnPage { op, attempt, ready, more } => {
                 records.sort_by_key(|r| r.head.cursor());
                 let me = self.me().clone();
-                self.on_page(t, op, attempt, &me, ready, records, more);
+                self.on_page(t, op, attempt, &me, ready && !unread, records, more);
             }
             Then::Push(exchange) => self.push_records(t, exchange, records),
         }

@@ -602,7 +602,10 @@ impl<O: Overlay> Node<O> {
                         self.timers.arm(Timer::DiskProbe, t.now.mono + Duration::from_secs(1));
                     }
                 }
-                StoreEvent::Damaged(_) => self.counters.records_damaged += 1,
+                StoreEvent::Damaged(identity) => {
+                    self.counters.records_damaged += 1;
+                    self.on_damaged(t, &identity.key);
+                }
             }
         }
         self.store_events = events;

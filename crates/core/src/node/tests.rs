@@ -416,3 +416,25 @@ fn values_are_not_served_after_their_life() {
         assert_eq!(net.copies_of("k"), 0, "{}: space is reclaimed", entry.name);
     }
 }
+
+#[test]
+fn a_damaged_copy_is_not_served_and_comes_back_from_another_holder() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 3, 3, 2);
+        net.put(0, "k", "v").expect("acknowledged");
+        net.run(Duration::from_secs(10), |_| false);
+        assert_eq!(net.copies_of("k"), 3);
+        for n in 0..2 {
+            for record in net.hosts[n].disk.records.values_mut() {
+                record.value[0] ^= 1;
+            }
+        }
+        for n in 0..3 {
+            assert_eq!(net.texts(n, "k"), ["v"], "{} node {n}", entry.name);
+        }
+        net.run(Duration::from_secs(20), |_| false);
+        for host in &net.hosts {
+            assert!(host.disk.records.values().all(Record::is_intact), "{}: repaired", entry.name);
+        }
+    }
+}
