@@ -1,7 +1,6 @@
 //! Only the registry names concrete overlays; everything else iterates it. Each entry has its page.
 
 use super::overlays::{names, owner};
-use super::source::whole_words;
 use super::{Check, Example, Report, Tree};
 
 const REGISTRY: &str = "crates/core/src/overlay/registry.rs";
@@ -53,6 +52,7 @@ pub(super) const CHECK: Check = Check {
             (SEAM, "pub mod toy;\n"),
             (REGISTRY, "use super::toy::Toy;\n"),
             ("docs/overlays/toy.md", "# toy\n"),
+            ("crates/keyway/src/a.rs", "const EXAMPLE: &str = \"keyway sim run --overlay toy\";\n"),
             ("crates/sim/src/a.rs", "// As in toy.\n#[cfg(test)]\nmod tests { fn f() { find(\"toy\"); } }\n"),
         ],
     }],
@@ -79,11 +79,8 @@ fn run(tree: &Tree, report: &mut Report) {
                 continue;
             }
             let words = source.words(&name).chain(source.words(&capital)).map(|(line, _)| line);
-            let strings = source
-                .strings
-                .iter()
-                .filter(|s| whole_words(&s.text, &name).next().is_some())
-                .map(|s| s.line);
+            // Help texts may show one as an example; a string that is a name chooses it.
+            let strings = source.strings.iter().filter(|s| s.text == name).map(|s| s.line);
             for line in words.chain(strings).filter(|line| !source.is_test(*line)) {
                 report.error(
                     &source.path,
