@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!                 ┌──────────── Node<O> ─────────────────────────────────────────────┐
-//!  NodeInput ───▶ │ mod.rs     frames in and out, timers, the overlay's effects       │ ───▶ Outbox
+//!  NodeInput ───▶ │ mod.rs     the turn: answers, timers, the overlay's effects       │ ───▶ Outbox
+//!                 │ frames.rs  sealing and sending, opening, admitting or refusing    │
 //!                 │ join.rs    start, hello, remembered and lost peers, leave         │
 //!                 │ find.rs    lookups           put.rs get.rs   client operations    │
 //!                 │ serve.rs   requests of others   gather.rs    reading several records│
@@ -18,6 +19,7 @@ pub mod message;
 mod copies;
 mod exchange;
 mod find;
+mod frames;
 mod gather;
 mod get;
 mod join;
@@ -32,19 +34,18 @@ use alloc::vec::Vec;
 use core::mem::take;
 
 use crate::cx::{Cx, Effect, Event, Input, Ticket};
-use crate::frame::{self, FrameError, Header, Kind, NetworkId, Refusal as FrameRefusal};
+use crate::frame::{Kind, NetworkId};
 use crate::id::Id;
 use crate::machine::{
     Counters, DiskToken, Halt, Inspection, Machine, NodeConfig, NodeInput, Op, OpError, OpId, OpResult,
     Outbox, Phase, Trace,
 };
 use crate::overlay::{Overlay, Violation};
-use crate::peer::{Addr, Peer};
+use crate::peer::Peer;
 use crate::rng::Rng;
-use crate::rpc::{Class, Due, Rpc, TRIES_MAX};
+use crate::rpc::{Class, Due, Rpc};
 use crate::store::{Store, StoreConfig, StoreEvent};
 use crate::time::{Duration, Mono, Now, Wall};
-use crate::wire::{self, Wire as _};
 
 use message::Message;
 use timers::{OpTimers, Timers};
@@ -245,194 +246,7 @@ impl<O: Overlay> Node<O> {
         t.out.done.push((op, result));
     }
 
-    // ---- sending -----------------------------------------------------------------------------------------------
-
-    fn send(&mut self, t: &mut Turn<'_>, kind: Kind, to: Addr, request: u64, msg: Option<&Message<O>>) {
-        let header = Header {
-            kind,
-            network: self.network,
-            from: self.config.me.clone(),
-            incarnation: self.config.incarnation,
-            request,
-        };
-        let key = &self.config.key;
-        let bytes = t.out.datagram(to, |out| {
-            frame::seal(key, &header, out, |w| {
-                if let Some(msg) = msg {
-                    msg.encode(w);
-                }
-            });
-        });
-        self.counters.frames_out += 1;
-        self.counters.bytes_out += bytes as u64;
-    }
-
-    fn refuse(&mut self, t: &mut Turn<'_>, to: Addr, request: u64, why: FrameRefusal) {
-        self.counters.frames_refused += 1;
-        t.out.trace(|| Trace::Dropped("refused"));
-        let header = Header {
-            kind: Kind::Refused,
-            network: self.network,
-            from: self.config.me.clone(),
-            incarnation: self.config.incarnation,
-            request,
-        };
-        let key = &self.config.key;
-        t.out.datagram(to, |out| frame::seal(key, &header, out, |w| why.encode(w)));
-        self.counters.frames_out += 1;
-    }
-
-    fn reply(&mut self, t: &mut Turn<'_>, ticket: &Ticket, msg: &Message<O>) {
-        self.send(t, Kind::Reply, ticket.to, ticket.request, Some(msg));
-    }
-
-    /// Sends a request; its end comes back through `on_answer` or `on_no_answer`. False when it could not be begun.
-    fn call(
-        &mut self,
-        t: &mut Turn<'_>,
-        to: &Peer,
-        msg: Message<O>,
-        class: Class,
-        why: Why<O::Call>,
-    ) -> bool {
-        let tries = if matches!(why, Why::Probe) { 1 } else { TRIES_MAX };
-        let random = self.rng.next_u64();
-        match self.rpc.start(t.now.mono, random, to, msg.clone(), class, tries, why) {
-            Some(request) => {
-                self.send(t, Kind::Request, to.addr(), request, Some(&msg));
-                true
-            }
-            None => false,
-        }
-    }
-
-    // ---- receiving ---------------------------------------------------------------------------------------------
-
-    fn on_frame(&mut self, t: &mut Turn<'_>, from: Addr, bytes: &[u8]) {
-        let (header, body) = match frame::open(&self.config.key, bytes) {
-            Ok(opened) => opened,
-            Err(FrameError::Version(theirs)) => {
-                let refusal = bytes.get(3) == Some(&(Kind::Refused as u8));
-                self.refused = Some(alloc::format!(
-                    "a node at {from} speaks protocol version {theirs}, this node speaks {}: run the same version",
-                    frame::VERSION
-                ));
-                if !refusal {
-                    self.refuse(t, from, 0, FrameRefusal::Version);
-                }
-                return;
-            }
-            Err(FrameError::Malformed(_)) => {
-                self.counters.frames_malformed += 1;
-                t.out.trace(|| Trace::Dropped("malformed header"));
-                return;
-            }
-            Err(FrameError::NotOurs | FrameError::Mac) => {
-                self.counters.frames_unsealed += 1;
-                return;
-            }
-        };
-        if !self.admit(t, from, &header, body) {
-            return;
-        }
-        self.counters.frames_in += 1;
-        self.last_heard = Some(t.now.mono);
-        let ticket = Ticket { to: header.from.addr(), request: header.request };
-        if header.kind == Kind::Busy {
-            self.rpc.on_busy(t.now.mono, header.request, &header.from);
-            return;
-        }
-        let Ok(msg) = wire::from_slice::<Message<O>>(body) else {
-            self.counters.frames_malformed += 1;
-            t.out.trace(|| Trace::Dropped("malformed body"));
-            return;
-        };
-        match header.kind {
-            Kind::Tell => {
-                if let Message::Overlay(msg) = msg {
-                    self.inputs.push_back(Input::Message { from: header.from, ticket: None, msg });
-                }
-            }
-            Kind::Request => self.serve(t, header.from, ticket, msg),
-            Kind::Reply => {
-                if let Some((asked, why)) = self.rpc.on_reply(t.now.mono, header.request, &header.from) {
-                    if self.network == NetworkId::UNKNOWN && matches!(msg, Message::Welcome(_, true)) {
-                        self.network = header.network;
-                    }
-                    self.on_answer(t, asked, header.from, why, msg);
-                }
-            }
-            Kind::Busy | Kind::Refused => {}
-        }
-    }
-
-    /// Whether a sealed frame may be looked at: right network, living incarnation. Refuses by name otherwise.
-    fn admit(&mut self, t: &mut Turn<'_>, from: Addr, header: &Header, body: &[u8]) -> bool {
-        if header.kind == Kind::Refused {
-            self.on_refused(t, from, header, body);
-            return false;
-        }
-        let hello = header.kind == Kind::Request && body.first() == Some(&1);
-        let welcome = header.kind == Kind::Reply && body.first() == Some(&2);
-        let same = header.network == self.network && self.network != NetworkId::UNKNOWN;
-        let meeting = (header.network == NetworkId::UNKNOWN && hello)
-            || (self.network == NetworkId::UNKNOWN && (welcome || hello));
-        if !same && !meeting {
-            if self.network != NetworkId::UNKNOWN && header.network != NetworkId::UNKNOWN {
-                self.refuse(t, header.from.addr(), header.request, FrameRefusal::Network);
-            }
-            return false;
-        }
-        if header.from.id() == self.me().id() {
-            if header.incarnation > self.config.incarnation {
-                self.superseded(t);
-            } else if header.incarnation < self.config.incarnation {
-                self.refuse(t, header.from.addr(), header.request, FrameRefusal::Superseded);
-            }
-            return false;
-        }
-        match self.rpc.on_heard(t.now.mono, &header.from, header.incarnation) {
-            Ok(true) if same => self.inputs.push_back(Input::Heard(header.from.clone())),
-            Ok(_) => {}
-            Err(()) => {
-                self.refuse(t, header.from.addr(), header.request, FrameRefusal::Superseded);
-                return false;
-            }
-        }
-        true
-    }
-
-    fn on_refused(&mut self, t: &mut Turn<'_>, from: Addr, header: &Header, body: &[u8]) {
-        // Only an answer to something that we asked counts, so that nobody can talk us out of the network.
-        let call = match header.request {
-            0 => None,
-            request => self.rpc.on_reply(t.now.mono, request, &header.from),
-        };
-        let asked = call.is_some();
-        if let Some((peer, why)) = call {
-            self.on_no_answer(t, peer, why);
-        }
-        match wire::from_slice::<FrameRefusal>(body) {
-            Ok(FrameRefusal::Superseded) if asked && self.phase != Phase::Loading => self.superseded(t),
-            Ok(FrameRefusal::Network) if asked => {
-                self.refused = Some(alloc::format!(
-                    "the node at {from} belongs to another network ({:016x}); this data belongs to {:016x}",
-                    header.network.0,
-                    self.network.0
-                ));
-            }
-            _ => {}
-        }
-    }
-
-    /// Another process runs this identity: exactly one may survive, and it is the younger.
-    fn superseded(&mut self, t: &mut Turn<'_>) {
-        self.refused = Some(
-            "another process runs this node's identity (a copy of its data directory?): this one stops serving"
-                .to_string(),
-        );
-        self.set_phase(t, Phase::Refused);
-    }
+    // ---- answers ---------------------------------------------------------------------------------------------
 
     fn on_answer(&mut self, t: &mut Turn<'_>, asked: Peer, from: Peer, why: Why<O::Call>, msg: Message<O>) {
         match (why, msg) {
