@@ -54,8 +54,11 @@ fn digest(list: &[Peer], closed: bool) -> u64 {
         (wide as u64) ^ (wide >> 64) as u64
     }
     fn word(bytes: &[u8]) -> u64 {
-        bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b))
+        let mut word = [0; 8];
+        word[8 - bytes.len()..].copy_from_slice(bytes);
+        u64::from_be_bytes(word)
     }
+    // Called with slices of at most 8 bytes, cut from arrays: the copies are of constant size.
     list.iter().fold(u64::from(closed), |h, peer| {
         let id = peer.id().as_bytes();
         let h = mix(mix(mix(h, word(&id[..8])), word(&id[8..16])), word(&id[16..]));
@@ -142,12 +145,20 @@ impl Ring {
 
     /// What `asker` would adopt as the list after this node: the entries, and whether they come round to it.
     pub(super) fn succs_for(&self, asker: &Id) -> (&[Peer], bool) {
-        onward(self.id(), &self.succs, self.closed, asker, self.succs_max - 1)
+        // As `onward`, but our own list is in order, so the cut is found by halving.
+        let n = self.succs.partition_point(|p| between(self.id(), p.id(), asker));
+        let max = self.succs_max - 1;
+        if n > max {
+            (&self.succs[..max], false)
+        } else {
+            (&self.succs[..n], self.closed || n < self.succs.len())
+        }
     }
 
     /// What `head` would adopt as the list before this node.
     pub(super) fn preds_for(&self, head: &Id) -> &[Peer] {
-        backward(self.id(), &self.preds, head, self.preds_max - 1)
+        let n = self.preds.partition_point(|p| between(head, p.id(), self.id()));
+        &self.preds[..n.min(self.preds_max - 1)]
     }
 
     /// Digest of [`Ring::succs_for`].

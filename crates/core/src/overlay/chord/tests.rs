@@ -298,6 +298,28 @@ fn a_taken_id_is_not_taken_again() {
 }
 
 #[test]
+fn a_farther_notify_replaces_the_predecessor_only_over_its_grave() {
+    let mut world = World::<Chord>::settled(7, Config::default(), 10);
+    let ring = world.nodes[0].overlay.ring.clone();
+    let farther = ring.preds[1].clone();
+    let notify = || Input::Message {
+        from: farther.clone(),
+        ticket: Some(Ticket::new(farther.addr(), 1)),
+        msg: Msg::Stabilize { have: None, preds: Preds::List(Vec::new()) },
+    };
+    world.give(0, notify());
+    assert_eq!(world.nodes[0].overlay.ring.pred(), ring.pred());
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.nodes[0].overlay.ring.pred(), ring.pred(), "it answered the ping");
+    let pred = world.nodes.iter().position(|n| Some(&n.me) == ring.pred()).expect("a node");
+    world.crash(pred);
+    world.give(0, notify());
+    assert_eq!(world.nodes[0].overlay.ring.pred(), ring.pred(), "silence must be heard first");
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.nodes[0].overlay.ring.pred(), Some(&farther));
+}
+
+#[test]
 fn nobody_waits_for_ever_in_a_circle() {
     // All nodes stabilize in the same instant: each waits for its successor, round the whole ring.
     for n in [2, 3, 10] {
