@@ -112,6 +112,32 @@ struct Call<M, W> {
     deadline: Mono,
 }
 
+/// What is asked of whom.
+#[derive(Clone, Debug)]
+pub struct Request<M, W> {
+    /// Of whom.
+    pub to: Peer,
+    /// What.
+    pub msg: M,
+    /// What it waits for there.
+    pub class: Class,
+    /// How often it is sent, 1 ..= [`TRIES_MAX`].
+    pub tries_max: u8,
+    /// The owner's reason, given back with the end.
+    pub why: W,
+}
+
+/// What a verified frame says about its sender.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Heard {
+    /// Nothing new.
+    Known,
+    /// It is new, was suspect, or has begun a new life.
+    News,
+    /// A newer life of that identity, or the same one at another address, has been seen: refuse it.
+    Superseded,
+}
+
 /// A call whose try has run out of time.
 #[derive(Debug)]
 pub enum Due<M, W> {
@@ -179,23 +205,15 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     }
 
     /// Registers a call; the caller sends `msg` under the returned id. `None` when too many are under way.
-    pub fn start(
-        &mut self,
-        now: Mono,
-        random: u64,
-        to: &Peer,
-        msg: M,
-        class: Class,
-        tries_max: u8,
-        why: W,
-    ) -> Option<u64> {
+    pub fn start(&mut self, now: Mono, random: u64, request: Request<M, W>) -> Option<u64> {
+        let Request { to, msg, class, tries_max, why } = request;
         let base = random & !3;
         if self.calls.len() >= CALLS_MAX || base == 0 || self.calls.contains_key(&base) {
             return None;
         }
         let deadline = now + self.timeout(to.id(), class);
         let call = Call {
-            to: to.clone(),
+            to,
             msg,
             why,
             class,
@@ -285,16 +303,12 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         Some(Due::NoAnswer { peer: call.to, why: call.why })
     }
 
-    /// A verified frame arrived. `Ok(true)`: the peer is new or was suspect. `Err`: a newer incarnation of that
-    /// identity, or the same one at another address, has been seen: refuse it.
-    ///
-    /// # Errors
-    /// With the unit value when the frame is of a superseded life.
-    pub fn on_heard(&mut self, now: Mono, from: &Peer, incarnation: u64) -> Result<bool, ()> {
+    /// A verified frame arrived.
+    pub fn on_heard(&mut self, now: Mono, from: &Peer, incarnation: u64) -> Heard {
         if let Some(known) = self.known.get_mut(from.id()) {
             let twin = incarnation == known.incarnation && known.peer.addr() != from.addr();
             if incarnation < known.incarnation || twin {
-                return Err(());
+                return Heard::Superseded;
             }
             let news = known.suspect || incarnation > known.incarnation;
             if incarnation > known.incarnation {
@@ -304,7 +318,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
                 known.peer = from.clone();
             }
             (known.incarnation, known.heard, known.suspect) = (incarnation, now, false);
-            return Ok(news);
+            return if news { Heard::News } else { Heard::Known };
         }
         if self.known.len() >= KNOWN_MAX {
             let oldest = self.known.iter().min_by_key(|(id, k)| (k.heard, **id)).map(|(id, _)| *id);
@@ -321,7 +335,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             suspect: false,
         };
         self.known.insert(*from.id(), Box::new(known));
-        Ok(true)
+        Heard::News
     }
 
     /// What is known of a peer.
@@ -370,14 +384,18 @@ mod tests {
         Peer::new(Id::from_u64(n), Addr::loopback(n as u16))
     }
 
+    fn ask<M>(msg: M, why: u8) -> Request<M, u8> {
+        Request { to: peer(1), msg, class: Class::Quick, tries_max: 3, why }
+    }
+
     #[test]
     fn timeouts_follow_the_measured_round_trip() {
         let mut rpc: Rpc<(), u8> = Rpc::new();
         assert_eq!(rpc.timeout(peer(1).id(), Class::Quick), RTO_FIRST);
-        rpc.on_heard(Mono(0), &peer(1), 1).unwrap();
+        rpc.on_heard(Mono(0), &peer(1), 1);
         for i in 1..40u64 {
             let at = Mono(i * 1_000_000);
-            let id = rpc.start(at, i << 2, &peer(1), (), Class::Quick, 3, 0).unwrap();
+            let id = rpc.start(at, i << 2, ask((), 0)).unwrap();
             assert!(rpc.on_reply(at + Duration::from_millis(40), id, &peer(1)).is_some());
         }
         let t = rpc.timeout(peer(1).id(), Class::Quick);
@@ -390,8 +408,8 @@ mod tests {
     #[test]
     fn a_silent_peer_is_tried_three_times_then_given_up() {
         let mut rpc: Rpc<&str, u8> = Rpc::new();
-        rpc.on_heard(Mono(0), &peer(1), 1).unwrap();
-        let id = rpc.start(Mono(0), 4, &peer(1), "m", Class::Quick, 3, 9).unwrap();
+        rpc.on_heard(Mono(0), &peer(1), 1);
+        let id = rpc.start(Mono(0), 4, ask("m", 9)).unwrap();
         let mut tries = alloc::vec![id];
         loop {
             let at = rpc.deadline().unwrap();
@@ -405,14 +423,14 @@ mod tests {
         }
         assert_eq!(tries, [4, 5, 6]);
         assert!(rpc.is_suspect(peer(1).id()));
-        assert_eq!(rpc.on_heard(Mono(9), &peer(1), 1), Ok(true));
+        assert_eq!(rpc.on_heard(Mono(9), &peer(1), 1), Heard::News);
         assert!(!rpc.is_suspect(peer(1).id()));
     }
 
     #[test]
     fn a_reply_from_somebody_else_is_ignored() {
         let mut rpc: Rpc<(), u8> = Rpc::new();
-        let id = rpc.start(Mono(0), 4, &peer(1), (), Class::Quick, 3, 0).unwrap();
+        let id = rpc.start(Mono(0), 4, ask((), 0)).unwrap();
         assert!(rpc.on_reply(Mono(1), id, &peer(2)).is_none());
         assert!(rpc.on_reply(Mono(1), 8, &peer(1)).is_none());
         assert!(rpc.on_reply(Mono(1), id | 1, &peer(1)).is_some());
@@ -422,19 +440,19 @@ mod tests {
     #[test]
     fn former_lives_and_twins_are_refused() {
         let mut rpc: Rpc<(), u8> = Rpc::new();
-        assert_eq!(rpc.on_heard(Mono(0), &peer(1), 5), Ok(true));
-        assert_eq!(rpc.on_heard(Mono(1), &peer(1), 5), Ok(false));
-        assert_eq!(rpc.on_heard(Mono(1), &peer(1), 4), Err(()));
+        assert_eq!(rpc.on_heard(Mono(0), &peer(1), 5), Heard::News);
+        assert_eq!(rpc.on_heard(Mono(1), &peer(1), 5), Heard::Known);
+        assert_eq!(rpc.on_heard(Mono(1), &peer(1), 4), Heard::Superseded);
         let twin = Peer::new(*peer(1).id(), Addr::loopback(77));
-        assert_eq!(rpc.on_heard(Mono(1), &twin, 5), Err(()));
-        assert_eq!(rpc.on_heard(Mono(1), &twin, 6), Ok(true));
+        assert_eq!(rpc.on_heard(Mono(1), &twin, 5), Heard::Superseded);
+        assert_eq!(rpc.on_heard(Mono(1), &twin, 6), Heard::News);
     }
 
     #[test]
     fn known_peers_are_bounded() {
         let mut rpc: Rpc<(), u8> = Rpc::new();
         for n in 0..2 * KNOWN_MAX as u64 {
-            rpc.on_heard(Mono(n), &peer(n), 1).unwrap();
+            rpc.on_heard(Mono(n), &peer(n), 1);
         }
         assert_eq!(rpc.bounds()[1].1, KNOWN_MAX);
         assert!(rpc.known(peer(0).id()).is_none());

@@ -17,7 +17,7 @@ use crate::frame::{self, FrameError, Header, Kind, NetworkId, Refusal as FrameRe
 use crate::machine::{Phase, Trace};
 use crate::overlay::Overlay;
 use crate::peer::{Addr, Peer};
-use crate::rpc::{Class, TRIES_MAX};
+use crate::rpc::{Class, Heard, Request, TRIES_MAX};
 use crate::wire::{self, Wire as _};
 
 impl<O: Overlay> Node<O> {
@@ -80,7 +80,8 @@ impl<O: Overlay> Node<O> {
     ) -> bool {
         let tries = if matches!(why, Why::Probe) { 1 } else { TRIES_MAX };
         let random = self.rng.next_u64();
-        match self.rpc.start(t.now.mono, random, to, msg.clone(), class, tries, why) {
+        let request = Request { to: to.clone(), msg: msg.clone(), class, tries_max: tries, why };
+        match self.rpc.start(t.now.mono, random, request) {
             Some(request) => {
                 self.send(t, Kind::Request, to.addr(), request, Some(&msg));
                 true
@@ -175,9 +176,9 @@ impl<O: Overlay> Node<O> {
             return false;
         }
         match self.rpc.on_heard(t.now.mono, &header.from, header.incarnation) {
-            Ok(true) if same => self.inputs.push_back(Input::Heard(header.from.clone())),
-            Ok(_) => {}
-            Err(()) => {
+            Heard::News if same => self.inputs.push_back(Input::Heard(header.from.clone())),
+            Heard::News | Heard::Known => {}
+            Heard::Superseded => {
                 self.refuse(t, header.from.addr(), header.request, FrameRefusal::Superseded);
                 return false;
             }

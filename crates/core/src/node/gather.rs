@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::get::Page;
 use super::message::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Message, PAGE_RECORDS_MAX, PageRequest};
 use super::{Node, Turn, Waiter};
 use crate::cx::Ticket;
@@ -83,8 +84,7 @@ impl<O: Overlay> Node<O> {
             }
             Then::OwnPage { op, attempt, ready, more } => {
                 records.sort_by_key(|r| r.head.cursor());
-                let me = self.me().clone();
-                self.on_page(t, op, attempt, &me, ready && !unread, records, more);
+                self.on_page(t, op, attempt, ready && !unread, Page { records, more });
             }
             Then::Push(exchange) => self.push_records(t, exchange, records),
         }
@@ -107,13 +107,13 @@ impl<O: Overlay> Node<O> {
     }
 
     /// A page whose values are all in memory: the fast path of a local get.
-    pub(super) fn page_from_cache(&mut self, now: Now, request: &PageRequest) -> Option<(Vec<Record>, bool)> {
+    pub(super) fn page_from_cache(&mut self, now: Now, request: &PageRequest) -> Option<Page> {
         let (page, more) = self.page_of(now, request);
         let mut records = Vec::with_capacity(page.len());
         for identity in &page {
             records.push(self.store.cached(identity)?);
         }
-        Some((records, more))
+        Some(Page { records, more })
     }
 
     /// This node's own part of a get.

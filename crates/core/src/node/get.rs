@@ -27,9 +27,9 @@ use crate::time::{Mono, Now};
 
 /// One replica's page.
 #[derive(Clone, Debug)]
-struct Page {
-    records: Vec<Record>,
-    more: bool,
+pub(super) struct Page {
+    pub(super) records: Vec<Record>,
+    pub(super) more: bool,
 }
 
 /// A get under way.
@@ -64,11 +64,10 @@ impl<O: Overlay> Node<O> {
     pub(super) fn get(&mut self, t: &mut Turn<'_>, op: OpId, request: PageRequest, reads: Reads) {
         self.counters.gets += 1;
         let here = self.copies.is_ready(&request.key);
-        if here && (reads == Reads::First || self.config.read_quorum() == 1) {
-            if let Some((records, more)) = self.page_from_cache(t.now, &request) {
-                let answer = answer(t.now, &request, &[Page { records, more }], 1);
-                return self.done(t, op, Ok(OpDone::Got(answer)));
-            }
+        let alone = here && (reads == Reads::First || self.config.read_quorum() == 1);
+        if alone && let Some(page) = self.page_from_cache(t.now, &request) {
+            let answer = answer(t.now, &request, &[page], 1);
+            return self.done(t, op, Ok(OpDone::Got(answer)));
         }
         let serial = self.serial();
         let over = t.now.mono + OP_TIME_MAX;
@@ -145,16 +144,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    pub(super) fn on_page(
-        &mut self,
-        t: &mut Turn<'_>,
-        serial: u64,
-        attempt: u8,
-        _from: &Peer,
-        ready: bool,
-        records: Vec<Record>,
-        more: bool,
-    ) {
+    pub(super) fn on_page(&mut self, t: &mut Turn<'_>, serial: u64, attempt: u8, ready: bool, page: Page) {
         let Some(get) = self.gets.get_mut(&serial) else { return };
         if get.attempt != attempt {
             return;
@@ -162,11 +152,11 @@ impl<O: Overlay> Node<O> {
         get.waiting = get.waiting.saturating_sub(1);
         get.ready += u8::from(ready);
         let wrong = |r: &Record| r.head.identity.key != get.request.key || !r.is_intact();
-        if records.iter().any(wrong) {
+        if page.records.iter().any(wrong) {
             self.counters.records_damaged += 1;
             get.ready -= u8::from(ready);
         } else {
-            get.pages.push(Page { records, more });
+            get.pages.push(page);
         }
         if !ready {
             self.ask_one(t, serial);

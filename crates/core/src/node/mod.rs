@@ -260,7 +260,7 @@ impl<O: Overlay> Node<O> {
                 self.on_verdict(t, op, attempt, from, verdict);
             }
             (Why::Fetch { op, attempt }, Message::Page(ready, records, more)) => {
-                self.on_page(t, op, attempt, &from, ready, records, more);
+                self.on_page(t, op, attempt, ready, get::Page { records, more });
             }
             (Why::Heads { op }, Message::HeadsAre(ready, heads)) => self.on_heads(t, op, &from, ready, heads),
             (Why::Sync { exchange, arc }, Message::SyncIs(ready, wall, answer)) => {
