@@ -244,7 +244,7 @@ impl Rig {
     fn perform(&mut self, op: DiskOp, outcome: u8) -> DiskResult {
         match op {
             DiskOp::Load { after, limit } => {
-                let later = self.records.range(after.map_or_else(least, |a| a)..);
+                let later = self.records.range(after.unwrap_or_else(least)..);
                 let mut heads: Vec<_> =
                     later.filter(|(id, _)| Some(**id) != after).map(|(_, record)| record.head).collect();
                 let more = heads.len() > limit as usize;

@@ -185,6 +185,14 @@ impl<O: Overlay> Node<O> {
             return Err("the greatest value is 1 MiB".to_string());
         }
         let overlay_config = O::configure(&config.overlay_options)?;
+        let replicas_max = O::replicas_max(&overlay_config);
+        if usize::from(config.replicas) > replicas_max {
+            return Err(alloc::format!(
+                "{} keeps at most {replicas_max} copies with these settings, {} are wanted",
+                O::NAME,
+                config.replicas
+            ));
+        }
         let rng = Rng::new(config.seed);
         let store = Store::new(StoreConfig {
             value_bytes_max: config.value_bytes_max,

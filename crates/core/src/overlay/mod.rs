@@ -83,6 +83,9 @@ pub trait Overlay: Clone + Hash + Eq + Debug + Send + 'static {
     /// A text for people that names the unknown or impossible setting and the possible ones.
     fn configure(options: &[(String, u64)]) -> Result<Self::Config, String>;
 
+    /// The greatest number of copies for which [`Overlay::shares`] keeps its promise under these settings.
+    fn replicas_max(config: &Self::Config) -> usize;
+
     /// A node that is not a member yet.
     fn new(me: Peer, config: Self::Config) -> Self;
 

@@ -248,6 +248,11 @@ impl Overlay for Chord {
         Config::parse(options)
     }
 
+    fn replicas_max(config: &Config) -> usize {
+        // A holder must see as many predecessors as there are copies, and the predecessor of a key must see its set.
+        usize::from(config.predecessors.min(config.successors))
+    }
+
     fn new(me: Peer, config: Config) -> Chord {
         Chord {
             phase: Phase::Out,
