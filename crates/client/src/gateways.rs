@@ -248,13 +248,16 @@ fn request(base: &Uri, ask: &Ask) -> Result<Request<Full<Bytes>>, ClientError> {
     let mut parts = base.clone().into_parts();
     parts.path_and_query = Some(path);
     let uri = Uri::from_parts(parts).map_err(|e| wrong(e.into()))?;
-    Request::builder()
+    let mut request = Request::builder()
         .method(ask.method.clone())
         .uri(uri)
         .header(http::header::USER_AGENT, concat!("keyway-client/", env!("CARGO_PKG_VERSION")))
-        .header(http::header::CONTENT_TYPE, "application/octet-stream")
-        .body(Full::new(ask.body.clone()))
-        .map_err(wrong)
+        .header(http::header::CONTENT_TYPE, "application/octet-stream");
+    if ask.method == Method::PUT {
+        // Said for an empty value as well, which hyper would send without a length.
+        request = request.header(http::header::CONTENT_LENGTH, ask.body.len());
+    }
+    request.body(Full::new(ask.body.clone())).map_err(wrong)
 }
 
 /// `http://host:port` or `host:port`, without a path.
