@@ -15,6 +15,8 @@
 //! 3. While the file cannot be opened again, every effect fails with the reason. Attempts are spaced by
 //!    [`EngineConfig::reopen_pause`].
 //! 4. A panic of the storage library is a failure like any other; it does not end the thread.
+//! 5. A disk that was full is trusted again only when a machine that probes it with its notes finds room for the greatest
+//!    record beside them: small writes that fit a full disk must not end the machine's refusal of greater ones.
 //!
 //! Reads run beside a commit: each takes a snapshot, and the lock below is only taken exclusively for opening anew.
 
@@ -26,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use keyway_core::id::{ID_BYTES, Id};
 use keyway_core::machine::{DiskEffect, DiskError, DiskOp, DiskResult, DiskToken};
+use keyway_core::store::record::VALUE_BYTES_MAX;
 use keyway_core::store::{Identity, Record};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
@@ -45,6 +48,10 @@ const META_FORMAT: &str = "format";
 const META_ID: &str = "id";
 const META_INCARNATION: &str = "incarnation";
 const META_NOTES: &str = "notes";
+/// Filled and emptied to find out whether a disk that was full has room.
+const META_ROOM: &str = "room";
+/// The greatest record, and what stands beside it.
+const ROOM_BYTES: usize = VALUE_BYTES_MAX + (64 << 10);
 
 /// Settings of an engine.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +115,8 @@ pub struct Engine<M: Medium> {
     config: EngineConfig,
     metrics: DiskMetrics,
     slot: RwLock<Slot>,
+    /// The last write that was told failed for want of room.
+    was_full: AtomicBool,
 }
 
 impl<M: Medium> Engine<M> {
@@ -118,7 +127,8 @@ impl<M: Medium> Engine<M> {
     pub fn open(medium: M, config: EngineConfig, metrics: DiskMetrics) -> Result<Engine<M>, OpenError> {
         let slot =
             Slot { database: None, cut: Arc::default(), generation: 0, why: DiskError::Io, retry_at: None };
-        let engine = Engine { medium, config, metrics, slot: RwLock::new(slot) };
+        let engine =
+            Engine { medium, config, metrics, slot: RwLock::new(slot), was_full: AtomicBool::new(false) };
         {
             let mut slot = engine.exclusive();
             let (database, cut) = engine.database()?;
@@ -148,10 +158,17 @@ impl<M: Medium> Engine<M> {
     /// effects on one record the later wins. All or none are done; other effects are answered one by one.
     pub fn write(&self, batch: &[DiskEffect], done: &mut Vec<(DiskToken, DiskResult)>) {
         let started = Instant::now();
+        let is_probe = self.was_full.load(Ordering::Acquire)
+            && batch.iter().any(|effect| matches!(effect.op, DiskOp::WriteNotes(_)));
         let (generation, outcome) = {
             let slot = self.working();
             let outcome = match &slot.database {
-                Some(database) => guarded(|| commit_batch(database, batch)),
+                Some(database) => guarded(|| {
+                    if is_probe {
+                        try_room(database)?;
+                    }
+                    commit_batch(database, batch)
+                }),
                 None => Err(unopened(slot.why)),
             };
             (slot.generation, outcome)
@@ -164,12 +181,16 @@ impl<M: Medium> Engine<M> {
                 self.metrics.commits.inc();
                 self.metrics.batch_effects.observe(batch.len() as f64);
                 self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+                if is_probe {
+                    self.was_full.store(false, Ordering::Release);
+                }
                 DiskResult::Written
             }
             Err(failure) => {
                 self.metrics.failures.inc_by(batch.len() as u64);
                 let why = disk_error(&failure);
                 self.reopen(generation, why, &failure);
+                self.was_full.fetch_or(why == DiskError::Full, Ordering::AcqRel);
                 DiskResult::Failed(why)
             }
         };
@@ -241,7 +262,12 @@ impl<M: Medium> Engine<M> {
         if slot.generation != generation || slot.database.is_none() {
             return;
         }
-        tracing::warn!(%failure, "the disk failed; opening the database anew");
+        // Said once, not at each probe of a disk that stays full.
+        if why == DiskError::Full && self.was_full.load(Ordering::Acquire) {
+            tracing::debug!(%failure, "the disk is still full");
+        } else {
+            tracing::warn!(%failure, "the disk failed; opening the database anew");
+        }
         slot.cut.store(true, Ordering::Release);
         let failed = slot.database.take();
         let _ = guarded(|| {
@@ -257,7 +283,7 @@ impl<M: Medium> Engine<M> {
         match self.database() {
             Ok((database, cut)) => {
                 (slot.database, slot.cut, slot.retry_at) = (Some(database), cut, None);
-                tracing::info!("the database is open again");
+                tracing::debug!("the database is open again");
             }
             Err(error) => {
                 if let OpenError::Io(e) = &error {
@@ -387,6 +413,18 @@ fn begin_life(database: &Database, fresh: Id) -> Result<Life, Failure> {
 fn commit_batch(database: &Database, batch: &[DiskEffect]) -> Result<(), Failure> {
     let transaction = database.begin_write()?;
     apply(&transaction, batch)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Writes as much as the greatest record needs, and takes it away again. What a crash leaves of it is one row that the
+/// next trial replaces.
+fn try_room(database: &Database) -> Result<(), Failure> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.insert(META_ROOM, vec![0; ROOM_BYTES].as_slice())?;
+    transaction.commit()?;
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.remove(META_ROOM)?;
     transaction.commit()?;
     Ok(())
 }
