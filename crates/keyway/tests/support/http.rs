@@ -11,9 +11,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// The status and body that `GET path` gives; nothing if nobody answers.
 pub fn get(addr: SocketAddr, path: &str) -> Option<(u16, String)> {
+    ask(addr, "GET", path, b"")
+}
+
+/// The status and body that `PUT path` gives; nothing if nobody answers.
+pub fn put(addr: SocketAddr, path: &str, body: &[u8]) -> Option<(u16, String)> {
+    ask(addr, "PUT", path, body)
+}
+
+fn ask(addr: SocketAddr, method: &str, path: &str, body: &[u8]) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&addr, ANSWER_TIMEOUT).ok()?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n").ok()?;
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {addr}\r\nContent-Length: {length}\r\n");
+    stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).ok()?;
+    stream.write_all(body).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let status = answer.split(' ').nth(1)?.parse().ok()?;

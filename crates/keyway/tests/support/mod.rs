@@ -9,7 +9,7 @@ mod http;
 mod network;
 mod process;
 
-pub use http::{get, wait_until};
+pub use http::{get, put, wait_until};
 pub use network::{Network, Node};
 pub use process::{Process, Ran, command, keyway, keyway_with_input, python, run};
 

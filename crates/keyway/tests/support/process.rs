@@ -163,6 +163,11 @@ impl Process {
         }
     }
 
+    /// A line that it has printed and that was not read yet.
+    pub fn try_line(&self) -> Option<String> {
+        self.lines.recv_timeout(Duration::from_millis(200)).ok()
+    }
+
     /// The next line that it prints, as JSON, of this event.
     #[track_caller]
     pub fn event(&self, event: &str) -> serde_json::Value {
@@ -171,6 +176,11 @@ impl Process {
             serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
         assert_eq!(json["event"], event, "{line}");
         json
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.0.id()
     }
 
     /// SIGKILL: it has no chance to do anything. Returns when it is gone.
