@@ -234,10 +234,8 @@ impl Chord {
         }
         if self.phase == Phase::Member {
             cx.emit(Event::NeighborsChanged);
-            // Shares reach as far as the predecessor list, whose length bounds the number of replicas.
-            if first < usize::from(self.config.predecessors) {
-                cx.emit(Event::ReplicasChanged);
-            }
+            // Even the far end counts: where the lists meet, it says who stands behind us.
+            cx.emit(Event::ReplicasChanged);
         }
         // What the predecessor copies is all but our last entry.
         if first + 1 < usize::from(self.config.successors)
