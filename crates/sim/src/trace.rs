@@ -3,6 +3,8 @@
 use keyway_core::frame::{self, FrameError};
 use keyway_core::machine::{DiskOp, DiskResult, DiskToken, Op, OpDone, OpResult};
 
+use keyway_core::Peer;
+
 use crate::world::World;
 
 /// Takes `(microseconds, line)`.
@@ -126,4 +128,30 @@ pub(crate) fn disk(op: &DiskOp, result: &DiskResult) -> String {
         DiskResult::Record(r) => format!("{what}: {}", if r.is_some() { "there" } else { "missing" }),
         DiskResult::Failed(error) => format!("{what}: failed, {error:?}"),
     }
+}
+
+/// Every process from inside, a few lines each: in order of id, peers as hosts.
+#[must_use]
+pub fn state(world: &World) -> String {
+    let mut hosts: Vec<usize> = (0..world.host_count()).filter(|&n| world.is_up(n)).collect();
+    hosts.sort_by_key(|&n| *world.peer(n).id());
+    let name = |peer: &Peer| match world.host_at(peer.addr()) {
+        Some(n) if world.peer(n) == peer => format!("n{n}"),
+        _ => format!("{peer:?}"),
+    };
+    let names = |peers: &[Peer]| peers.iter().map(name).collect::<Vec<_>>().join(" ");
+    let mut text = String::new();
+    for n in hosts {
+        let Some(inside) = world.inspect(n) else { continue };
+        let (id, phase) = (world.peer(n).id(), inside.phase);
+        text += &format!("n{n} {id:.8} {phase:?}, {} records, halt {:?}\n", inside.heads.len(), inside.halt);
+        for (table, peers) in &inside.tables {
+            text += &format!("  {table}: {}\n", names(peers));
+        }
+        for share in &inside.shares {
+            let ready = if inside.ready.iter().any(|arc| arc.covers(&share.arc)) { "" } else { " not ready" };
+            text += &format!("  share {:?}: {}{ready}\n", share.arc, names(&share.peers));
+        }
+    }
+    text
 }

@@ -39,6 +39,9 @@ pub(super) struct ReplayArgs {
     /// Tell nothing before
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     from: Option<Duration>,
+    /// At the end, show every process from inside
+    #[arg(long)]
+    state: bool,
     /// Tell only lines with this word in it, such as n3
     #[arg(long, value_name = "WORD")]
     only: Option<String>,
@@ -59,11 +62,17 @@ pub(super) fn run(args: &ReplayArgs, output: &Output) -> Result<Exit, Failure> {
             lines.borrow_mut().write(at, line);
         }
     };
-    let outcome = swarm::run(&params, Some(Box::new(sink)), args.until.map(|d| d.0));
+    let mut state = String::new();
+    let outcome = swarm::run_and_look(&params, Some(Box::new(sink)), args.until.map(|d| d.0), &mut |world| {
+        if args.state {
+            state = keyway_sim::trace::state(world);
+        }
+    });
     let mut out = out.borrow_mut();
     if let Some(error) = out.failed.take() {
         return Err(error.into());
     }
+    out.out.write_all(state.as_bytes())?;
     out.out.flush()?;
     match outcome.failure {
         Some((complaint, at)) => {

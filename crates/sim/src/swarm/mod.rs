@@ -28,6 +28,7 @@ use crate::links::LinkFaults;
 use crate::span;
 use crate::topology::Latency;
 use crate::trace::Sink;
+use crate::world::World;
 
 pub use faults::Kind;
 
@@ -268,5 +269,16 @@ pub struct Outcome {
 /// Runs the world of these parameters. `sink` hears every event; the world stops at `until`, if given, without judgement.
 #[must_use]
 pub fn run(params: &Params, sink: Option<Sink>, until: Option<u64>) -> Outcome {
-    phases::run(params, sink, until)
+    run_and_look(params, sink, until, &mut |_| ())
+}
+
+/// The same, and `look` sees the world as it stands at the end.
+#[must_use]
+pub fn run_and_look(
+    params: &Params,
+    sink: Option<Sink>,
+    until: Option<u64>,
+    look: &mut dyn FnMut(&World),
+) -> Outcome {
+    phases::run(params, sink, until, look)
 }

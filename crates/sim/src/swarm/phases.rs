@@ -94,9 +94,15 @@ struct Swarm<'p> {
     tally: Tally,
 }
 
-pub(super) fn run(params: &Params, sink: Option<Sink>, until: Option<u64>) -> Outcome {
+pub(super) fn run(
+    params: &Params,
+    sink: Option<Sink>,
+    until: Option<u64>,
+    look: &mut dyn FnMut(&World),
+) -> Outcome {
     let mut swarm = Swarm::new(params, sink, until);
     let ended = swarm.live();
+    look(&swarm.world);
     swarm.tally.events = swarm.world.event_count();
     swarm.tally.micros = swarm.world.time();
     swarm.tally.hash = swarm.world.trace_hash();
