@@ -13,6 +13,7 @@ Tasks of the repository: cargo xtask TASK
   planted-bugs [--secs N] [NAME..]    show that each planted bug is found by its own test
   planted-bugs --sweep [NAME..]       show that each planted bug of the nodes is found by a sweep, in a minute
   planted-bugs --list                 list them
+  real-load [ARGS..]                  eight real nodes under load while some are killed; figures (minutes)
   fuzz [TARGET] [--seconds N]         run the fuzz targets, 60 seconds each (needs cargo-fuzz)
 ";
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
             names.retain(|name| *name != "--sweep");
             planted::run(&names, sweep, secs).map_err(|e| e.to_string())
         }),
+        ["real-load", rest @ ..] => cargo(&[&["bench", "--bench", "real_load", "--"], rest].concat(), &[]),
         ["fuzz", rest @ ..] => option(rest, "--seconds").and_then(|(secs, names)| {
             fuzz::run(names.first().copied(), secs.unwrap_or(60)).map_err(|e| e.to_string())
         }),
@@ -85,16 +87,20 @@ fn check() -> Result<bool, String> {
 /// Runs tests that compare with committed files, told to write the files instead.
 fn refresh(tests: &[(&str, &str)]) -> Result<bool, String> {
     for (package, test) in tests {
-        let status = Command::new("cargo")
-            .current_dir(xtask::root())
-            .env("UPDATE", "1")
-            .args(["test", "--quiet", "--package", package, "--test", test])
-            .status()
-            .map_err(|e| format!("cargo: {e}"))?;
-        if !status.success() {
+        if !cargo(&["test", "--quiet", "--package", package, "--test", test], &[("UPDATE", "1")])? {
             return Ok(false);
         }
     }
     println!("written; look at the difference, and say in the commit why it is right");
     Ok(true)
+}
+
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<bool, String> {
+    let status = Command::new("cargo")
+        .current_dir(xtask::root())
+        .envs(environment.iter().copied())
+        .args(arguments)
+        .status()
+        .map_err(|e| format!("cargo: {e}"))?;
+    Ok(status.success())
 }

@@ -43,3 +43,16 @@ fn names_are_unique() {
     names.dedup();
     assert_eq!(names.len(), CHECKS.len());
 }
+
+#[test]
+fn the_map_names_every_rule() {
+    let tree = Tree::load(&xtask::root()).expect("the repository can be read");
+    let map = tree.text("ARCHITECTURE.md").expect("there is a map");
+    for check in CHECKS {
+        assert!(
+            map.contains(&format!("[`{}`]", check.name)),
+            "ARCHITECTURE.md does not list `{}`",
+            check.name
+        );
+    }
+}
