@@ -363,6 +363,9 @@ impl Wire for Answer {
             1 => {
                 let mut from = Id::decode(r)?;
                 let parts: Vec<Part> = r.list(SPLIT_MAX)?;
+                if parts.is_empty() {
+                    return Err(Malformed("a split without parts"));
+                }
                 let arcs = parts.into_iter().map(|Part(to, digest)| {
                     let arc = Arc::new(from, to);
                     from = to;
