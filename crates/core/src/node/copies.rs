@@ -14,7 +14,7 @@
 //!
 //! Why the takeover asks a read quorum of ready holders: a put that was acknowledged is on W of the R old holders, so
 //! R - W + 1 of them include one that has it. A node that comes back with its disk has no ready neighbours when the
-//! whole network was down; it then waits [`COLD`] for the others before it believes those that are there.
+//! whole network was down; it then waits for its former neighbours (`is_cold`) before it believes those that are there.
 //!
 //! A node stops being ready for what it does not share any more: when the arc comes back, it is taken over again.
 
@@ -30,7 +30,7 @@ use crate::machine::{Phase, Trace};
 use crate::overlay::{Overlay, Share};
 use crate::peer::Peer;
 use crate::replica::arcs::ArcSet;
-use crate::time::{Duration, Mono};
+use crate::time::Duration;
 
 /// Mean time between two comparisons of a share.
 pub(super) const SYNC_EVERY: Duration = Duration::from_secs(4);
@@ -38,8 +38,6 @@ pub(super) const SYNC_EVERY: Duration = Duration::from_secs(4);
 pub(super) const SYNC_SOON: Duration = Duration::from_millis(200);
 /// How long an unfinished takeover waits before it tries again.
 pub(super) const MAINTAIN_EVERY: Duration = Duration::from_millis(500);
-/// How long a node that restarts with its disk waits for its former neighbours before it believes a smaller quorum.
-pub(super) const COLD: Duration = Duration::from_secs(10);
 /// Records looked at for one hand-off.
 const HANDOFF_RECORDS_MAX: usize = 512;
 /// Every how many rounds a holder that is not the root compares with it.
@@ -78,7 +76,6 @@ pub(super) struct CopiesState {
     leaving: usize,
     leave_failed: bool,
     round: u64,
-    cold_until: Option<Mono>,
     pub(super) exchanges: BTreeMap<u64, Exchange>,
     pub(super) queue: VecDeque<(Peer, Arc, Purpose)>,
 }
@@ -111,11 +108,6 @@ impl CopiesState {
     pub(super) fn share_counts(&self) -> (u32, u32) {
         let ready = self.shares.iter().filter(|s| self.ready.covers(&s.arc)).count();
         (self.shares.len() as u32, ready as u32)
-    }
-
-    /// A node that restarts with its disk believes a small quorum only after this instant.
-    pub(super) fn start_cold(&mut self, until: Mono) {
-        self.cold_until = Some(until);
     }
 }
 
@@ -235,7 +227,7 @@ impl<O: Overlay> Node<O> {
 
     fn judge_takeover(&mut self, t: &mut Turn<'_>, serial: u64) {
         let quorum = usize::from(self.config.read_quorum());
-        let cold = self.copies.cold_until.is_some_and(|until| t.now.mono < until);
+        let cold = self.is_cold(t.now);
         let Some(at) = self.copies.takeovers.iter().position(|j| j.serial == serial) else { return };
         let job = &self.copies.takeovers[at];
         let ready = job.done.iter().filter(|(_, ready)| *ready).count();

@@ -11,6 +11,7 @@
 //! Peers that fell silent are remembered ([`LOST_MAX`]) and one of them is greeted every [`PROBE_EVERY`], so that the
 //! halves of a split network find each other again; who they were is on disk (the notes), together with the network's id.
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::message::Message;
@@ -22,7 +23,7 @@ use crate::machine::{OpDone, Phase, STOP_OP};
 use crate::overlay::Overlay;
 use crate::peer::{Addr, Peer};
 use crate::rpc::Class;
-use crate::time::{Duration, Mono, Wall};
+use crate::time::{Duration, Mono, Now, Wall};
 use crate::wire::{Malformed, Reader, Wire, Writer};
 
 /// Seeds taken from the command line.
@@ -33,12 +34,20 @@ pub(super) const REMEMBERED_MAX: usize = 32;
 pub(super) const LOST_MAX: usize = 16;
 /// Time between two probes of lost peers.
 pub(super) const PROBE_EVERY: Duration = Duration::from_secs(30);
+/// How long a node that comes back waits for silent former neighbours before it believes a smaller quorum.
+pub(super) const COLD: Duration = Duration::from_secs(10);
+/// How long it waits for former neighbours that are alive but not in its ring.
+pub(super) const COLD_TIME_MAX: Duration = Duration::from_secs(60);
 /// Time between two rounds of greetings while joining.
 pub(super) const GREET_EVERY: Duration = Duration::from_millis(500);
 /// A joiner whose overlay has not become a member after this long begins again.
 pub(super) const JOIN_AGAIN: Duration = Duration::from_secs(5);
 /// A node with a known network whose peers are all silent goes first alone after this long.
 pub(super) const ALONE_AFTER: Duration = Duration::from_secs(10);
+/// Who answered "I am starting, too" counts for this long.
+pub(super) const STARTING_MEMORY: Duration = Duration::from_secs(5);
+/// A restarted node asks this often after former neighbours that it does not see in the ring.
+pub(super) const PROBE_COLD_EVERY: Duration = Duration::from_secs(1);
 /// Notes are written at most this often.
 pub(super) const NOTES_EVERY: Duration = Duration::from_secs(2);
 /// A leave is over after this long, handed over or not.
@@ -78,10 +87,16 @@ pub(super) struct Contacts {
     probe_next: usize,
     /// While joining: members that answered.
     members: Vec<Peer>,
-    /// While joining: the smallest id of those that answer and are not members either.
-    smallest: Option<Id>,
+    /// While joining: who answered lately and is no member either, and when.
+    starting: BTreeMap<Id, Mono>,
+    /// While joining: greetings without an answer yet.
+    greeted: BTreeSet<Addr>,
     began: Option<Mono>,
     joining_since: Option<Mono>,
+    /// It came back with a disk that knows its network.
+    came_back: bool,
+    /// Its nearest neighbours of the former life.
+    former: Vec<Peer>,
     notes_dirty: bool,
     said_goodbye: bool,
 }
@@ -109,7 +124,9 @@ impl<O: Overlay> Node<O> {
         self.network = NetworkId(notes.network);
         self.contacts.remembered = notes.peers;
         if self.network != NetworkId::UNKNOWN {
-            self.copies.start_cold(t.now.mono + super::copies::COLD);
+            self.contacts.came_back = true;
+            let near = 2 * usize::from(self.config.replicas);
+            self.contacts.former = self.contacts.remembered.iter().take(near).cloned().collect();
         }
         self.arm_expiry(t.now);
         self.set_phase(t, Phase::Joining);
@@ -148,7 +165,6 @@ impl<O: Overlay> Node<O> {
             return self.found_network(t);
         }
         self.contacts.members.clear();
-        self.contacts.smallest = None;
         let me = self.me().addr();
         let mut addrs = self.contacts.seeds.clone();
         addrs.extend(self.contacts.remembered.iter().map(Peer::addr));
@@ -156,9 +172,14 @@ impl<O: Overlay> Node<O> {
         addrs.dedup();
         addrs.retain(|a| *a != me);
         for addr in addrs {
+            if self.contacts.greeted.contains(&addr) {
+                continue;
+            }
             // Its id is learned from its answer.
             let stranger = Peer::new(Id::ZERO, addr);
-            self.call(t, &stranger, Message::Hello(t.now.wall), Class::Quick, Why::Hello);
+            if self.call(t, &stranger, Message::Hello(t.now.wall), Class::Quick, Why::Hello) {
+                self.contacts.greeted.insert(addr);
+            }
         }
         let wait = self.rng.jitter(GREET_EVERY);
         self.timers.arm(Timer::Join, t.now.mono + wait);
@@ -168,24 +189,41 @@ impl<O: Overlay> Node<O> {
     fn goes_first(&self, t: &Turn<'_>) -> bool {
         let Some(began) = self.contacts.began else { return false };
         let waited = t.now.mono.since(began);
-        if self.network == NetworkId::UNKNOWN || !self.contacts.members.is_empty() {
+        // Whoever has not been heard out yet may be a member, or have a smaller id.
+        let asking = !self.contacts.greeted.is_empty() && waited < ALONE_AFTER;
+        if self.network == NetworkId::UNKNOWN || !self.contacts.members.is_empty() || asking {
             return false;
         }
-        match self.contacts.smallest {
-            // Others are starting, too. Give all of them time to show up; the smallest id goes.
-            Some(smallest) => waited >= GREET_EVERY.times(4) && *self.me().id() < smallest,
+        // Others are starting, too. Give all of them time to show up; the smallest id goes.
+        let lately = |at: &Mono| t.now.mono.since(*at) < STARTING_MEMORY;
+        match self.contacts.starting.iter().find(|(_, at)| lately(at)) {
+            Some((smallest, _)) => waited >= GREET_EVERY.times(4) && self.me().id() < smallest,
             None => waited >= ALONE_AFTER,
         }
     }
 
-    pub(super) fn on_welcome(&mut self, t: &mut Turn<'_>, from: Peer, wall: Wall, member: bool) {
+    /// A greeting stayed without an answer.
+    pub(super) fn on_hello_unanswered(&mut self, peer: &Peer) {
+        self.contacts.greeted.remove(&peer.addr());
+    }
+
+    pub(super) fn on_welcome(
+        &mut self,
+        t: &mut Turn<'_>,
+        asked: &Peer,
+        from: Peer,
+        wall: Wall,
+        member: bool,
+    ) {
         self.learn_clock(t, &from, wall);
+        self.contacts.greeted.remove(&asked.addr());
         if self.phase != Phase::Joining {
             return;
         }
         if !member {
-            let smallest = self.contacts.smallest.get_or_insert(*from.id());
-            *smallest = (*smallest).min(*from.id());
+            if self.contacts.starting.len() < SEEDS_MAX + REMEMBERED_MAX {
+                self.contacts.starting.insert(*from.id(), t.now.mono);
+            }
             return;
         }
         self.contacts.members.push(from);
@@ -215,6 +253,23 @@ impl<O: Overlay> Node<O> {
         self.write_notes(t);
         self.on_neighbors_changed(t);
         self.arm_sync(t);
+    }
+
+    /// Whether this node has come back with its disk and does not see all of its former neighbours in the ring: what its
+    /// present neighbours hold may not be all. Those that answer are waited for up to [`COLD_TIME_MAX`], silent ones up
+    /// to [`COLD`].
+    pub(super) fn is_cold(&self, now: Now) -> bool {
+        let (Some(began), true) = (self.contacts.began, self.contacts.came_back) else { return false };
+        let since = now.mono.since(began);
+        if since >= COLD_TIME_MAX {
+            return false;
+        }
+        let present = self.overlay.neighbors();
+        self.contacts.former.iter().any(|peer| {
+            let seen = present.iter().any(|p| p.id() == peer.id());
+            let alive = self.rpc.known(peer.id()).is_some_and(|k| k.heard >= began && !k.suspect);
+            !seen && (alive || since < COLD)
+        })
     }
 
     // ---- notes -------------------------------------------------------------------------------------------------
@@ -266,7 +321,8 @@ impl<O: Overlay> Node<O> {
 
     fn arm_probe(&mut self, t: &mut Turn<'_>) {
         if !self.contacts.lost.is_empty() || self.overlay.neighbors().is_empty() {
-            let wait = self.rng.jitter(PROBE_EVERY);
+            let mean = if self.is_cold(t.now) { PROBE_COLD_EVERY } else { PROBE_EVERY };
+            let wait = self.rng.jitter(mean);
             self.timers.arm_by(Timer::Probe, t.now.mono + wait);
         }
     }

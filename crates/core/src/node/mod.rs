@@ -261,7 +261,7 @@ impl<O: Overlay> Node<O> {
             (Why::Overlay(why), Message::Overlay(msg)) => {
                 self.inputs.push_back(Input::Answer { why, from, msg });
             }
-            (Why::Hello, Message::Welcome(wall, member)) => self.on_welcome(t, from, wall, member),
+            (Why::Hello, Message::Welcome(wall, member)) => self.on_welcome(t, &asked, from, wall, member),
             (Why::Probe, Message::Welcome(wall, _)) => self.on_probe_answered(t, from, wall),
             (Why::Hop(lookup), Message::HopIs(answer)) => self.on_hop(t, lookup, &from, answer),
             (Why::Store { op, attempt }, Message::Stored(verdict)) => {
@@ -297,7 +297,8 @@ impl<O: Overlay> Node<O> {
         }
         match why {
             Why::Overlay(why) => self.inputs.push_back(Input::NoAnswer { why, peer }),
-            Why::Hello | Why::Probe => {}
+            Why::Hello => self.on_hello_unanswered(&peer),
+            Why::Probe => {}
             Why::Hop(lookup) => self.on_hop_silent(t, lookup, &peer),
             Why::Store { op, attempt } => self.on_store_unanswered(t, op, attempt),
             Why::Fetch { op, attempt } => self.on_fetch_unanswered(t, op, attempt, &peer),
