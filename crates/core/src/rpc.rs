@@ -2,7 +2,7 @@
 //!
 //! Solved once, below the overlays (DESIGN principle 5). The time-out of a try is the smoothed round trip plus four
 //! mean deviations (RFC 6298; Bamboo, USENIX'04 section 4.2), at least [`RTO_MIN`]; a peer without a sample takes the
-//! node's own estimate over all peers. Each further try doubles it, up to [`RTO_MAX`]. Never a fixed multi-second wait.
+//! node's own estimate over all peers, one with few samples the longer of both. Each further try doubles it, up to [`RTO_MAX`]. Never a fixed multi-second wait.
 //!
 //! ```text
 //!   start ──▶ try 0 ──RTO──▶ try 1 ──2 RTO──▶ try 2 ──4 RTO──▶ NoAnswer
@@ -55,32 +55,38 @@ pub enum Class {
 pub struct Estimate {
     mean: u32,
     deviation: u32,
-    sampled: bool,
+    /// Samples so far, up to [`SAMPLES_YOUNG`].
+    samples: u8,
 }
+
+/// An estimate of fewer samples is not yet trusted to be shorter than the node's own: one lucky round trip says little
+/// about the next, and three tries would be over before an ordinary answer comes.
+const SAMPLES_YOUNG: u8 = 4;
 
 impl Estimate {
     /// Learns one round trip.
     pub fn sample(&mut self, rtt: Duration) {
         let rtt = u32::try_from(rtt.0).unwrap_or(u32::MAX / 8);
-        if self.sampled {
+        if self.samples > 0 {
+            self.samples = SAMPLES_YOUNG.min(self.samples + 1);
             let off = rtt.abs_diff(self.mean);
             self.deviation = self.deviation - self.deviation / 4 + off / 4;
             self.mean = self.mean - self.mean / 8 + rtt / 8;
         } else {
-            *self = Estimate { mean: rtt, deviation: rtt / 2, sampled: true };
+            *self = Estimate { mean: rtt, deviation: rtt / 2, samples: 1 };
         }
     }
 
     /// The smoothed round trip, if there was a sample.
     #[must_use]
     pub fn mean(&self) -> Option<Duration> {
-        self.sampled.then_some(Duration(u64::from(self.mean)))
+        (self.samples > 0).then_some(Duration(u64::from(self.mean)))
     }
 
     /// Mean plus four deviations, if there was a sample.
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
-        self.sampled.then(|| Duration(u64::from(self.mean) + 4 * u64::from(self.deviation)))
+        (self.samples > 0).then(|| Duration(u64::from(self.mean) + 4 * u64::from(self.deviation)))
     }
 }
 
@@ -182,7 +188,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     /// Nobody known, nothing under way.
     #[must_use]
     pub const fn new() -> Rpc<M, W> {
-        const NONE: Estimate = Estimate { mean: 0, deviation: 0, sampled: false };
+        const NONE: Estimate = Estimate { mean: 0, deviation: 0, samples: 0 };
         Rpc {
             known: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -200,7 +206,12 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             Class::Quick => (known.map(|k| k.quick), self.own_quick, RTO_MIN),
             Class::Disk => (known.map(|k| k.disk), self.own_disk, RTO_DISK_MIN),
         };
-        let t = peer.and_then(|e| e.timeout()).or_else(|| own.timeout()).unwrap_or(RTO_FIRST);
+        let own = own.timeout().unwrap_or(RTO_FIRST);
+        let t = match peer.and_then(|e| Some((e.timeout()?, e.samples))) {
+            None => own,
+            Some((t, samples)) if samples < SAMPLES_YOUNG => t.max(own),
+            Some((t, _)) => t,
+        };
         t.clamp(min, RTO_MAX)
     }
 

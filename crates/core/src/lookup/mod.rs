@@ -134,6 +134,13 @@ impl Lookup {
         (self.hops, self.timeouts)
     }
 
+    /// Forgets who was asked, and keeps the costs: after a failure the asker's tables may know better.
+    pub fn forget_asked(&mut self) {
+        self.shortlist.clear();
+        self.root = None;
+        self.asked = 0;
+    }
+
     /// Begins with the asker's own tables. Returns the set if the asker knows the root itself.
     pub fn begin<O: Overlay>(&mut self, me: &Peer, overlay: &O) -> Option<Vec<Peer>> {
         match overlay.next_hop(&self.target) {

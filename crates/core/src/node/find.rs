@@ -15,6 +15,10 @@ use crate::rpc::Class;
 /// Lookups under way at once; beyond it a new one fails.
 pub(super) const LOOKUPS_MAX: usize = 8192;
 
+/// How often a client's lookup begins again from this node's tables before it has failed: those who were silent have left
+/// them by then, and those who were only slow are asked once more.
+const FIND_AGAIN_MAX: u8 = 2;
+
 /// Who wants to know.
 #[derive(Clone, Debug)]
 pub(super) enum For<C> {
@@ -31,6 +35,7 @@ pub(super) enum For<C> {
 pub(super) struct Finding<C> {
     lookup: Lookup,
     purpose: For<C>,
+    again: u8,
 }
 
 impl<O: Overlay> Node<O> {
@@ -48,7 +53,7 @@ impl<O: Overlay> Node<O> {
         let known = lookup.begin(&self.config.me, &self.overlay);
         let serial = self.serial();
         let full = self.lookups.len() >= LOOKUPS_MAX;
-        let finding = Finding { lookup, purpose };
+        let finding = Finding { lookup, purpose, again: 0 };
         match known {
             Some(set) => self.found(t, finding, set),
             None if full => self.found(t, finding, Vec::new()),
@@ -80,9 +85,18 @@ impl<O: Overlay> Node<O> {
     }
 
     fn end(&mut self, t: &mut Turn<'_>, serial: u64, set: Vec<Peer>) {
-        if let Some(finding) = self.lookups.remove(&serial) {
-            self.found(t, finding, set);
+        let Some(mut finding) = self.lookups.remove(&serial) else { return };
+        // Puts, gets and the overlay have a patience of their own.
+        if set.is_empty() && matches!(finding.purpose, For::Op(_)) && finding.again < FIND_AGAIN_MAX {
+            finding.again += 1;
+            finding.lookup.forget_asked();
+            if let Some(set) = finding.lookup.begin(&self.config.me, &self.overlay) {
+                return self.found(t, finding, set);
+            }
+            self.lookups.insert(serial, finding);
+            return self.step(t, serial);
         }
+        self.found(t, finding, set);
     }
 
     pub(super) fn on_hop(&mut self, t: &mut Turn<'_>, serial: u64, from: &Peer, answer: HopAnswer) {
