@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
+use keyway_core::machine::Phase;
 use keyway_core::overlay::registry::OVERLAYS;
 use keyway_net::NodeSettings;
 use serde::{Deserialize, Serialize};
@@ -252,7 +253,12 @@ async fn joined(served: &Served) -> Result<(), Failure> {
             _ = remark.tick() => {
                 if let Ok(status) = served.node.status().await {
                     let (all, ready) = status.shares;
-                    tracing::warn!(phase = ?status.phase, ranges = all, taken_over = ready, "not ready yet");
+                    match status.phase {
+                        Phase::Joining => tracing::warn!(
+                            "no member answers: do --join or the remembered addresses name running nodes, and is the network key the same?"
+                        ),
+                        phase => tracing::warn!(?phase, ranges = all, taken_over = ready, "not ready yet"),
+                    }
                 }
             }
         }

@@ -67,21 +67,33 @@ fn killed_nodes_lose_nothing() {
 fn an_import_that_is_killed_goes_on_where_it_stopped() {
     let network = Network::start(3, &["--durability", "os"]);
     let file = records(&network).display().to_string();
-    let mut command = network.verb(&["import", &file, "--rate", "500/s", "-o", "json"]);
-    let mut import = Process::start(&mut command, &network.dir.path().join("import.log"));
     let journal = format!("{file}.keyway-progress");
-    wait_until("some progress is kept", REPAIR, || {
-        let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&journal).ok()?).ok()?;
-        (kept["prefix"]["records"].as_u64()? > 200).then_some(())
-    });
+    let kept_after = |records: u64| {
+        wait_until("some progress is kept", REPAIR, || {
+            let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&journal).ok()?).ok()?;
+            (kept["prefix"]["records"].as_u64()? > records).then_some(())
+        });
+    };
+    let start = || {
+        let mut command = network.verb(&["import", &file, "--rate", "500/s", "-o", "json"]);
+        Process::start(&mut command, &network.dir.path().join("import.log"))
+    };
+    let mut import = start();
+    kept_after(200);
     import.kill();
+
+    let mut import = start();
+    kept_after(400);
+    import.interrupt();
+    assert_eq!(import.end(REPAIR).code(), Some(130), "{}", import.log_end());
+    assert!(import.log().contains("goes on where this one stopped"), "{}", import.log_end());
 
     let report: serde_json::Value =
         serde_json::from_str(&network.run(&["import", &file, "--verify", "-o", "json"]).good())
             .expect("JSON");
     let (loaded, verified) = (&report["loaded"], &report["verified"]);
     let resumed = loaded["resumed_records"].as_u64().expect("a count");
-    assert!(resumed > 200, "{report}");
+    assert!(resumed > 400, "{report}");
     assert_eq!(resumed + loaded["acknowledged"].as_u64().expect("a count"), RECORDS, "{report}");
     assert_eq!(verified["equal"], RECORDS, "{report}");
 

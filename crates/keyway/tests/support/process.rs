@@ -18,9 +18,10 @@ const VERB_TIMEOUT: Duration = Duration::from_secs(300);
 /// Lines of a log that a panic shows.
 const LOG_LINES_SHOWN: usize = 25;
 
-/// The binary under test, with nothing of the tester's own settings.
+/// The binary under test, with nothing of the tester's own settings. `KEYWAY_BIN` names another one, such as a release.
 pub fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keyway"));
+    let binary = std::env::var_os("KEYWAY_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_keyway").into());
+    let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KEYWAY_")) {
         command.env_remove(name);
     }
