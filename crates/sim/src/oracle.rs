@@ -82,7 +82,7 @@ impl Oracle {
     }
 
     /// Members from the root of `key` on, in the order in which replicas are placed.
-    fn from_root<'a>(&'a self, key: &Id) -> impl Iterator<Item = (&'a Id, usize)> {
+    fn clockwise_of<'a>(&'a self, key: &Id) -> impl Iterator<Item = (&'a Id, usize)> {
         match self.geometry {
             Geometry::Ring => {
                 let (after, before) = (self.members.range(key..), self.members.range(..key));
@@ -95,7 +95,7 @@ impl Oracle {
     #[must_use]
     pub fn roots(&self, key: &Id) -> Vec<usize> {
         let mut roots = Vec::with_capacity(1);
-        for (id, host) in self.from_root(key) {
+        for (id, host) in self.clockwise_of(key) {
             roots.push(host);
             if !self.leaving.contains(id) {
                 break;
@@ -107,7 +107,7 @@ impl Oracle {
     /// The hosts that should hold a key, root first.
     #[must_use]
     pub fn replicas(&self, key: &Id, n: usize) -> Vec<usize> {
-        self.from_root(key)
+        self.clockwise_of(key)
             .filter(|(id, _)| !self.leaving.contains(*id))
             .take(n)
             .map(|(_, host)| host)

@@ -60,8 +60,8 @@ fn an_ideal_ring_is_sound() {
 fn a_loopy_ring_is_found() {
     // Wound twice round: everyone's successor is the next but one.
     let loopy = judge_ring(|members| {
-        for i in 0..6 {
-            members[i].inside.tables[0].1 = vec![peer((i as u64 + 2) % 6), peer((i as u64 + 4) % 6)];
+        for (i, member) in (0u64..).zip(members.iter_mut()) {
+            member.inside.tables[0].1 = vec![peer((i + 2) % 6), peer((i + 4) % 6)];
         }
     });
     assert_eq!(rule(loopy), "SufficientPrincipals");
