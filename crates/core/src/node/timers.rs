@@ -38,8 +38,10 @@ impl<K: Ord + Copy> Timers<K> {
     }
 
     pub(crate) fn disarm(&mut self, key: K) {
-        self.armed.retain(|(_, k)| *k != key);
-        self.find_first();
+        if let Some(i) = self.armed.iter().position(|(_, k)| *k == key) {
+            self.armed.swap_remove(i);
+            self.find_first();
+        }
     }
 
     pub(crate) const fn deadline(&self) -> Option<Mono> {
@@ -51,8 +53,9 @@ impl<K: Ord + Copy> Timers<K> {
         if self.first? > now {
             return None;
         }
-        let (at, key) = *self.armed.iter().min()?;
-        self.armed.retain(|entry| *entry != (at, key));
+        // The smallest key among equals: the order does not depend on how the list came about.
+        let i = (0..self.armed.len()).min_by_key(|i| self.armed[*i])?;
+        let (_, key) = self.armed.swap_remove(i);
         self.find_first();
         Some(key)
     }
