@@ -1,0 +1,99 @@
+//! One node, set up in every way: free ports, flags above variables above a file, great values, and the network's key.
+
+mod support;
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use support::{Network, Node, Process, SOON, get, keyway, noise, wait_until};
+
+/// The greatest value that any node can be set to take.
+const VALUE_BYTES_MAX: usize = 1 << 20;
+
+#[test]
+fn settings_come_from_flags_then_variables_then_the_file_and_ports_from_the_system() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let config = dir.path().join("config.toml");
+    let text = "log-format = \"json\"\n[node]\nlisten = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n\
+                durability = \"memory\"\nreplicas = 2\nacks = 2\nvalue-max = \"1MiB\"\nttl-max = \"2d\"\n";
+    std::fs::write(&config, text).expect("a file");
+    let mut start = support::command();
+    start.args(["node", "-o", "json", "--config", &config.display().to_string(), "--acks", "1"]);
+    start.env("KEYWAY_REPLICAS", "5").env("KEYWAY_ACKS", "3");
+    let log = dir.path().join("node.log");
+    let process = Process::start(&mut start, &log);
+    let (listening, ready) = (process.event("listening"), process.event("ready"));
+    assert_eq!(listening["udp"], ready["udp"]);
+    let url = ready["http"].as_str().expect("a URL").to_owned();
+    let http: SocketAddr = url.trim_start_matches("http://").parse().expect("an address");
+    assert!(http.port() != 0);
+
+    let (_, body) = get(http, "/v1/node").expect("it answers");
+    let node: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(node["acks"], 1, "the flag is above the variable");
+    assert_eq!(node["replicas"], 5, "the variable is above the file");
+    assert_eq!(node["value_bytes_max"], VALUE_BYTES_MAX, "the file is above the default");
+    assert_eq!(node["ttl_seconds_max"], 2 * 86_400);
+    assert_eq!(node["overlay"], "chord", "the default");
+    keyway(["--gateway", &url, "put", "a", "b"]).good();
+    let line = wait_until("a log line", SOON, || process.log().lines().next().map(str::to_owned));
+    assert!(serde_json::from_str::<Value>(&line).is_ok(), "a log line is JSON: {line}");
+
+    std::fs::write(&config, "[node]\nacks = 1\nvalue-mx = 3\n").expect("a file");
+    let said = keyway(["config", "check", &config.display().to_string()]).failed(2);
+    assert!(said.contains("line 3") && said.contains("value-mx"), "{said}");
+}
+
+#[test]
+fn a_value_of_a_mebibyte_travels_where_nodes_are_set_to_take_it() {
+    let network = Network::start(3, &["--value-max", "1MiB", "--durability", "os"]);
+    let file = network.dir.path().join("value");
+    let argument = format!("@{}", file.display());
+    let value = noise(7, VALUE_BYTES_MAX);
+    std::fs::write(&file, &value).expect("a file");
+    keyway(["--gateway", &network.nodes[0].url(), "put", "great", &argument]).good();
+    for node in &network.nodes {
+        let found = keyway(["--gateway", &node.url(), "get", "great", "--raw"]);
+        assert!(found.stdout == value, "{}", found.stderr);
+    }
+    std::fs::write(&file, noise(8, VALUE_BYTES_MAX + 1)).expect("a file");
+    let said = keyway(["--gateway", &network.nodes[0].url(), "put", "greater", &argument]).failed(4);
+    assert!(said.contains("no node takes"), "{said}");
+}
+
+#[test]
+fn without_the_key_of_the_network_nobody_joins() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let key = |name: &str, text: &str| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).expect("a file");
+        file.display().to_string()
+    };
+    let (ours, theirs) = (key("ours", "sixteen bytes or more"), key("theirs", "quite another secret"));
+    let flags = |key: &str| {
+        let all = ["--network-key-file", key, "--durability", "memory", "--replicas", "2", "--acks", "2"];
+        all.map(str::to_owned)
+    };
+    let node = |name: &str, key: &str| {
+        let flags = flags(key);
+        Node::new(dir.path(), name, &flags.each_ref().map(String::as_str))
+    };
+    let mut founder = node("founder", &ours);
+    founder.start(&[]);
+    founder.wait_ready(SOON);
+    let mut stranger = node("stranger", &theirs);
+    stranger.start(&[founder.udp]);
+    let mut friend = node("friend", &ours);
+    friend.start(&[founder.udp]);
+    friend.wait_ready(SOON);
+
+    keyway(["--gateway", &founder.url(), "put", "secret", "for friends"]).good();
+    assert_eq!(keyway(["--gateway", &friend.url(), "get", "secret"]).good(), "for friends\n");
+    let (status, reasons) = get(stranger.http, "/readyz").expect("it listens");
+    assert!(status == 503 && reasons.contains("looking for a member"), "{status} {reasons}");
+    keyway(["--gateway", &stranger.url(), "get", "secret"]).failed(6);
+
+    let short = key("short", "too short");
+    let said = support::run(&mut node("short", &short).command(&[]), b"").failed(2);
+    assert!(said.contains("at least 16"), "{said}");
+}
