@@ -68,7 +68,9 @@ pub(crate) struct Host {
     pub(crate) born: u64,
     /// Whether the process has completed its join.
     pub(crate) member: bool,
-    /// The instant of the one tick that counts; `u64::MAX` for none.
+    /// When the process next wants a tick; `u64::MAX` for never.
+    pub(crate) due: u64,
+    /// The instant of the one tick that counts, which may be earlier; `u64::MAX` for none.
     pub(crate) tick_at: u64,
     /// Until then nothing runs here.
     pub(crate) paused_until: u64,
@@ -90,6 +92,7 @@ impl Host {
             life: 0,
             born: 0,
             member: false,
+            due: u64::MAX,
             tick_at: u64::MAX,
             paused_until: 0,
             backlog: Vec::new(),
