@@ -30,7 +30,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 /// Folders of the repository: a code span that begins with one is a path in it.
-const FOLDERS: [&str; 6] = ["crates/", "docs/", "xtask/", "fuzz/", "examples/", ".ci/"];
+const FOLDERS: [&str; 7] = ["crates/", "docs/", "xtask/", "fuzz/", "examples/", "seeds/", ".ci/"];
 
 fn run(tree: &Tree, report: &mut Report) {
     for (path, text) in tree.texts_ending(".md") {
