@@ -70,8 +70,10 @@ pub(crate) struct Host {
     pub(crate) member: bool,
     /// When the process next wants a tick; `u64::MAX` for never.
     pub(crate) due: u64,
-    /// The instant of the one tick that counts, which may be earlier; `u64::MAX` for none.
+    /// The instant of the tick that counts, which may be earlier; `u64::MAX` for none.
     pub(crate) tick_at: u64,
+    /// Another tick in the queue, which counts once that one is over.
+    pub(crate) tick_after: u64,
     /// Until then nothing runs here.
     pub(crate) paused_until: u64,
     /// What waits for the end of the pause.
@@ -94,6 +96,7 @@ impl Host {
             member: false,
             due: u64::MAX,
             tick_at: u64::MAX,
+            tick_after: u64::MAX,
             paused_until: 0,
             backlog: Vec::new(),
             batches: VecDeque::new(),

@@ -12,8 +12,8 @@
 //! A world is a pure function of its seed and of these calls: all draws come from forks of one stream, time is an integer,
 //! and nothing is kept in the order of a hasher. Every event that reaches a machine goes into [`World::trace_hash`].
 //!
-//! Ticks are cancelled lazily: a host has at most one tick that counts. A deadline that moves later leaves it in place,
-//! and the tick, when it comes, asks again.
+//! Ticks are cancelled lazily: of all that are queued for a host one counts, and one may follow it. A deadline that moves
+//! later leaves it in place, and the tick, when it comes, looks again.
 
 mod questions;
 
@@ -203,7 +203,7 @@ impl World {
         host.born = self.time;
         host.member = false;
         host.due = u64::MAX;
-        host.tick_at = u64::MAX;
+        (host.tick_at, host.tick_after) = (u64::MAX, u64::MAX);
         let config = NodeConfig {
             incarnation: u64::from(host.life),
             replicas: self.config.replicas,
@@ -270,7 +270,7 @@ impl World {
             self.buried.add(&machine.counters());
         }
         host.member = false;
-        host.tick_at = u64::MAX;
+        (host.tick_at, host.tick_after) = (u64::MAX, u64::MAX);
         host.paused_until = 0;
         for what in host.backlog.drain(..) {
             match what {
@@ -476,13 +476,9 @@ impl World {
         if host.tick_at > self.time {
             return;
         }
-        host.tick_at = u64::MAX;
-        if host.machine.is_none() || host.due == u64::MAX {
-            return;
-        }
+        host.tick_at = core::mem::replace(&mut host.tick_after, u64::MAX);
         if host.due > self.time {
-            host.tick_at = host.due;
-            self.queue.push(host.due, What::Tick { host: n as u32 });
+            self.arm_tick(n);
             return;
         }
         self.hash.tick(self.time, n);
@@ -560,8 +556,15 @@ impl World {
         let host = &mut self.hosts[n];
         let deadline = host.machine.as_ref().and_then(|m| m.deadline());
         host.due = deadline.map_or(u64::MAX, |d| host.clock.reached(d, host.born).max(self.time));
+        self.arm_tick(n);
+    }
+
+    /// Sees to it that a tick comes when it is due, or before. A later one keeps its place in the queue: time-outs come and
+    /// go before it, and it is wanted again after them.
+    fn arm_tick(&mut self, n: usize) {
+        let host = &mut self.hosts[n];
         if host.due < host.tick_at {
-            host.tick_at = host.due;
+            host.tick_after = core::mem::replace(&mut host.tick_at, host.due);
             self.queue.push(host.due, What::Tick { host: n as u32 });
         }
     }

@@ -122,6 +122,18 @@ impl Params {
             short_lives: *one_of(&mut load, &[0.0, 0.0, 0.3, 1.0]),
             kinds,
         }
+        .with_bearable_load()
+    }
+
+    /// Large values cost the judges most, and slow disks need minutes to copy them: fewer of them, spread over more keys.
+    fn with_bearable_load(mut self) -> Params {
+        if self.value_bytes.1 > 1_500 {
+            self.keys = 20 + self.keys / 2;
+            self.zipf = 0.0;
+            self.op_every = Duration(self.op_every.0.max(500_000));
+            self.put_share = self.put_share.min(0.4);
+        }
+        self
     }
 
     /// Whether nothing disturbs membership: then more is promised.
