@@ -125,7 +125,7 @@ impl<O: Overlay> Node<O> {
             shares: self.copies.shares().to_vec(),
             ready: self.copies.ready_arcs(),
             heads: self.store.heads_in(&crate::keyspace::Arc::FULL, usize::MAX),
-            halt: self.store.halt(),
+            halt: self.store.halt().or(self.skew.out.then_some(Halt::ClockSkew)),
             bounds: self.bounds(),
         }
     }
