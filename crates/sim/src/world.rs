@@ -405,17 +405,20 @@ impl World {
     fn resume(&mut self, n: usize) {
         self.hosts[n].paused_until = 0;
         let waiting = core::mem::take(&mut self.hosts[n].backlog);
-        let mut frames = Vec::new();
-        for what in waiting {
-            match what {
-                What::Frame { slot, .. } => frames.push(slot),
-                What::Disk { slot, .. } => self.deliver_disk(n, slot),
-                What::Tick { .. } => self.deliver_tick(n),
-                What::Resume { .. } | What::Wake { .. } => {}
-            }
-        }
+        // As a driver does on waking: what the sockets hold comes before what the clock has made due.
+        let frames: Vec<u32> = waiting
+            .iter()
+            .filter_map(|what| if let What::Frame { slot, .. } = what { Some(*slot) } else { None })
+            .collect();
         if !frames.is_empty() {
             self.deliver_batch(n, &frames);
+        }
+        for what in waiting {
+            match what {
+                What::Disk { slot, .. } => self.deliver_disk(n, slot),
+                What::Tick { .. } => self.deliver_tick(n),
+                What::Frame { .. } | What::Resume { .. } | What::Wake { .. } => {}
+            }
         }
     }
 

@@ -195,7 +195,10 @@ impl<'p> Swarm<'p> {
         let calm = self.params.is_calm();
         self.chaos = true;
         self.strict_reads = calm;
-        self.strict_service = calm && self.params.links.loss == 0.0 && self.params.links.corrupt == 0.0;
+        // Slow disks may fall behind the load, and then it is right to say so.
+        let swift = !self.params.kinds.contains(&Kind::DiskSlow);
+        self.strict_service =
+            calm && swift && self.params.links.loss == 0.0 && self.params.links.corrupt == 0.0;
         self.world.set_faults(self.params.links);
         self.later(Duration::ZERO, Todo::Operate);
         if !self.injectable.is_empty() {
