@@ -2,16 +2,22 @@
 //!
 //! Solved once, below the overlays (DESIGN principle 5). The time-out of a try is the smoothed round trip plus four
 //! mean deviations (RFC 6298; Bamboo, USENIX'04 section 4.2), at least [`RTO_MIN`]; a peer without a sample takes the
-//! node's own estimate over all peers, one with few samples the longer of both. Each further try doubles it, up to [`RTO_MAX`]. Never a fixed multi-second wait.
+//! node's own estimate over all peers, one with few samples the longer of both. Further tries wait twice, then four times as
+//! long, up to [`RTO_MAX`]. Never a fixed multi-second wait.
 //!
 //! ```text
-//!   start ──▶ try 0 ──RTO──▶ try 1 ──2 RTO──▶ try 2 ──4 RTO──▶ NoAnswer
+//!   start ──▶ try 0 ──RTO──▶ try 1 ──2 RTO──▶ try 2 ──4 RTO──▶ (more tries on lossy links) ──▶ NoAnswer
 //!               │              └ Slow: the owner may ask somebody else as well (hedge)
 //!               └◀ Reply: sample = now - sent(try)        Busy: the clock of the current try starts again
 //! ```
 //!
-//! The two low bits of a request id are the number of the try, so that a late answer to an earlier try is still an exact
-//! sample (Karn's ambiguity does not arise); the other 62 are unpredictable.
+//! The three low bits of a request id are the number of the try, so that a late answer to an earlier try is still an exact
+//! sample (Karn's ambiguity does not arise); the other 61 are unpredictable.
+//!
+//! **Silence must mean something.** With one frame in six lost, three tries to a peer that lives stay without an answer once
+//! in forty calls, and a network that believes such silences falls apart. So the node measures how many tries of *answered*
+//! calls were lost ([`Loss`]) and tries as often as makes a false silence rarer than one in a hundred thousand: three
+//! times on good links, up to [`TRIES_MAX`] on bad ones.
 //!
 //! Requests that wait for the peer's disk are estimated apart ([`Class::Disk`]), so that a busy disk neither slows the
 //! detection of dead peers nor causes needless repeats.
@@ -32,8 +38,12 @@ pub const RTO_DISK_MIN: Duration = Duration::from_millis(100);
 pub const RTO_MAX: Duration = Duration::from_secs(2);
 /// The estimate of a node that has measured nobody yet.
 pub const RTO_FIRST: Duration = Duration::from_millis(300);
-/// Tries of one call.
-pub const TRIES_MAX: u8 = 3;
+/// Tries of one call on good links.
+pub const TRIES_MIN: u8 = 3;
+/// Tries of one call on links as bad as can be borne.
+pub const TRIES_MAX: u8 = 8;
+/// The bits of a request id that number its tries.
+const TRY_MASK: u64 = TRIES_MAX as u64 - 1;
 /// How often one call may be prolonged by `Busy`.
 pub const BUSY_MAX: u8 = 8;
 /// Peers of which something is remembered; beyond it the one heard longest ago is forgotten.
@@ -90,6 +100,43 @@ impl Estimate {
     }
 }
 
+/// The share of tries that got lost, there or back, among calls that were answered in the end: a running mean. Silent calls
+/// do not count, for the dead lose everything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Loss {
+    /// In units of 2^-16.
+    mean: u32,
+    /// Tries seen so far, up to [`Loss::MEMORY`].
+    seen: u32,
+}
+
+impl Loss {
+    /// Tries over which the mean runs.
+    const MEMORY: u32 = 64;
+    /// A silence of a living peer is to be rarer than this, in units of 2^-16 squared: about one in a hundred thousand.
+    const FALSE_SILENCE_MAX: u64 = (1 << 32) / 100_000;
+
+    /// A try was lost (1) or answered (0).
+    fn sample(&mut self, lost: u32) {
+        // The first tries count as if two dozen had been answered before them.
+        self.seen = (self.seen + 1).min(Loss::MEMORY);
+        let weight = (self.seen + 24).min(Loss::MEMORY);
+        self.mean = self.mean - self.mean / weight + (lost << 16) / weight;
+    }
+
+    /// Tries after which silence is believed.
+    fn tries(self) -> u8 {
+        let mean = u64::from(self.mean.min(1 << 16));
+        // All of so many tries are lost: 2^-32 units.
+        let (mut all, mut tries) = (mean << 16, 1);
+        while tries < TRIES_MIN || (tries < TRIES_MAX && all > Loss::FALSE_SILENCE_MAX) {
+            all = (all * mean) >> 16;
+            tries += 1;
+        }
+        tries
+    }
+}
+
 /// What is remembered of a peer.
 #[derive(Clone, Debug)]
 pub struct Known {
@@ -127,8 +174,8 @@ pub struct Request<M, W> {
     pub msg: M,
     /// What it waits for there.
     pub class: Class,
-    /// How often it is sent, 1 ..= [`TRIES_MAX`].
-    pub tries_max: u8,
+    /// Whether it is sent once only, without repetition.
+    pub once: bool,
     /// The owner's reason, given back with the end.
     pub why: W,
 }
@@ -167,6 +214,12 @@ pub enum Due<M, W> {
     },
 }
 
+/// How much longer than the first try the one after try `tries` waits: twice, then four times. Not more, since what makes
+/// many tries is loss, not a slow peer.
+const fn longer(tries: u8) -> u64 {
+    if tries == 0 { 2 } else { 4 }
+}
+
 /// The calls under way and what is known of peers. Decides; sends nothing itself.
 #[derive(Clone, Debug)]
 pub struct Rpc<M, W> {
@@ -176,6 +229,7 @@ pub struct Rpc<M, W> {
     deadlines: BTreeSet<(Mono, u64)>,
     own_quick: Estimate,
     own_disk: Estimate,
+    loss: Loss,
 }
 
 impl<M: Clone, W: Clone> Default for Rpc<M, W> {
@@ -195,6 +249,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             deadlines: BTreeSet::new(),
             own_quick: NONE,
             own_disk: NONE,
+            loss: Loss { mean: 0, seen: 0 },
         }
     }
 
@@ -217,8 +272,8 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
 
     /// Registers a call; the caller sends `msg` under the returned id. `None` when too many are under way.
     pub fn start(&mut self, now: Mono, random: u64, request: Request<M, W>) -> Option<u64> {
-        let Request { to, msg, class, tries_max, why } = request;
-        let base = random & !3;
+        let Request { to, msg, class, once, why } = request;
+        let base = random & !TRY_MASK;
         if self.calls.len() >= CALLS_MAX || base == 0 || self.calls.contains_key(&base) {
             return None;
         }
@@ -229,7 +284,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             why,
             class,
             tries: 0,
-            tries_max: tries_max.clamp(1, TRIES_MAX),
+            tries_max: if once { 1 } else { self.loss.tries() },
             busy: 0,
             sent: [now; TRIES_MAX as usize],
             deadline,
@@ -242,7 +297,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     /// A reply arrived. Returns who was asked and why, if it answers a call that is under way and comes from the
     /// peer that was asked. With `expect_any`, the id of the answerer is not checked (only its address was known).
     pub fn on_reply(&mut self, now: Mono, request: u64, from: &Peer) -> Option<(Peer, W)> {
-        let base = request & !3;
+        let base = request & !TRY_MASK;
         let call = self.calls.get(&base)?;
         // A seed is asked by address alone: its id is zero until it answers.
         let seed = *call.to.id() == Id::ZERO && call.to.addr() == from.addr();
@@ -251,8 +306,11 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         }
         let call = self.calls.remove(&base)?;
         self.deadlines.remove(&(call.deadline, base));
-        let sent = call.sent[usize::from((request & 3) as u8).min(TRIES_MAX as usize - 1)];
-        let rtt = now.since(sent);
+        // Not more than were sent: a peer cannot talk us into believing in bad links.
+        let answered = usize::from(call.tries.min((request & TRY_MASK) as u8));
+        (0..answered).for_each(|_| self.loss.sample(1));
+        self.loss.sample(0);
+        let rtt = now.since(call.sent[answered]);
         let own = match call.class {
             Class::Quick => &mut self.own_quick,
             Class::Disk => &mut self.own_disk,
@@ -269,12 +327,12 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
 
     /// The asked peer waits itself: the current try starts again, a bounded number of times.
     pub fn on_busy(&mut self, now: Mono, request: u64, from: &Peer) {
-        let base = request & !3;
+        let base = request & !TRY_MASK;
         let Some(call) = self.calls.get(&base) else { return };
         if call.to.id() != from.id() || call.busy >= BUSY_MAX {
             return;
         }
-        let wait = self.timeout(from.id(), call.class).times(2 << call.tries).min(RTO_MAX);
+        let wait = self.timeout(from.id(), call.class).times(longer(call.tries)).min(RTO_MAX);
         let Some(call) = self.calls.get_mut(&base) else { return };
         call.busy += 1;
         self.deadlines.remove(&(call.deadline, base));
@@ -291,7 +349,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         self.deadlines.pop_first();
         let wait = {
             let call = self.calls.get(&base)?;
-            self.timeout(call.to.id(), call.class).times(2 << call.tries).min(RTO_MAX)
+            self.timeout(call.to.id(), call.class).times(longer(call.tries)).min(RTO_MAX)
         };
         let call = self.calls.get_mut(&base)?;
         if call.tries + 1 < call.tries_max {
@@ -396,7 +454,7 @@ mod tests {
     }
 
     fn ask<M>(msg: M, why: u8) -> Request<M, u8> {
-        Request { to: peer(1), msg, class: Class::Quick, tries_max: 3, why }
+        Request { to: peer(1), msg, class: Class::Quick, once: false, why }
     }
 
     #[test]
@@ -406,7 +464,7 @@ mod tests {
         rpc.on_heard(Mono(0), &peer(1), 1);
         for i in 1..40u64 {
             let at = Mono(i * 1_000_000);
-            let id = rpc.start(at, i << 2, ask((), 0)).unwrap();
+            let id = rpc.start(at, i << 3, ask((), 0)).unwrap();
             assert!(rpc.on_reply(at + Duration::from_millis(40), id, &peer(1)).is_some());
         }
         let t = rpc.timeout(peer(1).id(), Class::Quick);
@@ -420,7 +478,7 @@ mod tests {
     fn a_silent_peer_is_tried_three_times_then_given_up() {
         let mut rpc: Rpc<&str, u8> = Rpc::new();
         rpc.on_heard(Mono(0), &peer(1), 1);
-        let id = rpc.start(Mono(0), 4, ask("m", 9)).unwrap();
+        let id = rpc.start(Mono(0), 8, ask("m", 9)).unwrap();
         let mut tries = alloc::vec![id];
         loop {
             let at = rpc.deadline().unwrap();
@@ -432,7 +490,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(tries, [4, 5, 6]);
+        assert_eq!(tries, [8, 9, 10]);
         assert!(rpc.is_suspect(peer(1).id()));
         assert_eq!(rpc.on_heard(Mono(9), &peer(1), 1), Heard::News);
         assert!(!rpc.is_suspect(peer(1).id()));
@@ -441,11 +499,35 @@ mod tests {
     #[test]
     fn a_reply_from_somebody_else_is_ignored() {
         let mut rpc: Rpc<(), u8> = Rpc::new();
-        let id = rpc.start(Mono(0), 4, ask((), 0)).unwrap();
+        let id = rpc.start(Mono(0), 8, ask((), 0)).unwrap();
         assert!(rpc.on_reply(Mono(1), id, &peer(2)).is_none());
-        assert!(rpc.on_reply(Mono(1), 8, &peer(1)).is_none());
+        assert!(rpc.on_reply(Mono(1), 16, &peer(1)).is_none());
         assert!(rpc.on_reply(Mono(1), id | 1, &peer(1)).is_some());
         assert!(rpc.on_reply(Mono(1), id, &peer(1)).is_none(), "only once");
+    }
+
+    /// Half of all tries get lost: silence of a living peer must stay rare, so the tries go up, and come down again.
+    #[test]
+    fn bad_links_are_tried_more_often_before_silence_is_believed() {
+        let mut rpc: Rpc<(), u8> = Rpc::new();
+        rpc.on_heard(Mono(0), &peer(1), 1);
+        assert_eq!(rpc.loss.tries(), TRIES_MIN);
+        let mut call = |rpc: &mut Rpc<(), u8>, i: u64, lost: u8| {
+            let mut at = Mono(i * 1_000_000_000);
+            let mut id = rpc.start(at, i << 3, ask((), 0)).unwrap();
+            for _ in 0..lost {
+                at = rpc.deadline().unwrap();
+                let Some(Due::Again { request, .. }) = rpc.pop_due(at) else { panic!("given up too early") };
+                id = request;
+            }
+            assert!(rpc.on_reply(at + Duration::from_millis(1), id, &peer(1)).is_some());
+        };
+        call(&mut rpc, 1, 1);
+        assert!(rpc.loss.tries() <= TRIES_MIN + 1, "one loss says little: {:?}", rpc.loss);
+        (2..100).for_each(|i| call(&mut rpc, i, (i % 3) as u8));
+        assert_eq!(rpc.loss.tries(), TRIES_MAX);
+        (100..600).for_each(|i| call(&mut rpc, i, 0));
+        assert_eq!(rpc.loss.tries(), TRIES_MIN);
     }
 
     #[test]

@@ -19,13 +19,15 @@ pub struct Sweep {
     pub overlay: Option<&'static Entry>,
     /// Worlds at once.
     pub jobs: usize,
+    /// Whether a failure ends it, after the worlds that run beside it.
+    pub keep_going: bool,
 }
 
 /// Seeds given to each job before results are told.
 const CHUNK: u64 = 4;
 
-/// Runs the seeds and tells `each` about every one of them, in order; ends after the first failure, or as soon as
-/// `go_on` says no. Returns how many seeds were judged.
+/// Runs the seeds and tells `each` about every one of them, in order; ends after the first failure, unless it is to keep
+/// going, or as soon as `go_on` says no. Returns how many seeds were judged.
 ///
 /// # Errors
 /// If the threads cannot be had.
@@ -47,7 +49,7 @@ pub fn sweep(
         for (params, outcome) in results {
             each(&params, &outcome);
             next += 1;
-            if outcome.failure.is_some() {
+            if outcome.failure.is_some() && !sweep.keep_going {
                 return Ok(next - sweep.start);
             }
         }

@@ -17,7 +17,7 @@ use crate::frame::{self, FrameError, Header, Kind, NetworkId, Refusal as FrameRe
 use crate::machine::{Phase, Trace};
 use crate::overlay::Overlay;
 use crate::peer::{Addr, Peer};
-use crate::rpc::{Class, Heard, Request, TRIES_MAX};
+use crate::rpc::{Class, Heard, Request};
 use crate::wire::{self, Wire as _};
 
 impl<O: Overlay> Node<O> {
@@ -78,9 +78,8 @@ impl<O: Overlay> Node<O> {
         class: Class,
         why: Why<O::Call>,
     ) -> bool {
-        let tries = if matches!(why, Why::Probe) { 1 } else { TRIES_MAX };
         let random = self.rng.next_u64();
-        let request = Request { to: to.clone(), msg: msg.clone(), class, tries_max: tries, why };
+        let request = Request { to: to.clone(), msg: msg.clone(), class, once: matches!(why, Why::Probe), why };
         match self.rpc.start(t.now.mono, random, request) {
             Some(request) => {
                 self.send(t, Kind::Request, to.addr(), request, Some(&msg));

@@ -18,10 +18,12 @@ const EXAMPLES: &str = "\
 Examples:
   keyway sim sweep --seeds 1000 --jobs 2
   keyway sim sweep --seeds 1000000 --start 5000 --time-box 10m -o ndjson
+  keyway sim sweep --seeds 1000 --keep-going --quiet
 
 Each seed draws everything: the overlay, the number of nodes, copies and acknowledgements, latencies, a subset of all
 faults. It runs puts and gets under these faults, then heals everything and demands that the network is whole, every
-lookup right and every acknowledged value there. The exit code is 1 if a world failed.
+lookup right and every acknowledged value there. The first failure ends the sweep, unless --keep-going is given: then
+each failure is a line on stdout. The exit code is 1 if a world failed.
 ";
 
 /// Run many drawn worlds and judge them
@@ -43,16 +45,20 @@ pub(super) struct SweepArgs {
     /// Begin no more worlds after this long
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     time_box: Option<Duration>,
+    /// Tell of every failure instead of ending at the first
+    #[arg(long)]
+    keep_going: bool,
 }
 
 /// `keyway sim sweep`.
 pub(super) fn run(args: &SweepArgs, output: &Output) -> Result<Exit, Failure> {
     let overlay = args.overlay.as_deref().map(find_overlay).transpose().map_err(usage)?;
-    let plan = Sweep { start: args.start, seeds: args.seeds, overlay, jobs: args.jobs };
+    let plan =
+        Sweep { start: args.start, seeds: args.seeds, overlay, jobs: args.jobs, keep_going: args.keep_going };
     let began = Instant::now();
     let mut go_on = || args.time_box.is_none_or(|most| began.elapsed().as_micros() < u128::from(most.0));
     let mut sum = Sum::default();
-    let mut failed = None;
+    let mut failed = Vec::new();
     let mut written = Ok(());
     let mut each = |params: &Params, outcome: &Outcome| {
         sum.add(&outcome.tally);
@@ -60,7 +66,10 @@ pub(super) fn run(args: &SweepArgs, output: &Output) -> Result<Exit, Failure> {
             written = tell(params, outcome, output);
         }
         if let Some((complaint, at)) = &outcome.failure {
-            failed = Some(failure_line(params, complaint, *at));
+            failed.push(failure_line(params, complaint, *at));
+            if let Some(line) = failed.last().filter(|_| written.is_ok() && !output.is_json()) {
+                written = output.line(line);
+            }
         }
     };
     let judged = sweep(&plan, &mut go_on, &mut each).map_err(|e| Failure::new(Exit::Failure, e))?;
@@ -68,7 +77,7 @@ pub(super) fn run(args: &SweepArgs, output: &Output) -> Result<Exit, Failure> {
     let seconds = began.elapsed().as_secs_f64();
     if output.is_json() {
         output.json_line(&json!({
-            "seeds": judged, "failed": u64::from(failed.is_some()), "failure": failed, "wall_seconds": seconds,
+            "seeds": judged, "failed": failed.len(), "failure": failed.first(), "failures": failed, "wall_seconds": seconds,
             "events": sum.events, "virtual_seconds": sum.virtual_seconds(), "puts_acked": sum.puts_acked,
             "gets": sum.gets, "faults": sum.faults,
         }))?;
@@ -86,15 +95,7 @@ pub(super) fn run(args: &SweepArgs, output: &Output) -> Result<Exit, Failure> {
             span::show(Duration(sum.healed_in_max)),
         ));
     }
-    match failed {
-        None => Ok(Exit::Ok),
-        Some(line) => {
-            if !output.is_json() {
-                output.line(line)?;
-            }
-            Ok(Exit::Failure)
-        }
-    }
+    Ok(if failed.is_empty() { Exit::Ok } else { Exit::Failure })
 }
 
 /// One world, with everything that was drawn for it.
