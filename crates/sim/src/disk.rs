@@ -6,6 +6,9 @@
 //!                                            crash: some prefix of the waiting batches is kept, the rest never was
 //! ```
 //!
+//! Group commit, as the real engine does it: while a batch is being synced, all further writes gather in the next one, so a
+//! slow disk makes every write late but does not queue them one behind the other.
+//!
 //! `Written` is only said after the sync. A batch whose sync fails may have reached the disk or not: its outcome is unknown,
 //! as with a real fsync. Torn sectors are not modelled here; they are tested under the real storage engine.
 
@@ -52,10 +55,22 @@ impl Default for DiskModel {
 pub(crate) struct Batch {
     /// The life of the host in which it was asked for: results for an earlier life are dropped.
     pub(crate) life: u32,
+    /// When its sync begins: writes that come before join it.
+    pub(crate) begins: u64,
     /// When it ends.
     pub(crate) ends: u64,
     /// What is asked for.
     pub(crate) effects: Vec<DiskEffect>,
+}
+
+/// Effects in one batch: the next one begins a batch of its own.
+const BATCH_EFFECTS_MAX: usize = 1_024;
+
+impl Batch {
+    /// Whether writes that are asked for now may join it.
+    fn gathers(&self, now: u64, life: u32) -> bool {
+        self.begins > now && self.life == life && self.effects.len() < BATCH_EFFECTS_MAX
+    }
 }
 
 /// One host's disk. It outlives the processes that use it.
@@ -87,12 +102,14 @@ impl Disk {
         self.records.values()
     }
 
-    /// Splits what one `handle` asked for into batches with their ends.
+    /// Splits what one `handle` asked for into batches with their ends. `last` is the newest batch of writes, if it has
+    /// not ended: writes join it as long as its sync has not begun.
     pub(crate) fn submit(
         &mut self,
         now: u64,
         life: u32,
         effects: &mut Vec<DiskEffect>,
+        last: Option<&mut Batch>,
         mut each: impl FnMut(Batch),
     ) {
         let mut writes = Vec::new();
@@ -100,16 +117,21 @@ impl Disk {
             match effect.op {
                 DiskOp::Load { .. } | DiskOp::Read(_) => {
                     let ends = now + self.model.read.draw(&mut self.rng).0;
-                    each(Batch { life, ends, effects: vec![effect] });
+                    each(Batch { life, begins: now, ends, effects: vec![effect] });
                 }
                 DiskOp::Write(_) | DiskOp::Delete(_) | DiskOp::WriteNotes(_) => writes.push(effect),
             }
         }
-        if !writes.is_empty() {
-            let ends = now.max(self.synced_until) + self.model.sync.draw(&mut self.rng).0;
-            self.synced_until = ends;
-            each(Batch { life, ends, effects: writes });
+        if writes.is_empty() {
+            return;
         }
+        if let Some(last) = last.filter(|last| last.gathers(now, life)) {
+            return last.effects.append(&mut writes);
+        }
+        let begins = now.max(self.synced_until);
+        let ends = begins + self.model.sync.draw(&mut self.rng).0;
+        self.synced_until = ends;
+        each(Batch { life, begins, ends, effects: writes });
     }
 
     /// Ends a batch: changes the disk and says so.
@@ -246,7 +268,7 @@ mod tests {
         let mut disk = disk(DiskModel::default());
         let mut batches = Vec::new();
         let read = DiskEffect { token: DiskToken(9), op: DiskOp::Read(record(1).head.identity) };
-        disk.submit(0, 1, &mut vec![write(1), write(2), read.clone()], |b| batches.push(b));
+        disk.submit(0, 1, &mut vec![write(1), write(2), read.clone()], None, |b| batches.push(b));
         assert_eq!(
             batches.iter().map(|b| (b.ends, b.effects.len())).collect::<Vec<_>>(),
             [(100, 1), (1_000, 2)]
@@ -265,9 +287,24 @@ mod tests {
             disk(DiskModel { sync: Spread::Uniform(Duration(1), Duration(10_000)), ..DiskModel::default() });
         let mut ends = Vec::new();
         for now in 0..100 {
-            disk.submit(now, 1, &mut vec![write(now)], |b| ends.push(b.ends));
+            disk.submit(now, 1, &mut vec![write(now)], None, |b| ends.push(b.ends));
         }
         assert!(ends.is_sorted());
+    }
+
+    #[test]
+    fn writes_gather_while_a_batch_is_synced() {
+        let mut disk = disk(DiskModel::default());
+        let mut batches: Vec<Batch> = Vec::new();
+        // The first is synced from 0 to 1,000; whatever comes meanwhile is synced together from 1,000 to 2,000.
+        for now in [0, 10, 500, 999, 1_000] {
+            let mut last = batches.pop();
+            let mut new = None;
+            disk.submit(now, 1, &mut vec![write(now)], last.as_mut(), |b| new = Some(b));
+            batches.extend(last.into_iter().chain(new));
+        }
+        let seen: Vec<_> = batches.iter().map(|b| (b.begins, b.ends, b.effects.len())).collect();
+        assert_eq!(seen, [(0, 1_000, 1), (1_000, 2_000, 3), (2_000, 3_000, 1)]);
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub(crate) struct Host {
     pub(crate) backlog: Vec<What>,
     /// Slots of the disk batches under way, oldest first.
     pub(crate) batches: VecDeque<u32>,
+    /// Of these, the newest batch of writes.
+    pub(crate) gathering: Option<u32>,
     /// Calls of `handle` until the next look at the local invariants.
     pub(crate) check_in: u32,
 }
@@ -100,6 +102,7 @@ impl Host {
             paused_until: 0,
             backlog: Vec::new(),
             batches: VecDeque::new(),
+            gathering: None,
             check_in: 0,
         }
     }

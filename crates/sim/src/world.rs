@@ -20,7 +20,9 @@ mod questions;
 use std::collections::VecDeque;
 
 use keyway_core::frame::NetworkId;
-use keyway_core::machine::{Counters, DiskEffect, NodeConfig, Op, OpDone, OpId, OpResult, STOP_OP, Trace};
+use keyway_core::machine::{
+    Counters, DiskEffect, DiskOp, NodeConfig, Op, OpDone, OpId, OpResult, STOP_OP, Trace,
+};
 use keyway_core::overlay::Violation;
 use keyway_core::overlay::registry::Entry;
 use keyway_core::rng::Rng;
@@ -256,6 +258,7 @@ impl World {
 
     /// What the host's disk was still to do, oldest first.
     fn take_batches(&mut self, n: usize) -> Vec<Vec<DiskEffect>> {
+        self.hosts[n].gathering = None;
         let slots: Vec<u32> = self.hosts[n].batches.drain(..).collect();
         slots
             .into_iter()
@@ -498,6 +501,7 @@ impl World {
         }
         if let Some(at) = host.batches.iter().position(|&s| s == slot) {
             host.batches.remove(at);
+            host.gathering = host.gathering.filter(|&gathering| gathering != slot);
         }
         let mut inputs = Vec::with_capacity(batch.effects.len());
         let (time, hash, sink) = (self.time, &mut self.hash, &mut self.sink);
@@ -604,17 +608,28 @@ impl World {
     fn submit_disk(&mut self, n: usize, out: &mut Outbox) {
         let host = &mut self.hosts[n];
         let (batches, free, queue) = (&mut self.batches, &mut self.free_batches, &mut self.queue);
-        let waiting = &mut host.batches;
-        host.disk.submit(self.time, host.life, &mut out.disk, |batch| {
+        let (waiting, gathering) = (&mut host.batches, &mut host.gathering);
+        let mut last = gathering.and_then(|slot| batches[slot as usize].take().map(|batch| (slot, batch)));
+        let mut begun = Vec::new();
+        let joined = last.as_mut().map(|(_, batch)| batch);
+        host.disk.submit(self.time, host.life, &mut out.disk, joined, |batch| begun.push(batch));
+        if let Some((slot, batch)) = last {
+            batches[slot as usize] = Some(batch);
+        }
+        for batch in begun {
             let ends = batch.ends;
+            let writes = !matches!(batch.effects[0].op, DiskOp::Load { .. } | DiskOp::Read(_));
             let slot = free.pop().unwrap_or_else(|| {
                 batches.push(None);
                 (batches.len() - 1) as u32
             });
             batches[slot as usize] = Some(batch);
             waiting.push_back(slot);
+            if writes {
+                *gathering = Some(slot);
+            }
             queue.push(ends, What::Disk { host: n as u32, slot });
-        });
+        }
     }
 
     fn say(&mut self, n: usize, line: impl FnOnce() -> String) {

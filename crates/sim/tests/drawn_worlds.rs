@@ -14,11 +14,14 @@ const JOBS: usize = 2;
 fn drawn_worlds_keep_every_promise() {
     let seeds = std::env::var("SWEEP_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS);
     let mut failure = None;
-    let judged =
-        sweep(&Sweep { start: 1, seeds, overlay: None, jobs: JOBS, keep_going: false }, &mut || true, &mut |params, outcome| {
+    let judged = sweep(
+        &Sweep { start: 1, seeds, overlay: None, jobs: JOBS, keep_going: false },
+        &mut || true,
+        &mut |params, outcome| {
             if let Some((complaint, at)) = &outcome.failure {
                 failure = Some(failure_line(params, complaint, *at));
             }
-        });
+        },
+    );
     assert_eq!(failure, None, "after {judged:?} worlds");
 }

@@ -79,7 +79,8 @@ impl<O: Overlay> Node<O> {
         why: Why<O::Call>,
     ) -> bool {
         let random = self.rng.next_u64();
-        let request = Request { to: to.clone(), msg: msg.clone(), class, once: matches!(why, Why::Probe), why };
+        let request =
+            Request { to: to.clone(), msg: msg.clone(), class, once: matches!(why, Why::Probe), why };
         match self.rpc.start(t.now.mono, random, request) {
             Some(request) => {
                 self.send(t, Kind::Request, to.addr(), request, Some(&msg));
