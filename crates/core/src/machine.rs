@@ -488,6 +488,19 @@ pub enum Trace {
     },
     /// An arc has been taken over.
     TakenOver(Arc),
+    /// The comparison of an arc with a peer has ended.
+    Compared {
+        /// With whom.
+        with: Peer,
+        /// Which arc.
+        arc: Arc,
+        /// What for.
+        why: &'static str,
+        /// Whether both sides hold the same now, as far as the purpose goes.
+        complete: bool,
+        /// Whether the peer had taken over all of the arc itself.
+        ready: bool,
+    },
     /// Writes are refused from now on, or taken again.
     Halt(Option<Halt>),
     /// A frame was dropped or refused.

@@ -180,6 +180,17 @@ pub struct Request<M, W> {
     pub why: W,
 }
 
+/// A call that was answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answered<W> {
+    /// Who was asked.
+    pub asked: Peer,
+    /// The owner's reason.
+    pub why: W,
+    /// From the sending of the answered try to its answer.
+    pub rtt: Duration,
+}
+
 /// What a verified frame says about its sender.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Heard {
@@ -294,9 +305,9 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         Some(base)
     }
 
-    /// A reply arrived. Returns who was asked and why, if it answers a call that is under way and comes from the
-    /// peer that was asked. With `expect_any`, the id of the answerer is not checked (only its address was known).
-    pub fn on_reply(&mut self, now: Mono, request: u64, from: &Peer) -> Option<(Peer, W)> {
+    /// A reply arrived. Returns what it answers, if that is a call under way and comes from the peer that was asked; of a
+    /// peer asked by address alone the id is not known before.
+    pub fn on_reply(&mut self, now: Mono, request: u64, from: &Peer) -> Option<Answered<W>> {
         let base = request & !TRY_MASK;
         let call = self.calls.get(&base)?;
         // A seed is asked by address alone: its id is zero until it answers.
@@ -322,7 +333,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
                 Class::Disk => known.disk.sample(rtt),
             }
         }
-        Some((call.to, call.why))
+        Some(Answered { asked: call.to, why: call.why, rtt })
     }
 
     /// The asked peer waits itself: the current try starts again, a bounded number of times.

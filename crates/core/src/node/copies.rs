@@ -45,8 +45,8 @@ const ROOT_EVERY: u64 = 4;
 
 /// An arc being taken over.
 #[derive(Clone, Debug)]
-struct TakeOver {
-    serial: u64,
+pub(super) struct TakeOver {
+    pub(super) serial: u64,
     arc: Arc,
     /// All who may have records of it.
     peers: Vec<Peer>,
@@ -70,7 +70,7 @@ struct HandOff {
 pub(super) struct CopiesState {
     shares: Vec<Share>,
     ready: ArcSet,
-    takeovers: Vec<TakeOver>,
+    pub(super) takeovers: Vec<TakeOver>,
     handoff: Option<HandOff>,
     handoff_cursor: Id,
     leaving: usize,
@@ -169,6 +169,7 @@ impl<O: Overlay> Node<O> {
         }
         let kept = |job: &TakeOver| wanted.iter().any(|(arc, peers)| *arc == job.arc && *peers == job.peers);
         self.copies.takeovers.retain(kept);
+        self.drop_stale_exchanges(t);
         for (arc, peers) in wanted {
             if self.copies.takeovers.iter().any(|job| job.arc == arc && job.peers == peers) {
                 continue;

@@ -9,7 +9,7 @@
 //!  Push(records)     ─────────▶ ◀── Pushed       durable there
 //! ```
 //!
-//! Bounded: [`EXCHANGES_MAX`] at once, [`QUESTIONS_MAX`] questions, one pull and one push under way in each.
+//! Those for a takeover come first; the others wait their turn. Bounded: [`EXCHANGES_MAX`] at once, [`QUESTIONS_MAX`] questions, one pull and one push under way in each.
 
 use alloc::vec::Vec;
 
@@ -17,6 +17,7 @@ use super::gather::{Then, batch};
 use super::message::{BATCH_RECORDS_MAX, Message};
 use super::{Node, Turn, Waiter, Why};
 use crate::keyspace::Arc;
+use crate::machine::Trace;
 use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::replica::sync::{Answer, Session};
@@ -41,6 +42,17 @@ pub(super) enum Purpose {
     HandOff(u64),
     /// This node leaves.
     Leave,
+}
+
+impl Purpose {
+    const fn name(self) -> &'static str {
+        match self {
+            Purpose::Repair => "repair",
+            Purpose::TakeOver(_) => "takeover",
+            Purpose::HandOff(_) => "hand-off",
+            Purpose::Leave => "leave",
+        }
+    }
 }
 
 /// An exchange under way.
@@ -97,6 +109,27 @@ impl<O: Overlay> Node<O> {
         self.copies.exchanges.insert(serial, exchange);
         self.counters.syncs += 1;
         self.drive(t, serial);
+    }
+
+    /// Exchanges for takeovers that are not wanted any more make room: after a split that healed they are of arcs from
+    /// which this node is far away. What they have brought stays.
+    pub(super) fn drop_stale_exchanges(&mut self, t: &mut Turn<'_>) {
+        let copies = &mut self.copies;
+        let takeovers = &copies.takeovers;
+        let wanted = |why: &Purpose| match *why {
+            Purpose::TakeOver(serial) => takeovers.iter().any(|job| job.serial == serial),
+            _ => true,
+        };
+        copies.queue.retain(|(_, _, why)| wanted(why));
+        copies.exchanges.retain(|_, x| wanted(&x.purpose));
+        self.begin_queued(t);
+    }
+
+    /// The exchange that begins next: what this node must have before it can answer comes before what is only better so.
+    fn next_queued(&mut self) -> Option<(Peer, Arc, Purpose)> {
+        let urgent = |why: &Purpose| matches!(why, Purpose::TakeOver(_) | Purpose::Leave);
+        let at = self.copies.queue.iter().position(|(_, _, why)| urgent(why)).unwrap_or(0);
+        self.copies.queue.remove(at)
     }
 
     /// Asks, pulls and pushes what can be; ends the exchange when nothing is left.
@@ -252,9 +285,20 @@ impl<O: Overlay> Node<O> {
     fn end_exchange(&mut self, t: &mut Turn<'_>, serial: u64, complete: bool) {
         let Some(x) = self.copies.exchanges.remove(&serial) else { return };
         let ready = x.peer_ready == Some(true);
+        t.out.trace(|| Trace::Compared {
+            with: x.peer.clone(),
+            arc: x.arc,
+            why: x.purpose.name(),
+            complete,
+            ready,
+        });
         self.exchange_over(t, &x.peer, &x.arc, x.purpose, complete, ready);
+        self.begin_queued(t);
+    }
+
+    fn begin_queued(&mut self, t: &mut Turn<'_>) {
         while self.copies.exchanges.len() < EXCHANGES_MAX
-            && let Some((peer, arc, purpose)) = self.copies.queue.pop_front()
+            && let Some((peer, arc, purpose)) = self.next_queued()
         {
             self.exchange(t, peer, arc, purpose);
         }

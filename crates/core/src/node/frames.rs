@@ -139,11 +139,11 @@ impl<O: Overlay> Node<O> {
             }
             Kind::Request => self.serve(t, header.from, ticket, msg),
             Kind::Reply => {
-                if let Some((asked, why)) = self.rpc.on_reply(t.now.mono, header.request, &header.from) {
+                if let Some(answered) = self.rpc.on_reply(t.now.mono, header.request, &header.from) {
                     if self.network == NetworkId::UNKNOWN && matches!(msg, Message::Welcome(_, true)) {
                         self.network = header.network;
                     }
-                    self.on_answer(t, asked, header.from, why, msg);
+                    self.on_answer(t, answered, header.from, msg);
                 }
             }
             Kind::Busy | Kind::Refused => {}
@@ -193,8 +193,8 @@ impl<O: Overlay> Node<O> {
             request => self.rpc.on_reply(t.now.mono, request, &header.from),
         };
         let asked = call.is_some();
-        if let Some((peer, why)) = call {
-            self.on_no_answer(t, peer, why);
+        if let Some(call) = call {
+            self.on_no_answer(t, call.asked, call.why);
         }
         match wire::from_slice::<FrameRefusal>(body) {
             Ok(FrameRefusal::Superseded) if asked && self.phase != Phase::Loading => self.superseded(t),

@@ -23,7 +23,7 @@ use crate::machine::{OpDone, Phase, STOP_OP};
 use crate::overlay::Overlay;
 use crate::peer::{Addr, Peer};
 use crate::rpc::Class;
-use crate::time::{Duration, Mono, Now, Wall};
+use crate::time::{Duration, Mono, Now};
 use crate::wire::{Malformed, Reader, Wire, Writer};
 
 /// Seeds taken from the command line.
@@ -207,15 +207,7 @@ impl<O: Overlay> Node<O> {
         self.contacts.greeted.remove(&peer.addr());
     }
 
-    pub(super) fn on_welcome(
-        &mut self,
-        t: &mut Turn<'_>,
-        asked: &Peer,
-        from: Peer,
-        wall: Wall,
-        member: bool,
-    ) {
-        self.learn_clock(t, &from, wall);
+    pub(super) fn on_welcome(&mut self, t: &mut Turn<'_>, asked: &Peer, from: Peer, member: bool) {
         self.contacts.greeted.remove(&asked.addr());
         if self.phase != Phase::Joining {
             return;
@@ -345,8 +337,7 @@ impl<O: Overlay> Node<O> {
         self.arm_probe(t);
     }
 
-    pub(super) fn on_probe_answered(&mut self, t: &mut Turn<'_>, from: Peer, wall: Wall) {
-        self.learn_clock(t, &from, wall);
+    pub(super) fn on_probe_answered(&mut self, from: Peer) {
         self.contacts.lost.retain(|p| p.id() != from.id());
         self.inputs.push_back(Input::Returned(from));
     }

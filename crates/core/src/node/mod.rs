@@ -43,7 +43,7 @@ use crate::machine::{
 use crate::overlay::{Overlay, Violation};
 use crate::peer::Peer;
 use crate::rng::Rng;
-use crate::rpc::{Class, Due, Rpc};
+use crate::rpc::{Answered, Class, Due, Rpc};
 use crate::store::{Store, StoreConfig, StoreEvent};
 use crate::time::{Duration, Mono, Now, Wall};
 
@@ -256,13 +256,17 @@ impl<O: Overlay> Node<O> {
 
     // ---- answers ---------------------------------------------------------------------------------------------
 
-    fn on_answer(&mut self, t: &mut Turn<'_>, asked: Peer, from: Peer, why: Why<O::Call>, msg: Message<O>) {
+    fn on_answer(&mut self, t: &mut Turn<'_>, answered: Answered<Why<O::Call>>, from: Peer, msg: Message<O>) {
+        let Answered { asked, why, rtt } = answered;
+        if let Message::Welcome(wall, _) | Message::SyncIs(_, wall, _) = &msg {
+            self.learn_clock(t, &from, *wall, rtt);
+        }
         match (why, msg) {
             (Why::Overlay(why), Message::Overlay(msg)) => {
                 self.inputs.push_back(Input::Answer { why, from, msg });
             }
-            (Why::Hello, Message::Welcome(wall, member)) => self.on_welcome(t, &asked, from, wall, member),
-            (Why::Probe, Message::Welcome(wall, _)) => self.on_probe_answered(t, from, wall),
+            (Why::Hello, Message::Welcome(_, member)) => self.on_welcome(t, &asked, from, member),
+            (Why::Probe, Message::Welcome(..)) => self.on_probe_answered(from),
             (Why::Hop(lookup), Message::HopIs(answer)) => self.on_hop(t, lookup, &from, answer),
             (Why::Store { op, attempt }, Message::Stored(verdict)) => {
                 self.on_verdict(t, op, attempt, from, verdict);
@@ -271,8 +275,7 @@ impl<O: Overlay> Node<O> {
                 self.on_page(t, op, attempt, ready, get::Page { records, more });
             }
             (Why::Heads { op }, Message::HeadsAre(ready, heads)) => self.on_heads(t, op, &from, ready, heads),
-            (Why::Sync { exchange, arc }, Message::SyncIs(ready, wall, answer)) => {
-                self.learn_clock(t, &from, wall);
+            (Why::Sync { exchange, arc }, Message::SyncIs(ready, _, answer)) => {
                 self.on_sync_answer(t, exchange, &arc, ready, answer);
             }
             (Why::Pull { exchange }, Message::Records(records)) => self.on_pulled(t, exchange, records),

@@ -31,8 +31,8 @@ impl<O: Overlay> Node<O> {
             Message::Overlay(msg) => {
                 self.inputs.push_back(Input::Message { from, ticket: Some(ticket), msg })
             }
-            Message::Hello(wall) => {
-                self.learn_clock(t, &from, wall);
+            // Its clock is not learned: how long a request travelled is unknown.
+            Message::Hello(_) => {
                 let member = self.phase == Phase::Member;
                 self.reply(t, &ticket, &Message::Welcome(t.now.wall, member));
             }

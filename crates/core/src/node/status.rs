@@ -43,11 +43,16 @@ impl Skew {
 }
 
 impl<O: Overlay> Node<O> {
-    /// Another node's clock, as of when it spoke.
-    pub(super) fn learn_clock(&mut self, t: &mut Turn<'_>, from: &Peer, wall: Wall) {
-        let flight = self.rpc.rtt(from.id()).unwrap_or_default().0 / 2;
-        let theirs = i128::from(wall.0) + i128::from(flight);
-        let offset = (theirs - i128::from(t.now.wall.0)).clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+    /// Another node's clock, as of some instant of a round trip of `rtt`: believed in the middle of it, and off by no more
+    /// than half of it. Only what is certain counts, so that a slow link or a pause does not pass for a wrong clock.
+    pub(super) fn learn_clock(&mut self, t: &mut Turn<'_>, from: &Peer, wall: Wall, rtt: Duration) {
+        if rtt > SKEW_MAX {
+            return;
+        }
+        let doubt = i128::from(rtt.0 / 2);
+        let offset = i128::from(wall.0) + doubt - i128::from(t.now.wall.0);
+        let certain = (offset.abs() - doubt).max(0) * offset.signum();
+        let offset = certain.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
         let before = self.skew.out;
         self.skew.learn(from.id(), offset as i64);
         if before != self.skew.out {
