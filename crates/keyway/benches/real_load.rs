@@ -12,8 +12,10 @@
 //!   fresh network ── import as fast as it goes ── puts/s beside fsyncs/s
 //! ```
 //!
-//! *Repaired* is judged from outside, by `/v1/ids/KEY/where` of [`SAMPLE`] records that were acknowledged before the kill,
-//! spread evenly: each must show R replicas that all hold the value. Exits with 1 when a promise was broken.
+//! *Repaired* is judged from outside, by `/v1/ids/KEY/where` of every record that was acknowledged before the kill: each must
+//! show R replicas that all hold the value. Asking for all takes seconds itself, so a sample spread evenly is asked for first
+//! and tells when the repair was about over; then all of them are, and the promise is judged by the end of that. Exits with
+//! 1 when a promise was broken.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -31,8 +33,10 @@ use support::{Network, Process, get, noise, wait_until};
 const NODES: usize = 8;
 const REPLICAS: usize = 3;
 const RECORDS: usize = 50_000;
-/// Records whose copies are looked at after a kill.
+/// Records whose copies are looked at first after a kill.
 const SAMPLE: usize = 300;
+/// Threads that look at all of them.
+const LOOKERS: usize = 4;
 /// A single crash is to be repaired in this time.
 const REPAIR_PROMISE: Duration = Duration::from_secs(10);
 /// Fewest durable puts per second when nothing holds the load back.
@@ -111,20 +115,28 @@ fn is_whole(network: &Network, at: usize, (name, value): &(String, String)) -> b
     replicas.len() == REPLICAS && replicas.iter().all(holds)
 }
 
-/// Time from `since` until a sample of the first `acknowledged` records is whole.
+/// Times from `since` until a sample of the first `acknowledged` records, and until all of them were seen whole.
 fn repaired(
     network: &Network,
     records: &[(String, String)],
     acknowledged: usize,
     since: Instant,
-) -> Duration {
+) -> (Duration, Duration) {
+    let see = |mut left: Vec<usize>| {
+        wait_until("every record has its copies again", PATIENCE, || {
+            left.retain(|at| !is_whole(network, *at, &records[*at]));
+            left.is_empty().then_some(())
+        });
+    };
     let step = (acknowledged / SAMPLE).max(1);
-    let mut left: Vec<usize> = (0..acknowledged).step_by(step).collect();
-    wait_until("every record has its copies again", PATIENCE, || {
-        left.retain(|at| !is_whole(network, *at, &records[*at]));
-        left.is_empty().then_some(())
+    see((0..acknowledged).step_by(step).collect());
+    let sample = since.elapsed();
+    std::thread::scope(|threads| {
+        for first in 0..LOOKERS {
+            threads.spawn(move || see((first..acknowledged).step_by(LOOKERS).collect()));
+        }
     });
-    since.elapsed()
+    (sample, since.elapsed())
 }
 
 /// Records acknowledged so far, by the import's own journal.
@@ -166,9 +178,11 @@ fn kills_and_joins(judge: &mut Judge, file: &str, records: &[(String, String)], 
         network.nodes[victim].kill();
         let killed = Instant::now();
         println!("at {percent} %: node {victim} is killed with SIGKILL, {stored} records are acknowledged");
-        let took = repaired(&network, records, stored, killed);
-        let evidence = format!("{:.1} s ({SAMPLE} records looked at)", took.as_secs_f64());
-        judge.promise("the crash is repaired within 10 s", took <= REPAIR_PROMISE, &evidence);
+        let (sample, all) = repaired(&network, records, stored, killed);
+        let (sample, took) = (sample.as_secs_f64(), all.as_secs_f64());
+        let evidence =
+            format!("a sample of {SAMPLE} after {sample:.1} s, all {stored} seen after {took:.1} s");
+        judge.promise("the crash is repaired within 10 s", all <= REPAIR_PROMISE, &evidence);
         if percent == 25 {
             wait_until("the load goes on", PATIENCE, || {
                 (acknowledged(&state) >= count * 40 / 100).then_some(())

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::BenchArgs;
 use crate::config::ConfigArgs;
 use crate::get::GetArgs;
 use crate::health::HealthArgs;
@@ -98,6 +99,8 @@ pub(crate) enum Verb {
     Health(HealthArgs),
     /// Run the node in simulated worlds
     Sim(SimArgs),
+    /// Measure puts and gets in a network in this process
+    Bench(BenchArgs),
     /// Check and show configuration
     Config(ConfigArgs),
 }

@@ -4,10 +4,12 @@
 //!   keyway up | node                              serve.rs ─▶ keyway-net, keyway-gateway
 //!   keyway put | get | import | status | ...      session.rs ─▶ keyway-client ─▶ any gateway over HTTP
 //!   keyway sim                                    sim/ ─▶ keyway-sim
+//!   keyway bench                                  bench/ ─▶ keyway-net
 //! ```
 //!
 //! Data goes to stdout, all else to stderr; the exit codes are those of [`exit`].
 
+mod bench;
 mod cli;
 mod config;
 mod duration;
@@ -84,6 +86,7 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Where(args) => one_thread()?.block_on(whereabouts::run(args, session)),
         Verb::Health(args) => one_thread()?.block_on(health::run(args, session)),
         Verb::Sim(args) => sim::run(args, &session.output),
+        Verb::Bench(args) => bench::run(&args, session),
         Verb::Config(args) => config::run(args, shared, &session.output),
     }
 }

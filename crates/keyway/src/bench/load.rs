@@ -1,0 +1,208 @@
+//! The load: keys and values by number, each get at another node than its put.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use keyway_core::machine::{Op, OpDone, Reads};
+use keyway_core::{Duration as Span, Id};
+use keyway_net::NodeHandle;
+
+use super::BenchArgs;
+use super::figures::{Measured, Readings, Verdict};
+use super::network::Network;
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+/// How long values live: longer than any run.
+const TTL: Span = Span::from_secs(24 * 3600);
+/// For all copies of all values to be where they should be.
+const IN_PLACE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between two looks at that.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Operations at once after some nodes have stopped.
+const AFTER_STOP_AT_ONCE: u16 = 4;
+
+/// Puts and gets, numbered through.
+pub(super) struct Load<'n> {
+    network: &'n Network,
+    copies: u64,
+    value_bytes: usize,
+    reads: Reads,
+    /// Nodes that are asked: all, or those that have not been stopped.
+    nodes: usize,
+    /// Values put so far.
+    put: usize,
+    /// The first value of the last phase of puts.
+    last: usize,
+}
+
+/// The key of value `n`.
+fn key(n: usize) -> Id {
+    Id::of_text(&format!("bench {n}"))
+}
+
+/// Value `n`: bytes that differ from those of all other values in each word.
+fn value(n: usize, bytes: usize) -> Vec<u8> {
+    let mut state = n as u64 ^ 0x9e37_79b9_7f4a_7c15;
+    let mut value = Vec::with_capacity(bytes + 8);
+    while value.len() < bytes {
+        // splitmix64
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value.extend_from_slice(&(mixed ^ mixed >> 31).to_le_bytes());
+    }
+    value.truncate(bytes);
+    value
+}
+
+/// The node that value `n` is put at, or got from: never the same one.
+fn gateway(n: usize, nodes: usize, get: bool) -> usize {
+    let put_at = n * 7_919 % nodes;
+    if get { (put_at + 1 + n % (nodes - 1)) % nodes } else { put_at }
+}
+
+async fn put_one(node: NodeHandle, n: usize, bytes: usize) -> Verdict {
+    match node.op(Op::Put { key: key(n), value: value(n, bytes), ttl: TTL }).await {
+        Ok(OpDone::Put(_)) => Verdict::Right,
+        _ => Verdict::Failed,
+    }
+}
+
+async fn get_one(node: NodeHandle, n: usize, bytes: usize, reads: Reads) -> Verdict {
+    let get = Op::Get { key: key(n), max: 16, after: None, reads, page_bytes: 1 << 20, overhead_bytes: 0 };
+    match node.op(get).await {
+        Ok(OpDone::Got(got)) if got.values.len() == 1 && got.values[0].bytes == value(n, bytes) => {
+            Verdict::Right
+        }
+        Ok(_) => Verdict::Wrong,
+        Err(_) => Verdict::Failed,
+    }
+}
+
+impl<'n> Load<'n> {
+    pub(super) fn new(network: &'n Network, args: &BenchArgs) -> Load<'n> {
+        Load {
+            network,
+            copies: u64::from(args.copies),
+            value_bytes: args.value_bytes,
+            reads: args.reads.into(),
+            nodes: network.nodes.len(),
+            put: 0,
+            last: 0,
+        }
+    }
+
+    /// From now on only nodes that were not stopped are asked.
+    pub(super) fn only_survivors(&mut self) {
+        self.nodes = self.network.nodes.len() - self.network.victims;
+    }
+
+    /// Puts `count` new values.
+    pub(super) fn puts(&mut self, count: usize, at_once: u16) -> Result<Measured, Failure> {
+        let first = self.put;
+        (self.last, self.put) = (first, first + count);
+        self.phase((first..first + count).map(|n| (n, false)).collect(), at_once)
+    }
+
+    /// Gets the values of the last phase of puts.
+    pub(super) fn gets(&mut self, count: usize, at_once: u16) -> Result<Measured, Failure> {
+        self.phase((self.last..self.last + count).map(|n| (n, true)).collect(), at_once)
+    }
+
+    /// `count` reads of what was put last and `count` writes of new values, in turn: told apart.
+    pub(super) fn reads_and_writes(&mut self, count: usize) -> Result<(Measured, Measured), Failure> {
+        let (old, new) = (self.last, self.put);
+        self.put += count;
+        let mixed: Vec<_> = (0..count).flat_map(|i| [(old + i, true), (new + i, false)]).collect();
+        let readings = Readings::take(self.network.sent(self.nodes)?);
+        let ops = self.run(mixed.clone(), AFTER_STOP_AT_ONCE)?;
+        let sent = self.network.sent(self.nodes)?;
+        let of = |get: bool| -> Vec<_> {
+            ops.iter().zip(&mixed).filter(|(_, (_, is_get))| *is_get == get).map(|(op, _)| *op).collect()
+        };
+        Ok((readings.until_now(&of(true), sent), readings.until_now(&of(false), sent)))
+    }
+
+    /// Waits until all copies of all values are there.
+    pub(super) fn wait_in_place(&self, output: &Output) -> Result<(), Failure> {
+        let want = self.put as u64 * self.copies;
+        output.note(format!("waiting for {want} copies ..."));
+        let began = Instant::now();
+        loop {
+            let have = self.network.records();
+            if have >= want {
+                return Ok(());
+            }
+            if began.elapsed() > IN_PLACE_TIMEOUT {
+                let text = format!("{have} of {want} copies after {} s", IN_PLACE_TIMEOUT.as_secs());
+                return Err(Failure::new(Exit::Partial, text));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn phase(&self, ops: Vec<(usize, bool)>, at_once: u16) -> Result<Measured, Failure> {
+        let readings = Readings::take(self.network.sent(self.nodes)?);
+        let ops = self.run(ops, at_once)?;
+        Ok(readings.until_now(&ops, self.network.sent(self.nodes)?))
+    }
+
+    /// Does the operations in order, so many at once: value and whether it is a get. What each took and gave, in order.
+    fn run(&self, ops: Vec<(usize, bool)>, at_once: u16) -> Result<Vec<(Duration, Verdict)>, Failure> {
+        let nodes: Arc<[NodeHandle]> = self.network.nodes[..self.nodes].into();
+        let (bytes, reads) = (self.value_bytes, self.reads);
+        let ops: Arc<[(usize, bool)]> = ops.into();
+        let next = Arc::new(AtomicUsize::new(0));
+        self.network.runtime.block_on(async {
+            let workers: Vec<_> = (0..at_once)
+                .map(|_| {
+                    let (nodes, ops, next) = (Arc::clone(&nodes), Arc::clone(&ops), Arc::clone(&next));
+                    tokio::spawn(async move {
+                        let mut done = Vec::new();
+                        loop {
+                            let i = next.fetch_add(1, Ordering::Relaxed);
+                            let Some(&(n, get)) = ops.get(i) else { return done };
+                            let node = nodes[gateway(n, nodes.len(), get)].clone();
+                            let began = Instant::now();
+                            let verdict = if get {
+                                get_one(node, n, bytes, reads).await
+                            } else {
+                                put_one(node, n, bytes).await
+                            };
+                            done.push((i, began.elapsed(), verdict));
+                        }
+                    })
+                })
+                .collect();
+            let mut done = Vec::new();
+            for worker in workers {
+                done.extend(
+                    worker.await.map_err(|e| Failure::new(Exit::Failure, format!("our own bug: {e}")))?,
+                );
+            }
+            done.sort_unstable_by_key(|(i, ..)| *i);
+            Ok(done.into_iter().map(|(_, span, verdict)| (span, verdict)).collect())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_get_never_asks_the_node_of_the_put() {
+        for nodes in [2, 3, 48, 64] {
+            assert!((0..10_000).all(|n| gateway(n, nodes, true) != gateway(n, nodes, false)));
+        }
+    }
+
+    #[test]
+    fn values_have_their_length_and_differ() {
+        assert_eq!(value(1, 1_000).len(), 1_000);
+        assert_eq!(value(1, 3).len(), 3);
+        assert_ne!(value(1, 1_000), value(2, 1_000));
+    }
+}
