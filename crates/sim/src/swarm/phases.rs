@@ -24,6 +24,10 @@ use crate::world::{Happening, World, WorldConfig};
 
 /// After the last fault is undone everything must have converged within this time: merging split rings takes longest.
 pub(super) const LIVENESS: Duration = Duration::from_secs(300);
+/// How long a network runs before the chaos begins: for what is being written.
+const SETTLING: Duration = Duration::from_secs(5);
+/// How long what began under faults may have effects: the longest call, and the ping of whom it suspects.
+const AFTERMATH: Duration = Duration::from_secs(20);
 /// How often the judges look meanwhile.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long the last questions may take.
@@ -85,6 +89,8 @@ struct Swarm<'p> {
     strict_reads: bool,
     /// Whether every operation must succeed.
     strict_service: bool,
+    /// Hosts that have been members: only they are named as seeds.
+    known_hosts: BTreeSet<usize>,
     /// Hosts that have left and stay away.
     away: BTreeSet<usize>,
     disks_lost: usize,
@@ -147,6 +153,7 @@ impl<'p> Swarm<'p> {
             chaos: false,
             strict_reads: false,
             strict_service: false,
+            known_hosts: BTreeSet::new(),
             away: BTreeSet::new(),
             disks_lost: 0,
             values: 0,
@@ -176,7 +183,7 @@ impl<'p> Swarm<'p> {
         if self.params.settled {
             let hosts: Vec<usize> = (0..self.params.nodes).collect();
             self.world.settle(&hosts);
-            hosts.into_iter().for_each(|n| self.oracle.joined(*self.world.peer(n).id(), n));
+            hosts.into_iter().for_each(|n| self.joined(n));
         } else {
             self.world.start(0, &[]);
             let mut after = Duration::ZERO;
@@ -188,7 +195,9 @@ impl<'p> Swarm<'p> {
         }
         // Whole tables are promised once faults stop: with one frame in five lost somebody is always held for silent.
         self.world.set_faults(LinkFaults::default());
-        self.converge("build")
+        self.converge("build")?;
+        // A network that runs has its members' names on disk: without them nobody could tell after a power cut whose it was.
+        self.run_for(SETTLING)
     }
 
     fn chaos(&mut self) -> Result<(), Stop> {
@@ -222,7 +231,9 @@ impl<'p> Swarm<'p> {
         let healed = self.world.time();
         self.converge("heal")?;
         self.tally.healed_in = self.world.time() - healed;
-        Ok(())
+        // Calls that began under faults may still end in silence, and leaves in absence: from their end on it must stay whole.
+        self.run_for(AFTERMATH)?;
+        self.converge("heal")
     }
 
     /// Within [`LIVENESS`] all judges of a settled network must be content at one and the same instant.
@@ -302,10 +313,7 @@ impl<'p> Swarm<'p> {
                 }
             }
             Happening::Done { host, op, result } => self.on_done(host, op, result)?,
-            Happening::Joined(n) => {
-                self.oracle.joined(*self.world.peer(n).id(), n);
-                self.lookups.truth_changed(&self.oracle);
-            }
+            Happening::Joined(n) => self.joined(n),
             Happening::Left(n) => {
                 self.gone(n);
                 if self.limits.leavers_stay_away {
@@ -364,9 +372,10 @@ impl<'p> Swarm<'p> {
         if self.world.is_up(n) || self.away.contains(&n) {
             return;
         }
-        let others: Vec<usize> = (0..self.world.host_count())
-            .filter(|&m| m != n && !self.away.contains(&m) && (self.world.is_up(m) || self.world.has_run(m)))
-            .collect();
+        let others: Vec<usize> =
+            self.known_hosts.iter().copied().filter(|m| *m != n && !self.away.contains(m)).collect();
+        // Before the founder is a member it is known to be the founder.
+        let others = if others.is_empty() && n != 0 { vec![0] } else { others };
         let up: Vec<usize> = others.iter().copied().filter(|&m| self.world.is_member(m)).collect();
         let mut seeds = Vec::new();
         for from in [&others, &up] {
@@ -377,6 +386,12 @@ impl<'p> Swarm<'p> {
         seeds.sort_unstable();
         seeds.dedup();
         self.world.start(n, &seeds);
+    }
+
+    fn joined(&mut self, n: usize) {
+        self.known_hosts.insert(n);
+        self.oracle.joined(*self.world.peer(n).id(), n);
+        self.lookups.truth_changed(&self.oracle);
     }
 
     fn crash(&mut self, n: usize) {
