@@ -14,8 +14,16 @@ pub const ID_BYTES: usize = 20;
 pub const ID_BITS: usize = 160;
 
 /// A point of the key space: 160 bits, most significant byte first. `Ord` is the numeric order.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Eq, Hash, Default)]
 pub struct Id(pub [u8; ID_BYTES]);
+
+impl PartialEq for Id {
+    // In registers; agrees with the derived `Hash`, which reads the same bytes.
+    #[inline]
+    fn eq(&self, other: &Id) -> bool {
+        self.limbs() == other.limbs()
+    }
+}
 
 impl Id {
     /// The smallest id.
@@ -83,6 +91,7 @@ impl Id {
         (u128::from_be_bytes(hi), u32::from_be_bytes(lo))
     }
 
+    #[inline]
     fn from_limbs(hi: u128, lo: u32) -> Id {
         let mut id = [0; ID_BYTES];
         id[..16].copy_from_slice(&hi.to_be_bytes());
@@ -92,6 +101,7 @@ impl Id {
 
     /// `self + other` modulo 2^160.
     #[must_use]
+    #[inline]
     pub fn wrapping_add(&self, other: &Id) -> Id {
         let ((ah, al), (bh, bl)) = (self.limbs(), other.limbs());
         let (lo, carry) = al.overflowing_add(bl);
@@ -100,6 +110,7 @@ impl Id {
 
     /// `self - other` modulo 2^160: the clockwise distance from `other` to `self` on the ring.
     #[must_use]
+    #[inline]
     pub fn wrapping_sub(&self, other: &Id) -> Id {
         let ((ah, al), (bh, bl)) = (self.limbs(), other.limbs());
         let (lo, borrow) = al.overflowing_sub(bl);
@@ -108,6 +119,7 @@ impl Id {
 
     /// Bitwise exclusive or: the metric of Kademlia.
     #[must_use]
+    #[inline]
     pub fn xor(&self, other: &Id) -> Id {
         let ((ah, al), (bh, bl)) = (self.limbs(), other.limbs());
         Id::from_limbs(ah ^ bh, al ^ bl)
@@ -115,6 +127,7 @@ impl Id {
 
     /// Number of leading zero bits, 0 ..= 160.
     #[must_use]
+    #[inline]
     pub fn leading_zeros(&self) -> u32 {
         let (hi, lo) = self.limbs();
         if hi == 0 { 128 + lo.leading_zeros() } else { hi.leading_zeros() }
@@ -122,12 +135,14 @@ impl Id {
 
     /// The next id clockwise.
     #[must_use]
+    #[inline]
     pub fn next(&self) -> Id {
         self.wrapping_add(&Id::from_u64(1))
     }
 
     /// The next id counter-clockwise.
     #[must_use]
+    #[inline]
     pub fn prev(&self) -> Id {
         self.wrapping_sub(&Id::from_u64(1))
     }

@@ -1,9 +1,9 @@
 //! Who a node is to others: an id, an address, and a label that only its overlay understands.
 //!
-//! [`Peer`] hides its representation behind accessors: tables clone it freely, and how it is kept (inline today,
-//! shared once a full table needs it) is decided here alone.
+//! [`Peer`] hides its representation behind accessors: tables clone it freely, and how it is kept is decided here alone.
 
 use alloc::boxed::Box;
+use core::cmp::Ordering;
 use core::fmt;
 
 use crate::id::Id;
@@ -98,57 +98,101 @@ impl Wire for Addr {
 pub const LABEL_BYTES_MAX: usize = 64;
 
 /// A node as others know it. Equality is of id, address and label.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Peer {
+///
+/// 32 bytes: tables hold dozens of them and a world holds millions. Nearly all peers have an IPv4 address and no label,
+/// and stand in place; the others stand behind a pointer.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Peer(Form);
+
+/// One peer has exactly one form, so that equality and hashes can be derived.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Form {
+    Plain { id: Id, ip: [u8; 4], port: u16 },
+    Full(Box<Full>),
+}
+
+/// A peer that is not plain.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Full {
     id: Id,
     addr: Addr,
-    label: Option<Box<[u8]>>,
+    label: Box<[u8]>,
 }
 
 impl Peer {
     /// A peer without a label.
     #[must_use]
-    pub const fn new(id: Id, addr: Addr) -> Peer {
-        Peer { id, addr, label: None }
+    pub fn new(id: Id, addr: Addr) -> Peer {
+        match addr {
+            Addr::V4(ip, port) => Peer(Form::Plain { id, ip, port }),
+            Addr::V6(..) => Peer(Form::Full(Box::new(Full { id, addr, label: Box::default() }))),
+        }
     }
 
     /// The same peer with an overlay's label (a CAN zone, a domain of Canon). Longer than [`LABEL_BYTES_MAX`] is cut.
     #[must_use]
-    pub fn with_label(mut self, label: &[u8]) -> Peer {
-        let label = &label[..label.len().min(LABEL_BYTES_MAX)];
-        self.label = (!label.is_empty()).then(|| label.into());
-        self
+    pub fn with_label(self, label: &[u8]) -> Peer {
+        let (id, addr) = (*self.id(), self.addr());
+        match &label[..label.len().min(LABEL_BYTES_MAX)] {
+            [] if self.label().is_empty() => self,
+            [] => Peer::new(id, addr),
+            label => Peer(Form::Full(Box::new(Full { id, addr, label: label.into() }))),
+        }
     }
 
     /// Its place in the key space.
     #[must_use]
+    #[inline]
     pub const fn id(&self) -> &Id {
-        &self.id
+        match &self.0 {
+            Form::Plain { id, .. } => id,
+            Form::Full(full) => &full.id,
+        }
     }
 
     /// Where it listens.
     #[must_use]
+    #[inline]
     pub const fn addr(&self) -> Addr {
-        self.addr
+        match &self.0 {
+            Form::Plain { ip, port, .. } => Addr::V4(*ip, *port),
+            Form::Full(full) => full.addr,
+        }
     }
 
     /// The overlay's label, empty if there is none.
     #[must_use]
+    #[inline]
     pub fn label(&self) -> &[u8] {
-        self.label.as_deref().unwrap_or(&[])
+        match &self.0 {
+            Form::Plain { .. } => &[],
+            Form::Full(full) => &full.label,
+        }
+    }
+}
+
+impl Ord for Peer {
+    fn cmp(&self, other: &Peer) -> Ordering {
+        (self.id(), self.addr(), self.label()).cmp(&(other.id(), other.addr(), other.label()))
+    }
+}
+
+impl PartialOrd for Peer {
+    fn partial_cmp(&self, other: &Peer) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.8}@{}", self.id, self.addr)
+        write!(f, "{:.8}@{}", self.id(), self.addr())
     }
 }
 
 impl Wire for Peer {
     fn encode(&self, w: &mut Writer<'_>) {
-        self.id.encode(w);
-        self.addr.encode(w);
+        self.id().encode(w);
+        self.addr().encode(w);
         w.blob8(self.label());
     }
 
@@ -159,5 +203,27 @@ impl Wire for Peer {
             return Err(Malformed("peer label too long"));
         }
         Ok(Peer::new(id, addr).with_label(label))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{from_slice, to_vec};
+
+    #[test]
+    fn a_peer_is_small_and_has_one_form() {
+        assert!(size_of::<Peer>() <= 32 && size_of::<Option<Peer>>() <= 32);
+        let plain = Peer::new(Id::from_u64(1), Addr::loopback(2));
+        let labelled = plain.clone().with_label(b"zone");
+        let six = Peer::new(Id::from_u64(1), Addr::V6([1; 16], 2));
+        for peer in [&plain, &labelled, &six] {
+            assert_eq!(from_slice::<Peer>(&to_vec(peer)).as_ref(), Ok(peer));
+            assert_eq!(peer.id(), &Id::from_u64(1));
+        }
+        assert_eq!(labelled.label(), b"zone");
+        assert_eq!(labelled.addr(), plain.addr());
+        assert_eq!(labelled.clone().with_label(b""), plain);
+        assert!(plain < labelled && labelled < six, "by id, then address, then label");
     }
 }

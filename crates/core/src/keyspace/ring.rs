@@ -10,12 +10,14 @@ use crate::wire::{Malformed, Reader, Wire, Writer};
 
 /// True if `x` lies strictly between `a` and `b` going clockwise. With `a == b` that is everything but `a`.
 #[must_use]
+#[inline]
 pub fn between(a: &Id, x: &Id, b: &Id) -> bool {
     if a < b { a < x && x < b } else { a < x || x < b && x != a || a == b && x != a }
 }
 
 /// True if `x` is in `(a, b]` going clockwise. With `a == b` that is everything.
 #[must_use]
+#[inline]
 pub fn within(a: &Id, x: &Id, b: &Id) -> bool {
     if a < b { a < x && x <= b } else { a < x || x <= b || a == b }
 }
