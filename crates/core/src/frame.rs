@@ -167,6 +167,8 @@ pub enum FrameError {
 /// Appends a sealed frame to `out`. `body` writes the body.
 pub fn seal(key: &FrameKey, header: &Header, out: &mut Vec<u8>, body: impl FnOnce(&mut Writer<'_>)) {
     let start = out.len();
+    // Room for most frames at once, so that no field of it has to grow the buffer.
+    out.reserve(256);
     let mut w = Writer::new(out);
     w.bytes(&MAGIC);
     w.u8(VERSION);

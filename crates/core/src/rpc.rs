@@ -22,9 +22,12 @@
 //! Requests that wait for the peer's disk are estimated apart ([`Class::Disk`]), so that a busy disk neither slows the
 //! detection of dead peers nor causes needless repeats.
 
+mod table;
+
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+
+use table::{Calls, Deadlines, Peers};
 
 use crate::id::Id;
 use crate::peer::Peer;
@@ -141,7 +144,8 @@ impl Loss {
 #[derive(Clone, Debug)]
 pub struct Known {
     quick: Estimate,
-    disk: Estimate,
+    /// Of requests that wait for its disk: most peers are never sent any.
+    disk: Option<Box<Estimate>>,
     /// Greatest incarnation seen.
     pub incarnation: u64,
     /// The address that goes with it.
@@ -234,10 +238,9 @@ const fn longer(tries: u8) -> u64 {
 /// The calls under way and what is known of peers. Decides; sends nothing itself.
 #[derive(Clone, Debug)]
 pub struct Rpc<M, W> {
-    // Boxed: searching and shifting touch keys and pointers only.
-    known: BTreeMap<Id, Box<Known>>,
-    calls: BTreeMap<u64, Box<Call<M, W>>>,
-    deadlines: BTreeSet<(Mono, u64)>,
+    known: Peers,
+    calls: Calls<Call<M, W>>,
+    deadlines: Deadlines,
     own_quick: Estimate,
     own_disk: Estimate,
     loss: Loss,
@@ -255,9 +258,9 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     pub const fn new() -> Rpc<M, W> {
         const NONE: Estimate = Estimate { mean: 0, deviation: 0, samples: 0 };
         Rpc {
-            known: BTreeMap::new(),
-            calls: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            known: Peers::new(),
+            calls: Calls::new(),
+            deadlines: Deadlines::new(),
             own_quick: NONE,
             own_disk: NONE,
             loss: Loss { mean: 0, seen: 0 },
@@ -270,7 +273,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         let known = self.known.get(to);
         let (peer, own, min) = match class {
             Class::Quick => (known.map(|k| k.quick), self.own_quick, RTO_MIN),
-            Class::Disk => (known.map(|k| k.disk), self.own_disk, RTO_DISK_MIN),
+            Class::Disk => (known.and_then(|k| k.disk.as_deref().copied()), self.own_disk, RTO_DISK_MIN),
         };
         let own = own.timeout().unwrap_or(RTO_FIRST);
         let t = match peer.and_then(|e| Some((e.timeout()?, e.samples))) {
@@ -305,6 +308,12 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         Some(base)
     }
 
+    /// What a call under way says.
+    #[must_use]
+    pub fn message(&self, request: u64) -> Option<&M> {
+        self.calls.get(&(request & !TRY_MASK)).map(|call| &call.msg)
+    }
+
     /// A reply arrived. Returns what it answers, if that is a call under way and comes from the peer that was asked; of a
     /// peer asked by address alone the id is not known before.
     pub fn on_reply(&mut self, now: Mono, request: u64, from: &Peer) -> Option<Answered<W>> {
@@ -330,7 +339,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         if let Some(known) = self.known.get_mut(from.id()) {
             match call.class {
                 Class::Quick => known.quick.sample(rtt),
-                Class::Disk => known.disk.sample(rtt),
+                Class::Disk => known.disk.get_or_insert_default().sample(rtt),
             }
         }
         Some(Answered { asked: call.to, why: call.why, rtt })
@@ -392,7 +401,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             }
             let news = known.suspect || incarnation > known.incarnation;
             if incarnation > known.incarnation {
-                (known.quick, known.disk) = (Estimate::default(), Estimate::default());
+                (known.quick, known.disk) = (Estimate::default(), None);
             }
             if known.peer != *from {
                 known.peer = from.clone();
@@ -401,27 +410,24 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             return if news { Heard::News } else { Heard::Known };
         }
         if self.known.len() >= KNOWN_MAX {
-            let oldest = self.known.iter().min_by_key(|(id, k)| (k.heard, **id)).map(|(id, _)| *id);
-            if let Some(id) = oldest {
-                self.known.remove(&id);
-            }
+            self.known.forget_oldest();
         }
         let known = Known {
             quick: Estimate::default(),
-            disk: Estimate::default(),
+            disk: None,
             incarnation,
             peer: from.clone(),
             heard: now,
             suspect: false,
         };
-        self.known.insert(*from.id(), Box::new(known));
+        self.known.insert(known);
         Heard::News
     }
 
     /// What is known of a peer.
     #[must_use]
     pub fn known(&self, id: &Id) -> Option<&Known> {
-        self.known.get(id).map(|k| &**k)
+        self.known.get(id)
     }
 
     /// The smoothed round trip to a peer.
@@ -451,7 +457,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     /// The most recently heard peers, for tables shown to people.
     #[must_use]
     pub fn suspects(&self) -> Vec<Peer> {
-        self.known.values().filter(|k| k.suspect).map(|k| k.peer.clone()).collect()
+        self.known.iter().filter(|k| k.suspect).map(|k| k.peer.clone()).collect()
     }
 }
 

@@ -31,13 +31,7 @@ impl<O: Overlay> Node<O> {
         request: u64,
         msg: Option<&Message<O>>,
     ) {
-        let header = Header {
-            kind,
-            network: self.network,
-            from: self.config.me.clone(),
-            incarnation: self.config.incarnation,
-            request,
-        };
+        let header = self.header(kind, request);
         let key = &self.config.key;
         let bytes = t.out.datagram(to, |out| {
             frame::seal(key, &header, out, |w| {
@@ -50,16 +44,20 @@ impl<O: Overlay> Node<O> {
         self.counters.bytes_out += bytes as u64;
     }
 
-    pub(super) fn refuse(&mut self, t: &mut Turn<'_>, to: Addr, request: u64, why: FrameRefusal) {
-        self.counters.frames_refused += 1;
-        t.out.trace(|| Trace::Dropped("refused"));
-        let header = Header {
-            kind: Kind::Refused,
+    fn header(&self, kind: Kind, request: u64) -> Header {
+        Header {
+            kind,
             network: self.network,
             from: self.config.me.clone(),
             incarnation: self.config.incarnation,
             request,
-        };
+        }
+    }
+
+    pub(super) fn refuse(&mut self, t: &mut Turn<'_>, to: Addr, request: u64, why: FrameRefusal) {
+        self.counters.frames_refused += 1;
+        t.out.trace(|| Trace::Dropped("refused"));
+        let header = self.header(Kind::Refused, request);
         let key = &self.config.key;
         t.out.datagram(to, |out| frame::seal(key, &header, out, |w| why.encode(w)));
         self.counters.frames_out += 1;
@@ -79,15 +77,16 @@ impl<O: Overlay> Node<O> {
         why: Why<O::Call>,
     ) -> bool {
         let random = self.rng.next_u64();
-        let request =
-            Request { to: to.clone(), msg: msg.clone(), class, once: matches!(why, Why::Probe), why };
-        match self.rpc.start(t.now.mono, random, request) {
-            Some(request) => {
-                self.send(t, Kind::Request, to.addr(), request, Some(&msg));
-                true
-            }
-            None => false,
-        }
+        let request = Request { to: to.clone(), msg, class, once: matches!(why, Why::Probe), why };
+        let Some(request) = self.rpc.start(t.now.mono, random, request) else { return false };
+        // Sent from where it now waits for its answer: a message is never copied.
+        let header = self.header(Kind::Request, request);
+        let Some(msg) = self.rpc.message(request) else { return false };
+        let key = &self.config.key;
+        let bytes = t.out.datagram(to.addr(), |out| frame::seal(key, &header, out, |w| msg.encode(w)));
+        self.counters.frames_out += 1;
+        self.counters.bytes_out += bytes as u64;
+        true
     }
 
     // ---- receiving ---------------------------------------------------------------------------------------------
