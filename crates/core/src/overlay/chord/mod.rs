@@ -325,7 +325,7 @@ impl Overlay for Chord {
     }
 
     fn neighbors(&self) -> Vec<Peer> {
-        let mut peers = self.ring.succs.clone();
+        let mut peers = self.ring.succs.to_vec();
         for peer in self.ring.preds.iter().chain(self.fingers.peers()) {
             if !peers.contains(peer) {
                 peers.push(peer.clone());
@@ -342,8 +342,8 @@ impl Overlay for Chord {
         let at = everyone.partition_point(|p| p.id() < me.id());
         let others = n.saturating_sub(1);
         let (r, p) = (usize::from(self.config.successors), usize::from(self.config.predecessors));
-        self.ring.succs = (1..=others.min(r)).map(|k| everyone[(at + k) % n].clone()).collect();
-        self.ring.preds = (1..=others.min(p)).map(|k| everyone[(at + n - k) % n].clone()).collect();
+        self.ring.succs.set((1..=others.min(r)).map(|k| everyone[(at + k) % n].clone()).collect());
+        self.ring.preds.set((1..=others.min(p)).map(|k| everyone[(at + n - k) % n].clone()).collect());
         self.ring.closed = others <= r;
         if let Some(last) = self.ring.succs.last().filter(|_| !self.ring.closed) {
             let reach = last.id().wrapping_sub(me.id());
@@ -372,8 +372,8 @@ impl Overlay for Chord {
 
     fn tables(&self) -> Vec<(&'static str, Vec<Peer>)> {
         vec![
-            ("predecessors", self.ring.preds.clone()),
-            ("successors", self.ring.succs.clone()),
+            ("predecessors", self.ring.preds.to_vec()),
+            ("successors", self.ring.succs.to_vec()),
             ("fingers", self.fingers.peers().to_vec()),
         ]
     }

@@ -19,11 +19,92 @@ use crate::peer::{Addr, Peer};
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Ring {
     pub(super) me: Peer,
-    pub(super) succs: Vec<Peer>,
-    pub(super) preds: Vec<Peer>,
+    pub(super) succs: List,
+    pub(super) preds: List,
     pub(super) closed: bool,
-    succs_max: usize,
-    preds_max: usize,
+}
+
+/// A bounded list of peers that knows the digests of the two parts of it that quiet rounds speak about: a round compares
+/// digests and changes nothing, so they are computed when the list changes.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct List {
+    peers: Vec<Peer>,
+    max: u16,
+    /// Of all but the first: what the first said.
+    tail: u64,
+    /// Of the first `max - 1`: what is said to whoever puts this node first.
+    front: u64,
+}
+
+impl core::ops::Deref for List {
+    type Target = [Peer];
+
+    fn deref(&self) -> &[Peer] {
+        &self.peers
+    }
+}
+
+impl List {
+    fn new(max: usize) -> List {
+        List { peers: Vec::new(), max: max as u16, tail: digest(&[], false), front: digest(&[], false) }
+    }
+
+    fn max(&self) -> usize {
+        usize::from(self.max)
+    }
+
+    fn changed(&mut self) {
+        self.peers.shrink_to_fit();
+        self.tail = digest(self.peers.get(1..).unwrap_or(&[]), false);
+        self.front = digest(&self.peers[..self.peers.len().min(self.max() - 1)], false);
+    }
+
+    /// Puts these peers in the place of those that are here.
+    pub(super) fn set(&mut self, peers: Vec<Peer>) {
+        self.peers = peers;
+        self.peers.truncate(self.max());
+        self.changed();
+    }
+
+    /// Takes one out.
+    pub(super) fn remove(&mut self, i: usize) {
+        self.peers.remove(i);
+        self.changed();
+    }
+
+    /// Puts `first` and `rest` in the place of the list. Returns the first index that changed.
+    fn replace(&mut self, first: &Peer, rest: &[Peer]) -> Option<usize> {
+        let wanted = core::iter::once(first).chain(rest);
+        let same = self.peers.iter().zip(wanted.clone()).take_while(|(a, b)| a == b).count();
+        if same == rest.len() + 1 && same == self.peers.len() {
+            return None;
+        }
+        self.peers.truncate(same);
+        self.peers.reserve_exact(rest.len() + 1 - same);
+        self.peers.extend(wanted.skip(same).cloned());
+        self.changed();
+        Some(same)
+    }
+
+    /// Digest of the first `n`.
+    fn digest_of(&self, n: usize, closed: bool) -> u64 {
+        if n == self.peers.len().min(self.max() - 1) && !closed {
+            self.front
+        } else {
+            digest(&self.peers[..n], closed)
+        }
+    }
+
+    /// Digest of all but the first.
+    fn tail_digest(&self, closed: bool) -> u64 {
+        if closed { digest(self.peers.get(1..).unwrap_or(&[]), true) } else { self.tail }
+    }
+
+    fn check(&self) -> bool {
+        let mut again = self.clone();
+        again.changed();
+        again == *self && self.peers.len() <= self.max()
+    }
 }
 
 /// The longest prefix of `list` that goes on clockwise from `from` and stays before `end`, at most `max` entries, and whether
@@ -73,7 +154,7 @@ fn digest(list: &[Peer], closed: bool) -> u64 {
 impl Ring {
     /// A ring of one.
     pub(super) fn new(me: Peer, succs_max: usize, preds_max: usize) -> Ring {
-        Ring { me, succs: Vec::new(), preds: Vec::new(), closed: true, succs_max, preds_max }
+        Ring { me, succs: List::new(succs_max), preds: List::new(preds_max), closed: true }
     }
 
     /// The node's own id.
@@ -108,29 +189,16 @@ impl Ring {
 
     /// Puts `head ++ list` in place of the successor list. Returns the first index that changed.
     pub(super) fn set_succs(&mut self, head: &Peer, list: &[Peer], closed: bool) -> Option<usize> {
-        let (rest, closed) = onward(head.id(), list, closed, self.me.id(), self.succs_max - 1);
-        let same =
-            self.succs.iter().zip(core::iter::once(head).chain(rest)).take_while(|(a, b)| a == b).count();
-        if same == rest.len() + 1 && same == self.succs.len() && closed == self.closed {
-            return None;
-        }
-        self.succs.truncate(same);
-        self.succs.extend(core::iter::once(head).chain(rest).skip(same).cloned());
-        self.closed = closed;
-        Some(same)
+        let (rest, closed) = onward(head.id(), list, closed, self.me.id(), self.succs.max() - 1);
+        let first = self.succs.replace(head, rest);
+        let same_end = core::mem::replace(&mut self.closed, closed) == closed;
+        first.or((!same_end).then_some(self.succs.len()))
     }
 
     /// Puts `pred ++ list` in place of the predecessor list. Returns the first index that changed.
     pub(super) fn set_preds(&mut self, pred: &Peer, list: &[Peer]) -> Option<usize> {
-        let rest = backward(pred.id(), list, self.me.id(), self.preds_max - 1);
-        let same =
-            self.preds.iter().zip(core::iter::once(pred).chain(rest)).take_while(|(a, b)| a == b).count();
-        if same == rest.len() + 1 && same == self.preds.len() {
-            return None;
-        }
-        self.preds.truncate(same);
-        self.preds.extend(core::iter::once(pred).chain(rest).skip(same).cloned());
-        Some(same)
+        let rest = backward(pred.id(), list, self.me.id(), self.preds.max() - 1);
+        self.preds.replace(pred, rest)
     }
 
     /// Without a successor: all of `known` in ring order, to be verified head first.
@@ -138,16 +206,15 @@ impl Ring {
         known.sort_unstable_by_key(|p| p.id().wrapping_sub(self.me.id()));
         known.dedup_by(|a, b| a.id() == b.id());
         known.retain(|p| p.id() != self.me.id());
-        known.truncate(self.succs_max);
         self.closed = known.is_empty() || self.closed;
-        self.succs = known;
+        self.succs.set(known);
     }
 
     /// What `asker` would adopt as the list after this node: the entries, and whether they come round to it.
     pub(super) fn succs_for(&self, asker: &Id) -> (&[Peer], bool) {
         // As `onward`, but our own list is in order, so the cut is found by halving.
         let n = self.succs.partition_point(|p| between(self.id(), p.id(), asker));
-        let max = self.succs_max - 1;
+        let max = self.succs.max() - 1;
         if n > max {
             (&self.succs[..max], false)
         } else {
@@ -158,35 +225,38 @@ impl Ring {
     /// What `head` would adopt as the list before this node.
     pub(super) fn preds_for(&self, head: &Id) -> &[Peer] {
         let n = self.preds.partition_point(|p| between(head, p.id(), self.id()));
-        &self.preds[..n.min(self.preds_max - 1)]
+        &self.preds[..n.min(self.preds.max() - 1)]
     }
 
     /// Digest of [`Ring::succs_for`].
     pub(super) fn succs_digest_for(&self, asker: &Id) -> u64 {
         let (list, closed) = self.succs_for(asker);
-        digest(list, closed)
+        self.succs.digest_of(list.len(), closed)
     }
 
     /// Digest of [`Ring::preds_for`].
     pub(super) fn preds_digest_for(&self, head: &Id) -> u64 {
-        digest(self.preds_for(head), false)
+        self.preds.digest_of(self.preds_for(head).len(), false)
     }
 
     /// Digest of the list held after the successor: equal to the successor's [`Ring::succs_digest_for`] us if nothing changed.
     pub(super) fn tail_digest(&self) -> u64 {
-        digest(self.succs.get(1..).unwrap_or(&[]), self.closed)
+        self.succs.tail_digest(self.closed)
     }
 
     /// Digest of the list held before the predecessor.
     pub(super) fn preds_tail_digest(&self) -> u64 {
-        digest(self.preds.get(1..).unwrap_or(&[]), false)
+        self.preds.tail_digest(false)
     }
 
     /// Lists are in order, bounded, and free of the node itself.
     pub(super) fn check(&self) -> Result<(), Violation> {
         let me = self.id();
-        if self.succs.len() > self.succs_max || self.preds.len() > self.preds_max {
-            return Err(Violation::new("chord: lists are bounded", format!("{self:?}")));
+        if !self.succs.check() || !self.preds.check() {
+            return Err(Violation::new(
+                "chord: lists are bounded and know their digests",
+                format!("{self:?}"),
+            ));
         }
         if onward(me, &self.succs, false, me, usize::MAX).0.len() != self.succs.len() {
             return Err(Violation::new("chord: the successor list goes clockwise once", format!("{self:?}")));

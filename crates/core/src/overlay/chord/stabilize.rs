@@ -192,8 +192,9 @@ impl Chord {
             // Zave: a predecessor of the head that lies between is asked itself before it is adopted.
             if let Some(peer) = nearer.filter(|p| self.ring.before_head(p.id())) {
                 if cfg!(keyway_bug = "chord_adopt_unverified") {
-                    self.ring.succs.insert(0, peer); // planted: the head's word is taken for it, nobody is asked
-                    return self.ring.succs.truncate(usize::from(self.config.successors));
+                    // planted: the head's word is taken for it, nobody is asked
+                    let unverified = core::iter::once(peer).chain(self.ring.succs.iter().cloned()).collect();
+                    return self.ring.succs.set(unverified);
                 }
                 return self.ask(cx, peer, false);
             }
@@ -346,7 +347,7 @@ impl Chord {
             }
             Wants::List => Msg::View(View {
                 pred: self.ring.pred().cloned(),
-                succs: self.ring.succs.clone(),
+                succs: self.ring.succs.to_vec(),
                 closed: self.ring.closed,
                 want_preds: false,
             }),
@@ -384,7 +385,7 @@ impl Chord {
             }
             Preds::Same(digest) => {
                 if self.ring.pred() != Some(from) {
-                    let known = self.ring.preds.clone();
+                    let known = self.ring.preds.to_vec();
                     self.set_preds(cx, from, &known);
                 }
                 self.ring.preds_tail_digest() != digest
@@ -449,7 +450,7 @@ impl Chord {
             // The next in the advisory list is nearer: it is being pinged now.
             Some(pred) if !between(pred.id(), heir.id(), self.ring.id()) => self.verify_pred(cx, Some(heir)),
             _ => {
-                let known = self.ring.preds.clone();
+                let known = self.ring.preds.to_vec();
                 self.upkeep.pred_heard = cx.now.mono;
                 self.set_preds(cx, &heir, &known);
             }
