@@ -18,11 +18,12 @@
 //!
 //! A node stops being ready for what it does not share any more: when the arc comes back, it is taken over again.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::exchange::{Exchange, Purpose};
 use super::find::For;
+use super::serials::Serials;
 use super::{Node, Timer, Turn};
 use crate::id::Id;
 use crate::keyspace::Arc;
@@ -76,7 +77,7 @@ pub(super) struct CopiesState {
     leaving: usize,
     leave_failed: bool,
     round: u64,
-    pub(super) exchanges: BTreeMap<u64, Exchange>,
+    pub(super) exchanges: Serials<Exchange>,
     pub(super) queue: VecDeque<(Peer, Arc, Purpose)>,
 }
 

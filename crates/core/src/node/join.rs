@@ -82,6 +82,7 @@ impl Wire for Notes {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contacts {
     seeds: Vec<Addr>,
+    /// While joining: who was remembered on disk.
     remembered: Vec<Peer>,
     lost: Vec<Peer>,
     probe_next: usize,
@@ -233,13 +234,14 @@ impl<O: Overlay> Node<O> {
         self.refused = None;
         // Whoever was remembered and is not a neighbour may sit in another half.
         let known = self.overlay.neighbors();
-        let remembered = core::mem::take(&mut self.contacts.remembered);
-        for peer in &remembered {
-            if !known.contains(peer) {
-                self.note_lost(peer);
+        for peer in core::mem::take(&mut self.contacts.remembered) {
+            if !known.contains(&peer) {
+                self.note_lost(&peer);
             }
         }
-        self.contacts.remembered = remembered;
+        // What only a joiner needs is given back: a member remembers on disk.
+        (self.contacts.starting, self.contacts.greeted) = (BTreeMap::new(), BTreeSet::new());
+        self.contacts.members = Vec::new();
         self.arm_probe(t);
         // At once, before any record comes: records whose network nobody remembers could not be served again.
         self.write_notes(t);
@@ -285,8 +287,7 @@ impl<O: Overlay> Node<O> {
             new
         });
         peers.truncate(REMEMBERED_MAX);
-        let notes = Notes { network: self.network.0, peers: peers.clone() };
-        self.contacts.remembered = peers;
+        let notes = Notes { network: self.network.0, peers };
         self.store.write_notes(crate::wire::to_vec(&notes), &mut t.out.disk);
     }
 

@@ -24,11 +24,12 @@ mod gather;
 mod get;
 mod join;
 mod put;
+mod serials;
 mod serve;
 mod status;
 mod timers;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem::take;
@@ -48,6 +49,7 @@ use crate::store::{Store, StoreConfig, StoreEvent};
 use crate::time::{Duration, Mono, Now, Wall};
 
 use message::Message;
+use serials::Serials;
 use timers::{OpTimers, Timers};
 
 /// A client operation ends at the latest after this long.
@@ -156,12 +158,12 @@ pub struct Node<O: Overlay> {
     store: Store<Waiter>,
     store_events: Vec<StoreEvent<Waiter>>,
     serial: u64,
-    lookups: BTreeMap<u64, find::Finding<O::Call>>,
-    puts: BTreeMap<u64, put::Put>,
-    gets: BTreeMap<u64, get::Get>,
-    wheres: BTreeMap<u64, get::Where>,
-    gathers: BTreeMap<u64, gather::Gather>,
-    pushes: BTreeMap<u64, serve::Pushed>,
+    lookups: Serials<find::Finding<O::Call>>,
+    puts: Serials<put::Put>,
+    gets: Serials<get::Get>,
+    wheres: Serials<get::Where>,
+    gathers: Serials<gather::Gather>,
+    pushes: Serials<serve::Pushed>,
     copies: copies::CopiesState,
     contacts: join::Contacts,
     skew: status::Skew,
@@ -219,12 +221,12 @@ impl<O: Overlay> Node<O> {
             store,
             store_events: Vec::new(),
             serial: 0,
-            lookups: BTreeMap::new(),
-            puts: BTreeMap::new(),
-            gets: BTreeMap::new(),
-            wheres: BTreeMap::new(),
-            gathers: BTreeMap::new(),
-            pushes: BTreeMap::new(),
+            lookups: Serials::default(),
+            puts: Serials::default(),
+            gets: Serials::default(),
+            wheres: Serials::default(),
+            gathers: Serials::default(),
+            pushes: Serials::default(),
             copies: copies::CopiesState::default(),
             contacts: join::Contacts::default(),
             skew: status::Skew::default(),
@@ -344,6 +346,16 @@ impl<O: Overlay> Node<O> {
             }
             self.effects = effects;
         }
+    }
+
+    /// Between turns a node keeps no scratch memory: the next turn is served from what the allocator handed out last,
+    /// which the processor still has at hand, and a million sleeping nodes hold none.
+    fn drop_scratch(&mut self) {
+        if self.inputs.is_empty() {
+            self.inputs = VecDeque::new();
+        }
+        self.effects = Vec::new();
+        self.store_events = Vec::new();
     }
 
     fn perform(&mut self, t: &mut Turn<'_>, effect: Effect<O>) {
@@ -547,10 +559,10 @@ impl<O: Overlay> Machine for Node<O> {
             }
             self.drain_overlay(&mut t);
         }
-        if self.phase == Phase::Stopped || self.phase == Phase::Refused {
-            return;
+        if self.phase != Phase::Stopped && self.phase != Phase::Refused {
+            self.settle_turn(&mut t);
         }
-        self.settle_turn(&mut t);
+        self.drop_scratch();
     }
 
     fn deadline(&self) -> Option<Mono> {
@@ -586,6 +598,7 @@ impl<O: Overlay> Machine for Node<O> {
         self.store.load(&mut t.out.disk);
         self.set_phase(&mut t, Phase::Member);
         self.settle_copies(&mut t);
+        self.drop_scratch();
     }
 
     fn inspect(&self) -> Inspection {

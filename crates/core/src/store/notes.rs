@@ -21,7 +21,8 @@ impl Notes {
     }
 
     /// Replaces them; what is equal to the latest needs no write.
-    pub(super) fn replace(&mut self, notes: Vec<u8>) {
+    pub(super) fn replace(&mut self, mut notes: Vec<u8>) {
+        notes.shrink_to_fit();
         if self.latest != notes {
             self.latest = notes;
             self.stale = true;
