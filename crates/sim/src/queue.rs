@@ -46,7 +46,7 @@ pub(crate) struct Event {
 }
 
 impl Ord for Event {
-    /// The greatest is the next: `BinaryHeap` pops the greatest.
+    /// The greatest is the next: `BinaryHeap` pops the greatest, and a list sorted upwards ends with it.
     fn cmp(&self, other: &Event) -> Ordering {
         (other.at, other.sequence).cmp(&(self.at, self.sequence))
     }
@@ -58,40 +58,142 @@ impl PartialOrd for Event {
     }
 }
 
-/// The event queue.
-#[derive(Debug, Default)]
+/// How long one bucket of the queue is: 2^13 microseconds.
+const BUCKET_BITS: u32 = 13;
+/// Buckets of the wheel, a power of two: 33 seconds, which nearly all timers and all frames fall into.
+const BUCKETS: u64 = 4_096;
+
+/// The event queue: a wheel of buckets, each sorted only when its time has come.
+///
+/// ```text
+///   current  sorted, the next event last      everything up to the bucket of now
+///   wheel    unsorted, 4,096 buckets of 8 ms  what comes after that
+///   far      a heap                           what comes after the wheel
+/// ```
+///
+/// An event is written once and moved once, however many wait: a heap would touch a dozen places for each, in a world of a
+/// hundred thousand nodes all of them out of the processor's sight.
+#[derive(Debug)]
 pub(crate) struct Queue {
-    heap: BinaryHeap<Event>,
+    current: Vec<Event>,
+    /// The bucket up to which events stand in `current`.
+    bucket: u64,
+    wheel: Vec<Vec<Event>>,
+    /// Which buckets of the wheel hold something, a bit each.
+    taken: Vec<u64>,
+    far: BinaryHeap<Event>,
     sequence: u64,
+    len: usize,
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        Queue {
+            current: Vec::new(),
+            bucket: 0,
+            wheel: (0..BUCKETS).map(|_| Vec::new()).collect(),
+            taken: vec![0; BUCKETS as usize / 64],
+            far: BinaryHeap::new(),
+            sequence: 0,
+            len: 0,
+        }
+    }
 }
 
 impl Queue {
     /// Adds an event.
     pub(crate) fn push(&mut self, at: u64, what: What) {
         self.sequence += 1;
-        self.heap.push(Event { at, sequence: self.sequence, what });
+        self.len += 1;
+        let event = Event { at, sequence: self.sequence, what };
+        if at >> BUCKET_BITS <= self.bucket {
+            // Greater is sooner: sorted upwards, the next one stands last.
+            let place = self.current.partition_point(|e| *e < event);
+            self.current.insert(place, event);
+        } else {
+            self.place(event);
+        }
+    }
+
+    /// Puts an event that is later than `current` where it belongs.
+    fn place(&mut self, event: Event) {
+        let bucket = event.at >> BUCKET_BITS;
+        if bucket - self.bucket < BUCKETS {
+            let slot = (bucket % BUCKETS) as usize;
+            self.wheel[slot].push(event);
+            self.taken[slot / 64] |= 1 << (slot % 64);
+        } else {
+            self.far.push(event);
+        }
+    }
+
+    /// The first bucket after the present one that holds something.
+    fn next_taken(&self) -> Option<u64> {
+        let from = ((self.bucket + 1) % BUCKETS) as usize;
+        let words = self.taken.len();
+        // The first word is looked at twice: its upper bits first, its lower ones last.
+        (0..=words).find_map(|i| {
+            let word = (from / 64 + i) % words;
+            let mask = match i {
+                0 => u64::MAX << (from % 64),
+                _ if i == words => !(u64::MAX << (from % 64)),
+                _ => u64::MAX,
+            };
+            let bits = self.taken[word] & mask;
+            let slot = (word * 64) as u64 + u64::from(bits.trailing_zeros());
+            (bits != 0).then(|| self.bucket + 1 + (slot + BUCKETS - from as u64) % BUCKETS)
+        })
+    }
+
+    /// The next event, still in its place.
+    fn peek(&mut self) -> Option<&Event> {
+        if self.current.is_empty() {
+            let next = match self.next_taken() {
+                Some(next) => next,
+                None => self.far.peek()?.at >> BUCKET_BITS,
+            };
+            self.bucket = next;
+            let slot = (next % BUCKETS) as usize;
+            core::mem::swap(&mut self.current, &mut self.wheel[slot]);
+            self.taken[slot / 64] &= !(1 << (slot % 64));
+            // The wheel has turned: what was too far may fit now.
+            while let Some(event) = self.far.peek().copied()
+                && (event.at >> BUCKET_BITS) - next < BUCKETS
+            {
+                self.far.pop();
+                if event.at >> BUCKET_BITS == next { self.current.push(event) } else { self.place(event) }
+            }
+            self.current.sort_unstable();
+        }
+        self.current.last()
+    }
+
+    fn pop(&mut self) -> Option<Event> {
+        let event = self.current.pop()?;
+        self.len -= 1;
+        Some(event)
     }
 
     /// Takes the next event if it is due at or before `until`.
     pub(crate) fn pop_until(&mut self, until: u64) -> Option<Event> {
-        if self.heap.peek()?.at > until {
+        if self.peek()?.at > until {
             return None;
         }
-        self.heap.pop()
+        self.pop()
     }
 
     /// Takes the next event if it concerns `host` at exactly `at`: what a driver would find waiting in one wake-up.
     pub(crate) fn pop_same(&mut self, at: u64, host: usize) -> Option<What> {
-        let next = self.heap.peek()?;
+        let next = self.peek()?;
         if next.at != at || next.what.host() != Some(host) {
             return None;
         }
-        self.heap.pop().map(|e| e.what)
+        self.pop().map(|e| e.what)
     }
 
     /// Events that wait.
     pub(crate) fn len(&self) -> usize {
-        self.heap.len()
+        self.len
     }
 }
 
@@ -173,6 +275,30 @@ mod tests {
                 got.push((event.at, token));
             }
             prop_assert_eq!(got, want);
+        }
+
+        /// Whatever the distances, and whatever is added while others are taken, a heap gives the same order.
+        #[test]
+        fn the_wheel_agrees_with_a_heap(
+            steps in proptest::collection::vec((0u32..40, 0u64..1 << 12, any::<bool>()), 0..300),
+        ) {
+            let (mut queue, mut heap) = (Queue::default(), BinaryHeap::new());
+            let mut now = 0;
+            for (i, &(shift, ahead, take)) in steps.iter().enumerate() {
+                let at = now + (ahead << shift >> 6);
+                queue.push(at, What::Wake { token: i as u64 });
+                heap.push(std::cmp::Reverse((at, i as u64)));
+                // Half of the time only a little is let go by, so that it stays in the queue.
+                let until = now + (1 << shift);
+                while take && heap.peek().is_some_and(|next| next.0.0 <= until) {
+                    let want = heap.pop().map(|next| next.0);
+                    let got = queue.pop_until(until).map(|e| (e.at, e.what));
+                    now = want.map_or(now, |w| w.0);
+                    prop_assert_eq!(got, want.map(|(at, token)| (at, What::Wake { token })));
+                }
+                prop_assert!(!take || queue.pop_until(until).is_none());
+                prop_assert_eq!(queue.len(), heap.len());
+            }
         }
     }
 
