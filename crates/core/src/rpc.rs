@@ -159,7 +159,6 @@ pub struct Known {
 #[derive(Clone, Debug)]
 struct Call<M, W> {
     to: Peer,
-    msg: M,
     why: W,
     class: Class,
     tries: u8,
@@ -167,6 +166,8 @@ struct Call<M, W> {
     busy: u8,
     sent: [Mono; TRIES_MAX as usize],
     deadline: Mono,
+    /// Last: an answer has no use for it.
+    msg: M,
 }
 
 /// What is asked of whom.

@@ -80,6 +80,8 @@ pub(crate) struct Links {
     partitioned: bool,
     /// Of each host: how much longer its frames take, in and out.
     limp: Vec<u64>,
+    /// Whether some host limps: else nobody need look.
+    limping: bool,
     /// Of each host: until when its uplink is busy.
     busy_until: Vec<u64>,
     /// Open streams, and when their last frame arrives.
@@ -97,6 +99,7 @@ impl Links {
             sides: Vec::new(),
             partitioned: false,
             limp: Vec::new(),
+            limping: false,
             busy_until: Vec::new(),
             streams: BTreeMap::new(),
             rng: rng.fork("links", 0),
@@ -146,7 +149,8 @@ impl Links {
     }
 
     fn one_way(&mut self, from: usize, to: usize) -> u64 {
-        self.topology.one_way(from, to, &mut self.rng) + self.limp[from] + self.limp[to]
+        let travel = self.topology.one_way(from, to, &mut self.rng);
+        if self.limping { travel + self.limp[from] + self.limp[to] } else { travel }
     }
 
     fn fly(&mut self, leaves: u64, from: usize, to: usize, len: usize) -> Arrival {
@@ -229,12 +233,14 @@ impl Links {
         self.cuts.clear();
         self.partitioned = false;
         self.limp.fill(0);
+        self.limping = false;
         self.faults = LinkFaults { bandwidth: self.faults.bandwidth, ..LinkFaults::default() };
     }
 
     /// Frames of this host take so much longer, each way.
     pub(crate) fn set_limp(&mut self, host: usize, by: Duration) {
         self.limp[host] = by.0;
+        self.limping |= by.0 > 0;
     }
 
     /// A process ended: its streams are gone.

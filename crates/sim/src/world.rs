@@ -444,7 +444,7 @@ impl World {
             self.links.broke(from, n);
         } else if self.hosts[n].machine.is_some() {
             self.note_frame(n, from, &flight.bytes);
-            let from = self.hosts[from].peer.addr();
+            let from = Addr::simulated(from as u32);
             self.handle(n, &mut [NodeInput::Datagram { from, bytes: &flight.bytes }]);
         }
         self.flights.give_back(slot, flight);
@@ -461,7 +461,7 @@ impl World {
                     continue;
                 }
                 self.note_frame(n, from, &flight.bytes);
-                inputs.push(NodeInput::Datagram { from: self.hosts[from].peer.addr(), bytes: &flight.bytes });
+                inputs.push(NodeInput::Datagram { from: Addr::simulated(flight.from), bytes: &flight.bytes });
             }
             self.handle(n, &mut inputs);
         }

@@ -141,20 +141,25 @@ struct Turn<'a> {
 
 /// A node over overlay `O`.
 pub struct Node<O: Overlay> {
-    config: NodeConfig,
-    network: NetworkId,
+    // What every turn touches stands together: in a large world each turn finds its node out of the caches, and pays for
+    // each line of it.
     phase: Phase,
-    refused: Option<String>,
-    overlay: O,
-    rng: Rng,
-    overlay_rng: Rng,
-    effects: Vec<Effect<O>>,
-    inputs: VecDeque<Input<O>>,
-    replicas_dirty: bool,
+    network: NetworkId,
+    last_heard: Option<Mono>,
     rpc: Rpc<Message<O>, Why<O::Call>>,
     timers: Timers<Timer<O::Timer>>,
     ops_over: OpTimers,
     ops_again: OpTimers,
+    inputs: VecDeque<Input<O>>,
+    effects: Vec<Effect<O>>,
+    replicas_dirty: bool,
+    counters: Counters,
+    overlay: O,
+    config: NodeConfig,
+    overlay_rng: Rng,
+    rng: Rng,
+    // What some turns touch.
+    refused: Option<String>,
     store: Store<Waiter>,
     store_events: Vec<StoreEvent<Waiter>>,
     serial: u64,
@@ -167,8 +172,6 @@ pub struct Node<O: Overlay> {
     copies: copies::CopiesState,
     contacts: join::Contacts,
     skew: status::Skew,
-    last_heard: Option<Mono>,
-    counters: Counters,
 }
 
 impl<O: Overlay> Node<O> {

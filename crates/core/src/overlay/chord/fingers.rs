@@ -52,6 +52,8 @@ impl Fingers {
             d < first || d > distance && octave(&d) != Some(own)
         });
         let at = self.peers.partition_point(|p| p.id().wrapping_sub(me) < distance);
+        // Fingers come and go one at a time, and rarely: no room is kept for more of them.
+        self.peers.reserve_exact(1);
         self.peers.insert(at, peer.clone());
     }
 

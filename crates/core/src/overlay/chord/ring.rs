@@ -86,6 +86,11 @@ impl List {
         Some(same)
     }
 
+    /// How many stand before the first for which `fits` is false; once false, it stays so.
+    fn prefix(&self, fits: impl Fn(&Peer) -> bool) -> usize {
+        if self.peers.last().is_none_or(&fits) { self.peers.len() } else { self.peers.partition_point(fits) }
+    }
+
     /// Digest of the first `n`.
     fn digest_of(&self, n: usize, closed: bool) -> u64 {
         if n == self.peers.len().min(self.max() - 1) && !closed {
@@ -212,8 +217,8 @@ impl Ring {
 
     /// What `asker` would adopt as the list after this node: the entries, and whether they come round to it.
     pub(super) fn succs_for(&self, asker: &Id) -> (&[Peer], bool) {
-        // As `onward`, but our own list is in order, so the cut is found by halving.
-        let n = self.succs.partition_point(|p| between(self.id(), p.id(), asker));
+        // As `onward`, but our own list is in order: all of it if its last entry fits, else the cut is found by halving.
+        let n = self.succs.prefix(|p| between(self.id(), p.id(), asker));
         let max = self.succs.max() - 1;
         if n > max {
             (&self.succs[..max], false)
@@ -224,7 +229,7 @@ impl Ring {
 
     /// What `head` would adopt as the list before this node.
     pub(super) fn preds_for(&self, head: &Id) -> &[Peer] {
-        let n = self.preds.partition_point(|p| between(head, p.id(), self.id()));
+        let n = self.preds.prefix(|p| between(head, p.id(), self.id()));
         &self.preds[..n.min(self.preds.max() - 1)]
     }
 
