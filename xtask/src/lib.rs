@@ -1,6 +1,7 @@
 //! Tasks of the repository, in the project's own language: `cargo xtask` lists them.
 
 pub mod fuzz;
+pub mod peers;
 pub mod planted;
 pub mod tidy;
 

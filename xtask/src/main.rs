@@ -2,7 +2,7 @@
 
 use std::process::{Command, ExitCode};
 
-use xtask::{fuzz, planted, tidy};
+use xtask::{fuzz, peers, planted, tidy};
 
 const HELP: &str = "\
 Tasks of the repository: cargo xtask TASK
@@ -14,6 +14,8 @@ Tasks of the repository: cargo xtask TASK
   planted-bugs --sweep [NAME..]       show that each planted bug of the nodes is found by a sweep, in a minute
   planted-bugs --list                 list them
   real-load [ARGS..]                  eight real nodes under load while some are killed; figures (minutes)
+  bench-peers [--script FILE] [--python PYTHON] [--rounds N] [PEER..]
+                                      keyway bench beside other DHTs and a bare UDP echo; medians and ratios
   fuzz [TARGET] [--seconds N]         run the fuzz targets, 60 seconds each (needs cargo-fuzz)
 ";
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
             planted::run(&names, sweep, secs).map_err(|e| e.to_string())
         }),
         ["real-load", rest @ ..] => cargo(&[&["bench", "--bench", "real_load", "--"], rest].concat(), &[]),
+        ["bench-peers", rest @ ..] => bench_peers(rest),
         ["fuzz", rest @ ..] => option(rest, "--seconds").and_then(|(secs, names)| {
             fuzz::run(names.first().copied(), secs.unwrap_or(60)).map_err(|e| e.to_string())
         }),
@@ -71,6 +74,37 @@ fn option<'a>(arguments: &[&'a str], name: &str) -> Result<(Option<u64>, Vec<&'a
     }
     let number = rest.remove(at).parse().map_err(|_| format!("{name} wants a number"))?;
     Ok((Some(number), rest))
+}
+
+/// Takes `name VALUE` out of the arguments.
+fn word<'a>(arguments: &mut Vec<&'a str>, name: &str) -> Result<Option<&'a str>, String> {
+    let Some(at) = arguments.iter().position(|a| *a == name) else { return Ok(None) };
+    arguments.remove(at);
+    if at >= arguments.len() {
+        return Err(format!("{name} wants a value"));
+    }
+    Ok(Some(arguments.remove(at)))
+}
+
+fn bench_peers(arguments: &[&str]) -> Result<bool, String> {
+    let (rounds, mut rest) = option(arguments, "--rounds")?;
+    let script = word(&mut rest, "--script")?;
+    let python = word(&mut rest, "--python")?.unwrap_or("python3");
+    if script.is_none() && !rest.is_empty() {
+        return Err("peers are measured by a script of yours: name it with --script".into());
+    }
+    if script.is_none() {
+        eprintln!("no --script: only keyway and the echo are measured");
+    }
+    let peers = if script.is_some() && rest.is_empty() { vec!["libtorrent", "opendht"] } else { rest };
+    let plan = peers::Plan {
+        script,
+        python,
+        peers,
+        bench: Vec::new(),
+        rounds: rounds.unwrap_or(peers::ROUNDS).max(1),
+    };
+    peers::run(&plan).map(|()| true).map_err(|e| e.to_string())
 }
 
 fn check() -> Result<bool, String> {

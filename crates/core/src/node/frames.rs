@@ -142,7 +142,8 @@ impl<O: Overlay> Node<O> {
                     if self.network == NetworkId::UNKNOWN && matches!(msg, Message::Welcome(_, true)) {
                         self.network = header.network;
                     }
-                    self.on_answer(t, answered, header.from, msg);
+                    let kin = header.network == self.network;
+                    self.on_answer(t, answered, header.from, kin, msg);
                 }
             }
             Kind::Busy | Kind::Refused => {}

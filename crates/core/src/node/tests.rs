@@ -344,6 +344,24 @@ fn everything_survives_a_crash_of_all() {
     }
 }
 
+/// Of a network that was down as a whole the smallest id goes first, but never a newcomer: it does not know which network.
+#[test]
+fn nobody_waits_for_a_newcomer_to_go_first() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 3, 3, 2);
+        net.put(0, "colors", "red").expect("acknowledged");
+        net.run(Duration::from_secs(10), |_| false);
+        (0..3).for_each(|n| net.crash(n));
+        let seeds: Vec<Addr> = (0..3).map(Addr::simulated).collect();
+        let newcomer = Peer::new(Id::from_u64(1), Addr::simulated(3));
+        net.hosts.push(Host { machine: None, disk: Disk::default(), peer: newcomer, incarnation: 0 });
+        net.start(3, 3, 2, seeds.clone());
+        (0..3).for_each(|n| net.start(n, 3, 2, seeds.iter().copied().chain([Addr::simulated(3)]).collect()));
+        net.calm();
+        assert_eq!(net.texts(3, "colors"), ["red"], "{}", entry.name);
+    }
+}
+
 #[test]
 fn a_leaver_hands_over_first() {
     for entry in OVERLAYS {
