@@ -1,0 +1,368 @@
+//! Chord, model-checked: every order of events among three and four nodes, over the real transition code.
+//!
+//! ```text
+//!   state    the nodes' overlays themselves, calls under way, messages on their way (as bytes), what is still allowed
+//!   actions  deliver any message · a call to the dead ends in silence · a round of stabilize · join · crash
+//!   always   Zave's invariant ("Reasoning about identifier spaces", TSE 2017): every member has a live successor in its
+//!            list; at least r + 1 members are skipped by nobody's list; one ordered ring, and all are attached to it
+//! ```
+//!
+//! Her assumptions are the model's: failure detection is perfect (only the dead are silent), a ring begins with at least
+//! r + 1 members, and a member crashes only if all others keep a live successor. Fingers play no part: their timer never
+//! runs out. The rules of 2001 are planted (`cargo xtask planted-bugs`), and this test must then find their counter-example.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keyway_core::cx::{Cx, Effect, Input, Ticket};
+use keyway_core::keyspace::ring::between;
+use keyway_core::overlay::Overlay;
+use keyway_core::overlay::chord::{Call, Chord, Timer};
+use keyway_core::rng::Rng;
+use keyway_core::{Addr, Id, Mono, Now, Peer, Wall, wire};
+use stateright::{Checker, Model, Property};
+
+/// Zave's r.
+const SUCCESSORS: usize = 2;
+
+/// A message on its way.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+struct Mail {
+    to: usize,
+    from: usize,
+    what: What,
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+enum What {
+    Tell,
+    /// A request: the asker's number of the call.
+    Request(u8),
+    /// The answer to the receiver's call of this number.
+    Reply(u8),
+}
+
+/// A call under way.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Open {
+    to: usize,
+    why: Call,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Life {
+    /// Has not begun.
+    New,
+    Alive,
+    Dead,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct State {
+    nodes: Vec<Chord>,
+    lives: Vec<Life>,
+    timers: Vec<BTreeSet<Timer>>,
+    calls: BTreeMap<(usize, u8), Open>,
+    mail: BTreeSet<Mail>,
+    /// Rounds of stabilize, and crashes, that may still begin.
+    rounds_left: u8,
+    crashes_left: u8,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Action {
+    Deliver(Mail),
+    Silence(usize, u8),
+    Round(usize),
+    Retry(usize),
+    Join { node: usize, seed: usize },
+    Crash(usize),
+}
+
+/// So many nodes; the first ones are a converged ring at the start.
+struct Ring {
+    nodes: usize,
+    settled: usize,
+    rounds: u8,
+    crashes: u8,
+}
+
+/// Node `n` of the model. Numbers are shuffled against the order on the ring, so that joiners come between.
+fn peer(n: usize) -> Peer {
+    const PLACES: [u64; 4] = [10, 30, 40, 20];
+    Peer::new(Id::from_u64(PLACES[n]), Addr::simulated(n as u32))
+}
+
+fn number(addr: Addr) -> usize {
+    (0..4).find(|&n| peer(n).addr() == addr).expect("an address of the model")
+}
+
+impl State {
+    fn live(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.nodes.len()).filter(|&n| self.lives[n] == Life::Alive)
+    }
+
+    fn members(&self) -> impl Iterator<Item = usize> + '_ {
+        self.live().filter(|&n| self.nodes[n].is_member())
+    }
+
+    fn successors(&self, n: usize) -> Vec<Peer> {
+        let tables = self.nodes[n].tables();
+        tables.into_iter().find(|(name, _)| *name == "successors").expect("Chord has that table").1
+    }
+
+    /// Whether a node has told others of itself: it is a member, or will be by the next message.
+    fn is_in_ring(&self, n: usize) -> bool {
+        !self.successors(n).is_empty() || self.nodes[n].is_member()
+    }
+
+    /// Gives an input to a node, and what follows from it within that instant.
+    fn feed(&mut self, n: usize, input: Input<Chord>) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            // Time stands still and chance is a constant: neither plays a part in what is checked.
+            let now = Now { mono: Mono(1_000_000), wall: Wall(1_000_000) };
+            let (mut rng, mut effects) = (Rng::from_u64(0), Vec::new());
+            self.nodes[n].handle(&mut Cx::new(now, &mut rng, &mut effects), input);
+            self.nodes[n].check().expect("local invariants");
+            for effect in effects {
+                self.perform(n, effect, &mut inputs);
+            }
+        }
+    }
+
+    fn perform(&mut self, n: usize, effect: Effect<Chord>, inputs: &mut Vec<Input<Chord>>) {
+        let (to, what, msg) = match effect {
+            Effect::Tell(to, msg) => (number(to.addr()), What::Tell, msg),
+            Effect::Call(to, msg, why) => {
+                let to = number(to.addr());
+                let free = (0..).find(|call| !self.calls.contains_key(&(n, *call))).expect("few calls");
+                self.calls.insert((n, free), Open { to, why });
+                (to, What::Request(free), msg)
+            }
+            Effect::Reply(ticket, msg) => {
+                (ticket.request() as usize >> 8, What::Reply(ticket.request() as u8), msg)
+            }
+            Effect::Arm(timer, _) => {
+                self.timers[n].insert(timer);
+                return;
+            }
+            Effect::Disarm(timer) => {
+                self.timers[n].remove(&timer);
+                return;
+            }
+            Effect::Lookup(_, why) => return inputs.push(Input::Found { why, peers: Vec::new() }),
+            Effect::Busy(_) | Effect::Emit(_) => return,
+        };
+        if self.lives[to] == Life::Alive {
+            self.mail.insert(Mail { to, from: n, what, bytes: wire::to_vec(&msg) });
+        }
+    }
+
+    fn deliver(&mut self, mail: &Mail) {
+        self.mail.remove(mail);
+        let (n, from) = (mail.to, peer(mail.from));
+        let msg = wire::from_slice(&mail.bytes).expect("what was written is read");
+        let input = match mail.what {
+            What::Tell => Input::Message { from, ticket: None, msg },
+            What::Request(call) => {
+                let ticket = Ticket::new(from.addr(), (mail.from as u64) << 8 | u64::from(call));
+                Input::Message { from, ticket: Some(ticket), msg }
+            }
+            What::Reply(call) => match self.calls.remove(&(n, call)) {
+                Some(open) => Input::Answer { why: open.why, from, msg },
+                None => return,
+            },
+        };
+        self.feed(n, input);
+    }
+
+    /// Fail-stop: what is on its way to the dead is lost, what it has said arrives.
+    fn crash(&mut self, n: usize) {
+        self.lives[n] = Life::Dead;
+        self.timers[n].clear();
+        self.calls.retain(|(by, _), _| *by != n);
+        self.mail.retain(|mail| mail.to != n);
+    }
+
+    /// Zave's operating assumption: everybody else keeps a successor that lives.
+    fn may_crash(&self, n: usize) -> bool {
+        let others: Vec<usize> = self.live().filter(|&m| m != n && self.is_in_ring(m)).collect();
+        let lives = |p: &Peer| number(p.addr()) != n && self.lives[number(p.addr())] == Life::Alive;
+        let members = self.members().filter(|&m| m != n).count();
+        members > SUCCESSORS && others.iter().all(|&m| self.successors(m).iter().any(lives))
+    }
+
+    fn may_be_silent(&self, by: usize, call: u8, open: &Open) -> bool {
+        let answered = |m: &Mail| m.to == by && m.what == What::Reply(call);
+        self.lives[open.to] != Life::Alive && !self.mail.iter().any(answered)
+    }
+
+    // ---- Zave's invariant
+
+    fn one_live_successor(&self) -> bool {
+        let lives = |p: &Peer| self.lives[number(p.addr())] == Life::Alive;
+        self.members().all(|n| self.successors(n).iter().any(lives))
+    }
+
+    fn sufficient_principals(&self) -> bool {
+        let members: Vec<usize> = self.members().collect();
+        let skipped = |id: &Id| {
+            members.iter().any(|&n| {
+                let list = self.successors(n);
+                let me = peer(n);
+                let extended: Vec<&Id> = std::iter::once(me.id()).chain(list.iter().map(Peer::id)).collect();
+                extended.windows(2).any(|pair| between(pair[0], id, pair[1]))
+            })
+        };
+        members.iter().filter(|&&n| !skipped(peer(n).id())).count() > SUCCESSORS
+    }
+
+    /// The best successor of each leads into one cycle that goes round the ring once.
+    fn one_ordered_ring(&self) -> bool {
+        let next = |n: usize| {
+            let list = self.successors(n);
+            list.iter().map(|p| number(p.addr())).find(|&m| self.lives[m] == Life::Alive)
+        };
+        let follow = |from: usize, steps: usize| (0..steps).try_fold(from, |at, _| next(at));
+        let Some(first) = self.members().next() else { return true };
+        let Some(start) = follow(first, self.nodes.len()) else { return false };
+        let mut cycle = vec![start];
+        while let Some(at) = next(cycle[cycle.len() - 1]).filter(|at| *at != start) {
+            if cycle.len() > self.nodes.len() {
+                return false;
+            }
+            cycle.push(at);
+        }
+        let place = |at: usize| *peer(cycle[at % cycle.len()]).id();
+        let turns = (0..cycle.len()).filter(|&i| place(i + 1) <= place(i)).count();
+        let attached = |n: usize| follow(n, self.nodes.len()).is_some_and(|end| cycle.contains(&end));
+        turns == 1 && self.members().all(attached)
+    }
+
+    /// Everyone alive is a member with its true successor.
+    fn is_ideal(&self) -> bool {
+        let mut live: Vec<usize> = self.live().collect();
+        live.sort_by_key(|&n| *peer(n).id());
+        live.iter().enumerate().all(|(at, &n)| {
+            self.nodes[n].is_member() && self.successors(n).first() == Some(&peer(live[(at + 1) % live.len()]))
+        })
+    }
+}
+
+impl Model for Ring {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let config = Chord::configure(&[("successors".into(), SUCCESSORS as u64), ("predecessors".into(), 2)])
+            .expect("possible settings");
+        let mut everyone: Vec<Peer> = (0..self.settled).map(peer).collect();
+        everyone.sort();
+        let mut state = State {
+            nodes: (0..self.nodes).map(|n| Chord::new(peer(n), config)).collect(),
+            lives: (0..self.nodes).map(|n| if n < self.settled { Life::Alive } else { Life::New }).collect(),
+            timers: vec![BTreeSet::new(); self.nodes],
+            calls: BTreeMap::new(),
+            mail: BTreeSet::new(),
+            rounds_left: self.rounds,
+            crashes_left: self.crashes,
+        };
+        for n in 0..self.settled {
+            let now = Now { mono: Mono(1_000_000), wall: Wall(1_000_000) };
+            let (mut rng, mut effects) = (Rng::from_u64(0), Vec::new());
+            state.nodes[n].settle(&mut Cx::new(now, &mut rng, &mut effects), &everyone);
+            state.timers[n].insert(Timer::Stabilize);
+        }
+        vec![state]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        actions.extend(state.mail.iter().cloned().map(Action::Deliver));
+        let silent = state.calls.iter().filter(|((by, call), open)| state.may_be_silent(*by, *call, open));
+        actions.extend(silent.map(|((by, call), _)| Action::Silence(*by, *call)));
+        for n in state.live() {
+            if state.rounds_left > 0 && state.timers[n].contains(&Timer::Stabilize) {
+                actions.push(Action::Round(n));
+            }
+            if state.rounds_left > 0 && state.timers[n].contains(&Timer::Join) {
+                actions.push(Action::Retry(n));
+            }
+            if state.crashes_left > 0 && state.may_crash(n) {
+                actions.push(Action::Crash(n));
+            }
+        }
+        for node in (0..self.nodes).filter(|&n| state.lives[n] == Life::New) {
+            actions.extend(state.members().map(|seed| Action::Join { node, seed }));
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let mut state = last.clone();
+        match action {
+            Action::Deliver(mail) => state.deliver(&mail),
+            Action::Silence(by, call) => {
+                let open = state.calls.remove(&(by, call))?;
+                state.feed(by, Input::NoAnswer { why: open.why, peer: peer(open.to) });
+            }
+            Action::Round(n) => {
+                state.rounds_left -= 1;
+                state.timers[n].remove(&Timer::Stabilize);
+                state.feed(n, Input::Timer(Timer::Stabilize));
+            }
+            Action::Retry(n) => {
+                state.rounds_left -= 1;
+                state.timers[n].remove(&Timer::Join);
+                state.feed(n, Input::Timer(Timer::Join));
+            }
+            Action::Join { node, seed } => {
+                state.lives[node] = Life::Alive;
+                state.feed(node, Input::Join { seeds: vec![peer(seed)] });
+            }
+            Action::Crash(n) => {
+                state.crashes_left -= 1;
+                state.crash(n);
+            }
+        }
+        Some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Ring>> {
+        vec![
+            Property::always("OneLiveSuccessor", |_, s: &State| s.one_live_successor()),
+            Property::always("SufficientPrincipals", |_, s: &State| s.sufficient_principals()),
+            Property::always("one ordered ring", |_, s: &State| s.one_ordered_ring()),
+            // That the model can do what it is about: everyone joined, the dead forgotten, nothing on its way.
+            Property::sometimes("all is done", |model: &Ring, s: &State| {
+                s.crashes_left == 0
+                    && s.mail.is_empty()
+                    && s.calls.is_empty()
+                    && s.is_ideal()
+                    && (0..model.nodes).all(|n| s.lives[n] != Life::New)
+            }),
+        ]
+    }
+}
+
+/// Checks all orders of events, and says how many states there were.
+fn check(ring: Ring) {
+    let (nodes, settled, rounds, crashes) = (ring.nodes, ring.settled, ring.rounds, ring.crashes);
+    let checker = ring.checker().threads(2).spawn_bfs().join();
+    println!(
+        "{settled} members, {} joiners, {rounds} rounds, {crashes} crashes: {} states, depth {}",
+        nodes - settled,
+        checker.unique_state_count(),
+        checker.max_depth()
+    );
+    checker.assert_properties();
+}
+
+#[test]
+fn three_members_and_a_joiner_keep_zaves_invariant() {
+    check(Ring { nodes: 4, settled: 3, rounds: 2, crashes: 1 });
+}
+
+#[test]
+fn four_members_of_which_one_crashes_keep_zaves_invariant() {
+    check(Ring { nodes: 4, settled: 4, rounds: 3, crashes: 1 });
+}
