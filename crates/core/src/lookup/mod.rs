@@ -1,13 +1,17 @@
 //! Iterative lookup, written once over any overlay.
 //!
-//! The asker keeps a shortlist ordered by the overlay's distance to the target and asks the nearest unasked entry, up to
-//! [`PARALLEL_MAX`] at once when one is slow. Each answer is a step nearer, or names the root with its replica set:
+//! The asker keeps a shortlist ordered by the overlay's distance to the target and asks the nearest unasked entry: the
+//! overlay's [`Overlay::alpha`] of them at once, and up to [`PARALLEL_MAX`] when some are slow. Each answer is a step nearer,
+//! or names the root with its replica set:
 //!
 //! ```text
 //!   asker ──Hop(target)──▶ a   ◀─Next[b,c]──          shortlist: a, then b, c nearer than a
 //!   asker ──Hop(target)──▶ b   (slow: hedge) ──▶ c
 //!                          b   ◀─Root[r,s,t]──        done; with `confirm`, r is asked as well: it may be gone
 //! ```
+//!
+//! Where a root cannot know that nobody is nearer ([`Overlay::nearest_heard`], Kademlia section 2.3), its word is kept until
+//! the nearest peers seen have answered, or were slow or silent.
 //!
 //! A lookup ends: at most [`ASKED_MAX`] nodes are asked, each once.
 
@@ -22,7 +26,7 @@ use crate::wire::{Malformed, Reader, Wire, Writer};
 pub const ASKED_MAX: usize = 64;
 /// Entries of the shortlist.
 pub const SHORTLIST_MAX: usize = 64;
-/// Steps under way at once: a slow one is hedged by the next candidate.
+/// Steps under way at once, whatever the overlay's alpha: a slow one is hedged by the next candidate.
 pub const PARALLEL_MAX: usize = 3;
 
 /// Candidates in one step's answer.
@@ -103,6 +107,11 @@ pub struct Lookup {
     shortlist: Vec<Candidate>,
     /// The replica set last named, nearest claim.
     root: Option<Vec<Peer>>,
+    /// The overlay's alpha, and how many of the nearest must be heard.
+    alpha: usize,
+    nearest: usize,
+    /// The set of a root that spoke for itself, kept until the nearest have been heard.
+    kept: Option<(Id, Vec<Peer>)>,
     /// Peers known to be silent: a root among them is not believed.
     asked: usize,
     hops: u32,
@@ -113,7 +122,19 @@ impl Lookup {
     /// A lookup of `target` that wants `wanted` peers of its replica set. With `confirm`, the root must answer itself.
     #[must_use]
     pub const fn new(target: Id, wanted: u8, confirm: bool) -> Lookup {
-        Lookup { target, wanted, confirm, shortlist: Vec::new(), root: None, asked: 0, hops: 0, timeouts: 0 }
+        Lookup {
+            target,
+            wanted,
+            confirm,
+            shortlist: Vec::new(),
+            root: None,
+            alpha: 1,
+            nearest: 0,
+            kept: None,
+            asked: 0,
+            hops: 0,
+            timeouts: 0,
+        }
     }
 
     /// The id sought.
@@ -138,11 +159,14 @@ impl Lookup {
     pub fn forget_asked(&mut self) {
         self.shortlist.clear();
         self.root = None;
+        self.kept = None;
         self.asked = 0;
     }
 
     /// Begins with the asker's own tables. Returns the set if the asker knows the root itself.
     pub fn begin<O: Overlay>(&mut self, me: &Peer, overlay: &O) -> Option<Vec<Peer>> {
+        self.alpha = overlay.alpha().clamp(1, PARALLEL_MAX);
+        self.nearest = overlay.nearest_heard();
         match overlay.next_hop(&self.target) {
             Hop::Root => Some(own_set(overlay, me, &self.target, self.wanted)),
             Hop::RootIs(root) => {
@@ -208,6 +232,9 @@ impl Lookup {
                 if set.is_empty() {
                     return None;
                 }
+                if itself && self.confirm && self.nearest > 0 {
+                    return self.keep::<O>(from, set);
+                }
                 if !self.confirm || itself || set.first().is_some_and(|r| r.id() == me.id()) {
                     return Some(set);
                 }
@@ -226,6 +253,25 @@ impl Lookup {
             }
         }
         None
+    }
+
+    /// A root has spoken for itself. Its word counts if nobody nearer has given it.
+    fn keep<O: Overlay>(&mut self, from: &Peer, set: Vec<Peer>) -> Option<Vec<Peer>> {
+        let distance = O::distance(&self.target, from);
+        if self.kept.as_ref().is_none_or(|(nearest, _)| distance < *nearest) {
+            self.kept = Some((distance, set));
+        }
+        self.root = None;
+        self.heard_out()
+    }
+
+    /// The kept set, if everyone nearer than its root and the nearest peers seen have answered, or had their time to.
+    fn heard_out(&self) -> Option<Vec<Peer>> {
+        let (distance, set) = self.kept.as_ref()?;
+        let open = |c: &Candidate| matches!(c.state, State::New | State::Asked);
+        let mut heeded = self.shortlist.iter().filter(|c| c.state != State::Silent).enumerate();
+        let waits = heeded.any(|(i, c)| (i < self.nearest || c.distance < *distance) && open(c));
+        (!waits || self.asked >= ASKED_MAX).then(|| set.clone())
     }
 
     /// An asked peer is slow: somebody else may be asked as well.
@@ -250,9 +296,16 @@ impl Lookup {
 
     /// What to do next. `suspect` says of whom silence is expected: they are asked last.
     pub fn step(&mut self, suspect: impl Fn(&Id) -> bool) -> Step {
+        if let Some(set) = self.heard_out() {
+            return Step::Done(set);
+        }
         let fresh = self.shortlist.iter().filter(|c| c.state == State::Asked).count();
         let slow = self.shortlist.iter().filter(|c| c.state == State::Slow).count();
-        if fresh > 0 || fresh + slow >= PARALLEL_MAX {
+        // While a root is asked whether it is one, nobody else is.
+        let confirming = self.root.as_ref().and_then(|set| set.first()).is_some_and(|root| {
+            self.shortlist.iter().any(|c| c.state == State::Asked && c.peer.id() == root.id())
+        });
+        if fresh >= self.alpha || fresh + slow >= PARALLEL_MAX || confirming {
             return Step::Wait;
         }
         if self.asked < ASKED_MAX {
@@ -262,18 +315,22 @@ impl Lookup {
             if let Some(id) = claimed {
                 found = self.shortlist.iter().position(|c| c.state == State::New && *c.peer.id() == id);
             }
+            // With a root's word kept, only those count whose word could still change it.
+            let kept = self.kept.as_ref().map(|(distance, _)| *distance);
+            let open = |(i, c): (usize, &Candidate)| {
+                c.state == State::New && kept.is_none_or(|k| i < self.nearest || c.distance < k)
+            };
+            let mut unsuspected = self.shortlist.iter().enumerate();
             let found = found
-                .or_else(|| {
-                    self.shortlist.iter().position(|c| c.state == State::New && !suspect(c.peer.id()))
-                })
-                .or_else(|| self.shortlist.iter().position(|c| c.state == State::New));
+                .or_else(|| unsuspected.position(|(i, c)| open((i, c)) && !suspect(c.peer.id())))
+                .or_else(|| self.shortlist.iter().enumerate().position(open));
             if let Some(i) = found {
                 self.asked += 1;
                 self.shortlist[i].state = State::Asked;
                 return Step::Ask(self.shortlist[i].peer.clone());
             }
         }
-        if slow > 0 {
+        if fresh + slow > 0 {
             return Step::Wait;
         }
         Step::Failed

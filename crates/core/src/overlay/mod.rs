@@ -6,6 +6,7 @@
 pub mod chord;
 #[cfg(test)]
 mod harness;
+pub mod kademlia;
 mod placement;
 pub mod registry;
 pub mod toy;
@@ -97,6 +98,17 @@ pub trait Overlay: Clone + Hash + Eq + Debug + Send + 'static {
 
     /// How far `peer` is from the root of `target`: lookups try smaller first. Pure geometry.
     fn distance(target: &Id, peer: &Peer) -> Id;
+
+    /// How many steps of a lookup are under way at once while nobody is slow (Kademlia's alpha).
+    fn alpha(&self) -> usize {
+        1
+    }
+
+    /// How many of the nearest peers seen must have had their say before a root's word ends a lookup; 0 if its word is enough,
+    /// because nobody else can be nearer.
+    fn nearest_heard(&self) -> usize {
+        0
+    }
 
     /// The `n` peers that should hold `key`, root first, this node among them where it belongs; fewer if this node
     /// knows fewer. Pure. Empty before the join.

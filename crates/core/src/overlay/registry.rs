@@ -9,6 +9,7 @@ use crate::machine::{Machine, NodeConfig};
 use crate::node::Node;
 use crate::overlay::Overlay;
 use crate::overlay::chord::Chord;
+use crate::overlay::kademlia::Kademlia;
 use crate::overlay::toy::Toy;
 
 /// One overlay.
@@ -32,7 +33,7 @@ fn make<O: Overlay>(config: NodeConfig) -> Result<Box<dyn Machine>, String> {
 }
 
 /// Every overlay, the default first.
-pub static OVERLAYS: &[Entry] = &[entry::<Chord>(), entry::<Toy>()];
+pub static OVERLAYS: &[Entry] = &[entry::<Chord>(), entry::<Kademlia>(), entry::<Toy>()];
 
 /// The entry of that name.
 #[must_use]

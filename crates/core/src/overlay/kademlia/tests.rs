@@ -1,0 +1,389 @@
+//! Kademlia against full scans, and the sentences of its paper that matter, by section of the preprint.
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::table::{Change, SPARES_MAX, Table};
+use super::*;
+use crate::overlay::harness::{World, conformance, everyone_shares, grown, shares_law, survives_mischief};
+use crate::peer::Addr;
+use crate::rng::Rng;
+use crate::time::{Mono, Now};
+
+/// Rounds short enough for the patience of the conformance stories.
+fn config() -> Config {
+    Config { round_ms: 2_000, refresh_ms: 2_000, ..Config::default() }
+}
+
+/// The root by a full scan.
+fn xor_root(everyone: &[Peer], key: &Id) -> Peer {
+    everyone.iter().min_by_key(|p| xor::rank(key, p.id())).expect("somebody").clone()
+}
+
+fn peer(id: Id, n: u32) -> Peer {
+    Peer::new(id, Addr::simulated(n))
+}
+
+fn crowd(rng: &mut Rng, n: u32) -> Vec<Peer> {
+    let mut all: Vec<Peer> = (0..n).map(|i| peer(rng.id(), i)).collect();
+    all.sort_unstable();
+    all
+}
+
+fn settled(me: &Peer, everyone: &[Peer], config: Config) -> Kademlia {
+    let mut node = Kademlia::new(me.clone(), config);
+    let (mut rng, mut effects) = (Rng::from_u64(1), Vec::new());
+    node.settle(&mut Cx::new(Now::default(), &mut rng, &mut effects), everyone);
+    node.check().expect("a settled node keeps its rules");
+    node
+}
+
+/// The members of the neighborhood of `me`, by the rule of `table` word for word.
+fn neighborhood(me: &Id, everyone: &[Peer], least: usize) -> Vec<Peer> {
+    let mut tree: Vec<Peer> = everyone.to_vec();
+    for depth in 0..160 {
+        let (own, other): (Vec<Peer>, Vec<Peer>) =
+            tree.iter().cloned().partition(|p| xor::bit(p.id(), depth) == xor::bit(me, depth));
+        if own.len() < least || other.len() < least {
+            return tree;
+        }
+        tree = own;
+    }
+    tree
+}
+
+#[test]
+fn it_conforms() {
+    conformance::<Kademlia>(&config(), xor_root);
+}
+
+#[test]
+fn garbage_does_no_lasting_harm() {
+    for seed in 0..5 {
+        survives_mischief::<Kademlia>(seed, &config(), 10);
+    }
+}
+
+#[test]
+fn neighborhoods_divide_the_members_and_everyone_knows_its_own() {
+    let mut rng = Rng::from_u64(7);
+    for n in [1, 2, 7, 15, 16, 17, 40, 100, 300] {
+        let everyone = crowd(&mut rng, n);
+        for me in &everyone {
+            let node = settled(me, &everyone, Config::default());
+            let mut known: Vec<Peer> = node.table.group().cloned().chain([me.clone()]).collect();
+            known.sort_unstable();
+            let truth = neighborhood(me.id(), &everyone, 8);
+            assert_eq!(known, truth, "{n} members");
+            assert!(truth.len() >= 8.min(n as usize));
+            // All of them see the same one.
+            for other in &truth {
+                assert_eq!(neighborhood(other.id(), &everyone, 8), truth);
+            }
+        }
+    }
+}
+
+/// Section 2.2: "a list of [contacts] for nodes of distance between 2^i and 2^(i+1) from itself"; it "can grow to size k".
+#[test]
+fn buckets_hold_up_to_k_contacts_of_their_distance() {
+    let mut rng = Rng::from_u64(8);
+    let everyone = crowd(&mut rng, 500);
+    for me in everyone.iter().step_by(17) {
+        let node = settled(me, &everyone, Config::default());
+        for bucket in 0..node.table.depth() {
+            let truth = everyone.iter().filter(|p| xor::bucket(me.id(), p.id()) == Some(bucket)).count();
+            assert_eq!(node.table.count(bucket), truth.min(20));
+        }
+        assert!(node.table.depth() >= 3);
+    }
+}
+
+#[test]
+fn placement_and_shares_equal_a_full_scan() {
+    let mut rng = Rng::from_u64(9);
+    for n in [1, 2, 3, 5, 9, 20, 60, 200] {
+        let everyone = crowd(&mut rng, n);
+        for me in everyone.iter().step_by(1 + n as usize / 12) {
+            let node = settled(me, &everyone, Config::default());
+            shares_law(&node, me, &mut rng);
+            for _ in 0..60 {
+                let key = rng.id();
+                let mut truth = everyone.clone();
+                truth.sort_by_key(|p| xor::rank(&key, p.id()));
+                for copies in [1, 3, 8] {
+                    let truth: Vec<Peer> = truth.iter().take(copies).cloned().collect();
+                    let set = node.replica_set(&key, copies);
+                    assert!(set.is_empty() || set == truth, "{n} members");
+                    assert!(!set.is_empty() || !truth.contains(me));
+                    let share = node.shares(copies).into_iter().find(|s| s.arc.contains(&key));
+                    assert_eq!(share.map(|s| s.peers), Some(truth).filter(|t| t.contains(me)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn shares_are_few_even_between_twins() {
+    let mut rng = Rng::from_u64(10);
+    let mut everyone = crowd(&mut rng, 300);
+    let mut most = 0;
+    let mut sum = 0;
+    for me in &everyone {
+        let count = settled(me, &everyone, Config::default()).shares(3).len();
+        sum += count;
+        most = most.max(count);
+    }
+    assert!(sum / 300 < 30 && most < 120, "{} on average, {most} at most", sum / 300);
+    // Two members that share 150 bits: pure XOR would cut the empty half beside them into 2^140 pieces.
+    let twin = peer(everyone[0].id().xor(&Id::from_u64(1 << 9)), 1_000);
+    everyone.push(twin.clone());
+    everyone.sort_unstable();
+    let node = settled(&twin, &everyone, Config::default());
+    assert!(node.shares(3).len() < 3_000);
+    shares_law(&node, &twin, &mut rng);
+}
+
+#[test]
+fn next_hop_is_the_root_or_nearer_to_it() {
+    let mut rng = Rng::from_u64(11);
+    let everyone = crowd(&mut rng, 200);
+    for me in everyone.iter().step_by(9) {
+        let node = settled(me, &everyone, Config::default());
+        for _ in 0..100 {
+            let key = rng.id();
+            let root = xor_root(&everyone, &key);
+            match node.next_hop(&key) {
+                Hop::Root => assert_eq!(root, *me),
+                Hop::RootIs(peer) => assert_eq!(root, peer),
+                Hop::Next(peers) => {
+                    let own = xor::common(me.id(), &key);
+                    assert!(!peers.is_empty() && peers.iter().all(|p| xor::common(p.id(), &key) > own));
+                    assert!(peers.is_sorted_by_key(|p| Kademlia::distance(&key, p)));
+                }
+                Hop::Stuck => panic!("a member knows a way"),
+            }
+        }
+    }
+}
+
+/// Section 3: a lookup takes at most about log n steps, each at least a bit nearer.
+#[test]
+fn lookups_are_short() {
+    let mut world = World::<Kademlia>::settled(3, Config::default(), 400);
+    for i in 0..200 {
+        let key = world.draw().id();
+        let (_, hops) = world.lookup(i % 400, &key).expect("a settled world answers");
+        assert!(hops <= 6, "{hops}");
+    }
+    assert_eq!(world.wrong_lookup(200, xor_root), None);
+}
+
+fn table_with(bucket_of: usize, count: u8, k: usize) -> (Table, Vec<Peer>) {
+    // Node zero; the first `count` peers are all in bucket `bucket_of`, a dozen more are nearer.
+    let mut table = Table::new(peer(Id::ZERO, 0), k, 2);
+    for i in 0..12u32 {
+        table.insert(&peer(Id::from_u64(1 + u64::from(i)), 100 + i), Mono(0));
+    }
+    let mut far = Vec::new();
+    for i in 0..count {
+        let mut id = Id::pow2(159 - bucket_of);
+        id.0[19] = i;
+        far.push(peer(id, u32::from(i) + 1));
+        table.insert(&far[usize::from(i)], Mono(1_000_000 * (1 + u64::from(i))));
+        table.check().expect("the table keeps its rules");
+    }
+    (table, far)
+}
+
+/// Section 2.2: "each k-bucket is kept sorted by time last seen: least-recently seen node at the head".
+#[test]
+fn the_head_is_the_least_recently_seen() {
+    let (mut table, far) = table_with(0, 5, 5);
+    assert_eq!(table.head(0), Some(&far[0]));
+    assert_eq!(table.insert(&far[0], Mono(90_000_000)), Change::None, "it moves to the tail");
+    assert_eq!(table.head(0), Some(&far[1]));
+    assert_eq!(table.freshest(0, 2).collect::<Vec<_>>(), [&far[0], &far[4]]);
+}
+
+/// Section 2.2: "if the appropriate k-bucket is full ... [and the head responds], the new contact is discarded"; 4.1: kept in a
+/// replacement cache.
+#[test]
+fn a_full_bucket_takes_nobody_in_but_remembers_the_newest() {
+    let (mut table, far) = table_with(0, 40, 20);
+    assert_eq!(table.count(0), 20);
+    assert!(far[..20].iter().all(|p| table.has(p)), "old contacts stay");
+    assert_eq!(table.spares(), &far[40 - SPARES_MAX..], "the last to come wait");
+    assert_eq!(table.take_spare(0), Some(far[39].clone()), "the most recently seen is the first to be used");
+    assert_eq!(table.take_spare(1), None);
+    table.remove(&far[3]);
+    assert_eq!(table.insert(&far[25], Mono(99_000_000)), Change::Far, "there is room now");
+}
+
+/// A member that shares its first bit with nobody it knows of, driven by hand.
+struct Hand {
+    node: Kademlia,
+    rng: Rng,
+    now: Mono,
+    far: Vec<Peer>,
+}
+
+impl Hand {
+    fn new() -> Hand {
+        let mut rng = Rng::from_u64(5);
+        let everyone = crowd(&mut rng, 200);
+        let node = settled(&everyone[0], &everyone, Config::default());
+        let far = everyone[1..].iter().filter(|p| xor::bucket(everyone[0].id(), p.id()) == Some(0)).cloned();
+        Hand { far: far.collect(), node, rng, now: Mono(1_000_000) }
+    }
+
+    fn give(&mut self, input: Input<Kademlia>) -> Vec<crate::cx::Effect<Kademlia>> {
+        let mut effects = Vec::new();
+        let now = Now { mono: self.now, ..Now::default() };
+        self.node.handle(&mut Cx::new(now, &mut self.rng, &mut effects), input);
+        self.node.check().expect("rules hold");
+        effects
+    }
+
+    fn strangers(&self) -> Vec<Peer> {
+        self.far.iter().filter(|p| !self.node.table.has(p)).cloned().collect()
+    }
+}
+
+/// Section 2.2, again, in the protocol: a stranger's message does not push out the head; only the head's silence does.
+#[test]
+fn a_head_is_evicted_only_after_a_failed_request() {
+    let mut hand = Hand::new();
+    let strangers = hand.strangers();
+    let head = hand.node.table.head(0).expect("a full bucket").clone();
+    for stranger in &strangers[..3] {
+        let msg = Msg::Find { target: Id::ZERO, max: 1, member: true };
+        hand.give(Input::Message { from: stranger.clone(), ticket: Some(Ticket::new(stranger.addr(), 1)), msg });
+        assert!(!hand.node.table.has(stranger));
+    }
+    assert!(hand.node.table.has(&head));
+    // One lost call of another layer is a reason to look, not to believe.
+    let effects = hand.give(Input::Suspect(head.clone()));
+    assert!(hand.node.table.has(&head));
+    let ping = Msg::Ping { member: true };
+    assert!(effects.contains(&crate::cx::Effect::Call(head.clone(), ping.clone(), Call::Ping { quiet: false })));
+    let effects = hand.give(Input::NoAnswer { why: Call::Ping { quiet: false }, peer: head.clone() });
+    assert!(!hand.node.table.has(&head), "now it is gone");
+    // The spare that came last is asked first, and enters when it has answered.
+    let spare = strangers[2].clone();
+    assert!(effects.contains(&crate::cx::Effect::Call(spare.clone(), ping, Call::Ping { quiet: true })));
+    assert!(!hand.node.table.has(&spare));
+    hand.give(Input::Answer { why: Call::Ping { quiet: true }, from: spare.clone(), msg: Msg::Pong });
+    assert!(hand.node.table.has(&spare));
+}
+
+#[test]
+fn nobody_is_believed_about_a_third() {
+    let mut hand = Hand::new();
+    let strangers = hand.strangers();
+    let mate = hand.node.table.group().next().expect("a neighbour").clone();
+    let before = hand.node.table.clone();
+    let liar = peer(mate.id().xor(&Id::from_u64(1)), 4_000);
+    hand.give(Input::Answer { why: Call::Refresh, from: mate.clone(), msg: Msg::Nodes { peers: strangers.clone() } });
+    let len = hand.node.table.depth() as u8;
+    let peers = vec![liar.clone()];
+    hand.give(Input::Answer { why: Call::Compare { len }, from: mate.clone(), msg: Msg::Group { peers } });
+    hand.give(Input::Message { from: mate, ticket: None, msg: Msg::Suspect(strangers[0].clone()) });
+    assert_eq!(hand.node.table.all().collect::<Vec<_>>(), before.all().collect::<Vec<_>>());
+    // A joiner that asks is no member.
+    let joiner = peer(liar.id().xor(&Id::from_u64(2)), 4_001);
+    let msg = Msg::Find { target: Id::ZERO, max: 1, member: false };
+    hand.give(Input::Message { from: joiner.clone(), ticket: Some(Ticket::new(joiner.addr(), 1)), msg });
+    assert!(!hand.node.table.has(&joiner));
+}
+
+/// Section 2.3: "For buckets ... no lookup, refresh: pick a random ID in the bucket's range".
+#[test]
+fn every_bucket_is_refreshed_in_turn_by_an_id_of_its_range() {
+    let mut hand = Hand::new();
+    let buckets = hand.node.table.depth();
+    assert!(buckets >= 3);
+    let mut seen = BTreeSet::new();
+    for _ in 0..buckets {
+        for effect in hand.give(Input::Timer(Timer::Refresh)) {
+            if let crate::cx::Effect::Call(to, Msg::Find { target, .. }, Call::Refresh) = effect {
+                let bucket = xor::bucket(hand.node.table.id(), &target).expect("not ourselves");
+                assert_eq!(xor::bucket(hand.node.table.id(), to.id()), Some(bucket));
+                assert_eq!(hand.node.table.head(bucket), Some(&to));
+                seen.insert(bucket);
+            }
+        }
+    }
+    assert_eq!(seen.len(), buckets);
+}
+
+#[test]
+fn a_crowd_joins_and_splits_into_neighborhoods_and_shrinks_again() {
+    let mut world = grown::<Kademlia>(12, &config(), 60);
+    world.run(Duration::from_secs(120));
+    let whole = |world: &World<Kademlia>| {
+        let everyone = world.members_in_order();
+        world.alive().find_map(|i| {
+            let node = &world.nodes[i];
+            let mut known: Vec<Peer> = node.overlay.table.group().cloned().chain([node.me.clone()]).collect();
+            known.sort_unstable();
+            let truth = neighborhood(node.me.id(), &everyone, 8);
+            (known != truth).then(|| alloc::format!("n{i} knows {known:?}, not {truth:?}"))
+        })
+    };
+    assert_eq!(whole(&world), None);
+    assert_eq!(world.wrong_lookup(200, xor_root), None);
+    everyone_shares(&mut world);
+    for i in (0..60).step_by(2) {
+        world.crash(i);
+    }
+    world.run(Duration::from_secs(200));
+    assert_eq!(whole(&world), None);
+    assert_eq!(world.wrong_lookup(200, xor_root), None);
+}
+
+#[test]
+fn split_networks_are_one_ten_rounds_after_the_heal() {
+    for (n, minority) in [(2, 1), (6, 3), (20, 10), (20, 2), (50, 25), (50, 1)] {
+        let mut world = World::<Kademlia>::settled(n as u64, config(), n);
+        world.cut(|i| u8::from(i < minority));
+        world.run(Duration::from_secs(120));
+        world.heal();
+        let everyone = world.members_in_order();
+        let end = world.now + Duration::from_millis(10 * 2_000);
+        let one = |w: &World<Kademlia>| {
+            w.nodes.iter().all(|node| {
+                let truth = neighborhood(node.me.id(), &everyone, 8);
+                node.overlay.table.group().len() + 1 == truth.len()
+                    && truth.iter().all(|p| *p == node.me || node.overlay.table.has(p))
+            })
+        };
+        assert!(world.run_until(end, one), "{n} nodes, {minority} cut off");
+        assert_eq!(world.wrong_lookup(100, xor_root), None);
+    }
+}
+
+#[test]
+fn a_leaver_is_forgotten_at_once() {
+    let mut world = World::<Kademlia>::settled(4, Config::default(), 30);
+    let gone = world.nodes[3].me.clone();
+    world.leave(3);
+    world.run(Duration::from_millis(100));
+    assert!(world.alive().all(|i| !world.nodes[i].overlay.table.group().any(|p| *p == gone)));
+}
+
+#[test]
+fn settings_are_named_in_errors() {
+    let parse = |list: &[(&str, u64)]| {
+        let list: Vec<(String, u64)> = list.iter().map(|(n, v)| (String::from(*n), *v)).collect();
+        Kademlia::configure(&list)
+    };
+    assert_eq!(parse(&[("k", 8)]), Ok(Config { k: 8, ..Config::default() }));
+    assert!(parse(&[("alpha", 0)]).unwrap_err().contains("give 1 to 3"));
+    assert!(parse(&[("b", 5)]).unwrap_err().contains("it has k, alpha"));
+    assert!(parse(&[("k", 4)]).unwrap_err().contains("neighbors = 8 must be at most k = 4"));
+    assert!(parse(&[("k", 4), ("neighbors", 4)]).is_ok());
+}
