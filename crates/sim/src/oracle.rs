@@ -3,24 +3,27 @@
 //! A node is a member from the completion of its join until its crash, or until it is asked to leave. While it leaves, an
 //! answer that names it and one that does not are both right.
 //!
-//! Geometry is a question to the overlay's name: all overlays of today place keys on the ring.
+//! Geometry is a question to the overlay's name: the ring, or Kademlia's tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyway_core::Id;
+use keyway_core::keyspace::xor::{self, Subtree};
 
 /// How keys are placed on members.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Geometry {
     /// The root is the first member at or after the key, clockwise; replicas are the members that follow.
     Ring,
+    /// The root is the member nearest by [`xor::rank`]; replicas are the next nearest.
+    Xor,
 }
 
 impl Geometry {
     /// The geometry of an overlay. The ring is the default, for a newcomer is likely to begin there.
     #[must_use]
-    pub fn of(_overlay: &str) -> Geometry {
-        Geometry::Ring
+    pub fn of(overlay: &str) -> Geometry {
+        if overlay == "kademlia" { Geometry::Xor } else { Geometry::Ring }
     }
 }
 
@@ -81,37 +84,55 @@ impl Oracle {
         self.members.get(id).copied()
     }
 
-    /// Members from the root of `key` on, in the order in which replicas are placed.
-    fn clockwise_of<'a>(&'a self, key: &Id) -> impl Iterator<Item = (&'a Id, usize)> {
+    /// Members from the root of `key` on, in the order in which replicas are placed, until `enough` of them satisfy `wanted`.
+    fn in_order(&self, key: &Id, enough: usize, wanted: impl Fn(&Id) -> bool) -> Vec<(Id, usize)> {
+        let mut found = Vec::new();
+        let mut count = 0;
+        let mut visit = |id: &Id, host: usize| {
+            found.push((*id, host));
+            count += usize::from(wanted(id));
+            count < enough
+        };
         match self.geometry {
             Geometry::Ring => {
                 let (after, before) = (self.members.range(key..), self.members.range(..key));
-                after.chain(before).map(|(id, &host)| (id, host))
+                after.chain(before).all(|(id, &host)| visit(id, host));
+            }
+            Geometry::Xor => {
+                self.nearest_in(Subtree::ALL, key, &mut visit);
             }
         }
+        found
+    }
+
+    /// Visits the members of a subtree, nearest to `key` first; false if the visitor has had enough.
+    fn nearest_in(&self, tree: Subtree, key: &Id, visit: &mut impl FnMut(&Id, usize) -> bool) -> bool {
+        let mut inside = self.members.range(tree.first()..=tree.last());
+        let Some((first, &host)) = inside.next() else { return true };
+        let Some((last, _)) = inside.next_back() else { return visit(first, host) };
+        // Where its members part: down to there all of them are on one side of the key.
+        let at = xor::common(first, last);
+        let (low, high) = Subtree::around(first, at).halves();
+        let fork = xor::common(key, first).min(at);
+        let bit = if fork < at { xor::deciding_bit(key, fork, at) } else { xor::bit(key, at) };
+        let (near, far) = if bit { (high, low) } else { (low, high) };
+        self.nearest_in(near, key, visit) && self.nearest_in(far, key, visit)
     }
 
     /// The root of a key; while it leaves also the one that follows it.
     #[must_use]
     pub fn roots(&self, key: &Id) -> Vec<usize> {
-        let mut roots = Vec::with_capacity(1);
-        for (id, host) in self.clockwise_of(key) {
-            roots.push(host);
-            if !self.leaving.contains(id) {
-                break;
-            }
-        }
-        roots
+        // Up to and with the first that stays.
+        let stays = |id: &Id| !self.leaving.contains(id);
+        self.in_order(key, 1, stays).into_iter().map(|(_, host)| host).collect()
     }
 
     /// The hosts that should hold a key, root first.
     #[must_use]
     pub fn replicas(&self, key: &Id, n: usize) -> Vec<usize> {
-        self.clockwise_of(key)
-            .filter(|(id, _)| !self.leaving.contains(*id))
-            .take(n)
-            .map(|(_, host)| host)
-            .collect()
+        let stays = |id: &Id| !self.leaving.contains(id);
+        let found = self.in_order(key, n, stays);
+        found.into_iter().filter(|(id, _)| stays(id)).map(|(_, host)| host).take(n).collect()
     }
 }
 
@@ -143,5 +164,24 @@ mod tests {
         assert_eq!(oracle.replicas(&Id::from_u64(15), 2), [2, 0]);
         oracle.gone(&Id::from_u64(20));
         assert_eq!(oracle.roots(&Id::from_u64(15)), [2]);
+    }
+
+    #[test]
+    fn the_nearest_by_rank_are_those_of_a_full_scan() {
+        let mut rng = keyway_core::rng::Rng::from_u64(3);
+        let mut oracle = Oracle::new("kademlia");
+        let mut ids: Vec<Id> = (0..60).map(|_| rng.id()).collect();
+        // Twins, and a crowd with a long common prefix.
+        ids.push(ids[0].xor(&Id::from_u64(1)));
+        ids.extend((0..20u64).map(|n| Id::from_u64(n * n)));
+        ids.iter().enumerate().for_each(|(host, id)| oracle.joined(*id, host));
+        for round in 0..300 {
+            let key = if round % 3 == 0 { Id::from_u64(round) } else { rng.id() };
+            let mut truth: Vec<usize> = (0..ids.len()).collect();
+            truth.sort_by_key(|&host| xor::rank(&key, &ids[host]));
+            truth.truncate(9);
+            assert_eq!(oracle.replicas(&key, 9), truth);
+            assert_eq!(oracle.roots(&key), truth[..1]);
+        }
     }
 }

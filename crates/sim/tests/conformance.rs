@@ -7,7 +7,7 @@ use keyway_core::machine::{Op, OpDone, OpError, OpResult, Reads};
 use keyway_core::overlay::registry::{Entry, OVERLAYS};
 use keyway_core::rng::Rng;
 use keyway_core::{Addr, Duration, Id};
-use keyway_sim::checkers::{Snapshot, Terms, Verdict, acked_puts, bounds, convergence, ring};
+use keyway_sim::checkers::{Snapshot, Terms, Verdict, acked_puts, bounds, convergence, neighborhood, ring};
 use keyway_sim::oracle::Oracle;
 use keyway_sim::workload::storage::{self, ClientModel};
 use keyway_sim::{Happening, World, WorldConfig};
@@ -85,6 +85,7 @@ impl Net {
         bounds::judge(&self.world)?;
         convergence::judge(&self.world, &snapshot, &self.clients)?;
         ring::judge(&snapshot)?;
+        neighborhood::judge(&snapshot)?;
         acked_puts::judge(&snapshot, &self.clients)
     }
 

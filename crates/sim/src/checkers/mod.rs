@@ -9,6 +9,7 @@
 //! | a get gives everything acknowledged before it | in calm worlds | [`read_after_ack`] |
 //! | operations succeed | in calm worlds | [`service`] |
 //! | one ring, ordered, complete; Zave's invariant | after the heal | [`ring`] |
+//! | everyone knows its neighborhood: living, complete, mutual | after the heal | [`neighborhood`] |
 //! | every lookup names the true root | after the heal | [`lookups`] |
 //! | every acknowledged, living value is on its R replicas | after the heal | [`acked_puts`] |
 //! | everyone is a member, takes writes, has taken over its shares; copies agree | after the heal | [`convergence`] |
@@ -21,6 +22,7 @@ pub mod acked_puts;
 pub mod bounds;
 pub mod convergence;
 pub mod lookups;
+pub mod neighborhood;
 pub mod nothing_invented;
 pub mod read_after_ack;
 pub mod ring;
@@ -35,7 +37,7 @@ use crate::oracle::Oracle;
 use crate::world::World;
 
 /// Every judge: name, and what it demands.
-pub const ALL: [(&str, &str); 10] = [
+pub const ALL: [(&str, &str); 11] = [
     ("local", "a machine keeps its own rules"),
     ("bounds", "every table stays within its named bound"),
     ("nothing_invented", "a get gives only what was put, unchanged and once"),
@@ -43,6 +45,7 @@ pub const ALL: [(&str, &str); 10] = [
     ("read_after_ack", "in calm worlds a get gives everything acknowledged before"),
     ("service", "in calm worlds operations succeed"),
     ("ring", "after the heal: one ring, ordered, complete; Zave's invariant"),
+    ("neighborhood", "after the heal: everyone knows its neighborhood"),
     ("lookups", "after the heal: every lookup names the true root"),
     ("acked_puts", "after the heal: every acknowledged value is on its R replicas"),
     ("convergence", "after the heal: all are members, have taken over, and copies agree"),

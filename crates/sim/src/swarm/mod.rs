@@ -96,7 +96,7 @@ impl Params {
         // Small networks show most bugs, and cost least.
         let nodes = if world.chance(0.6) { world.between(3, 9) } else { world.between(10, 30) } as usize;
         let kinds = Kind::draw(&mut rng.fork("swarm kinds", 0));
-        let (options, successors) = draw_options(&mut world, entry);
+        let (options, successors) = draw_options(&mut world, &mut rng.fork("swarm options", 0), entry);
         Params {
             seed,
             overlay: entry,
@@ -147,10 +147,11 @@ fn one_of<'a, T>(rng: &mut Rng, all: &'a [T]) -> &'a T {
     &all[rng.below(all.len() as u64) as usize]
 }
 
-/// Settings that an overlay may have; tried on it.
-fn draw_options(rng: &mut Rng, entry: &'static Entry) -> (Vec<(String, u64)>, usize) {
+/// Settings that an overlay may have; tried on it. Those that came later have a stream of their own (`more`), so that the worlds
+/// of overlays without them stay as they were.
+fn draw_options(rng: &mut Rng, more: &mut Rng, entry: &'static Entry) -> (Vec<(String, u64)>, usize) {
     let mut options: Vec<(String, u64)> = Vec::new();
-    let mut draw = |name: &str, from: &[u64]| {
+    let mut draw = |rng: &mut Rng, name: &str, from: &[u64]| {
         let value = *one_of(rng, from);
         options.push((name.into(), value));
         let config = crate::world::WorldConfig {
@@ -163,8 +164,14 @@ fn draw_options(rng: &mut Rng, entry: &'static Entry) -> (Vec<(String, u64)>, us
         }
         taken.then_some(value)
     };
-    let successors = draw("successors", &[6, 8, 16, 16]).unwrap_or(1) as usize;
-    draw("stabilize_ms", &[1_000, 2_000, 5_000, 10_000]);
+    let successors = draw(rng, "successors", &[6, 8, 16, 16]).unwrap_or(1) as usize;
+    draw(rng, "stabilize_ms", &[1_000, 2_000, 5_000, 10_000]);
+    draw(more, "k", &[8, 20, 20]);
+    draw(more, "neighbors", &[5, 8, 8]);
+    draw(more, "alpha", &[1, 3, 3]);
+    draw(more, "nearest_heard", &[0, 1, 3]);
+    draw(more, "round_ms", &[1_000, 2_000, 5_000, 10_000]);
+    draw(more, "refresh_ms", &[2_000, 10_000, 30_000]);
     (options, successors)
 }
 

@@ -9,7 +9,7 @@ use keyway_core::{Duration, Id};
 use super::faults::{self, Kind, Limits};
 use super::{DRIFT_PPM_MAX, Outcome, Params, SKEW, Tally};
 use crate::checkers::{
-    Complaint, Snapshot, Terms, Verdict, acked_puts, bounds, convergence, lookups as lookup_judge,
+    Complaint, Snapshot, Terms, Verdict, acked_puts, bounds, convergence, lookups as lookup_judge, neighborhood,
     nothing_invented, read_after_ack, ring, service, ttl,
 };
 use crate::disk::DiskModel;
@@ -262,6 +262,7 @@ impl<'p> Swarm<'p> {
         let snapshot = Snapshot::take(&self.world, &self.oracle, self.terms);
         convergence::judge(&self.world, &snapshot, &self.clients)?;
         ring::judge(&snapshot)?;
+        neighborhood::judge(&snapshot)?;
         acked_puts::judge(&snapshot, &self.clients)
     }
 
