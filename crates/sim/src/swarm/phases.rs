@@ -9,8 +9,8 @@ use keyway_core::{Duration, Id};
 use super::faults::{self, Kind, Limits};
 use super::{DRIFT_PPM_MAX, Outcome, Params, SKEW, Tally};
 use crate::checkers::{
-    Complaint, Snapshot, Terms, Verdict, acked_puts, bounds, convergence, lookups as lookup_judge, neighborhood,
-    nothing_invented, read_after_ack, ring, service, ttl,
+    Complaint, Snapshot, Terms, Verdict, acked_puts, bounds, convergence, lookups as lookup_judge,
+    neighborhood, nothing_invented, read_after_ack, ring, service, ttl,
 };
 use crate::disk::DiskModel;
 use crate::draw::{Spread, Zipf};

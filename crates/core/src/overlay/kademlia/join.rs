@@ -168,7 +168,13 @@ impl Kademlia {
         }
     }
 
-    pub(super) fn on_walk_answer(&mut self, cx: &mut Cx<'_, Kademlia>, purpose: Purpose, from: &Peer, peers: Vec<Peer>) {
+    pub(super) fn on_walk_answer(
+        &mut self,
+        cx: &mut Cx<'_, Kademlia>,
+        purpose: Purpose,
+        from: &Peer,
+        peers: Vec<Peer>,
+    ) {
         if purpose == Purpose::Merge {
             return self.on_merge_answer(cx, from, &peers);
         }
@@ -231,7 +237,14 @@ impl Kademlia {
         }
     }
 
-    pub(super) fn on_place(&mut self, cx: &mut Cx<'_, Kademlia>, from: &Peer, len: usize, group: Vec<Peer>, far: Vec<Peer>) {
+    pub(super) fn on_place(
+        &mut self,
+        cx: &mut Cx<'_, Kademlia>,
+        from: &Peer,
+        len: usize,
+        group: Vec<Peer>,
+        far: Vec<Peer>,
+    ) {
         let me = self.table.me.clone();
         let Some(join) = self.joining(Stage::Enter) else { return };
         if join.entered.last() != Some(from) {
@@ -239,7 +252,11 @@ impl Kademlia {
         }
         join.stage = Stage::Verify;
         // Another node of the same neighborhood may be asked after the first: what the first said stands.
-        join.len = if join.entered.len() == 1 { len.min(xor::common(me.id(), from.id())) } else { join.len.min(len) };
+        join.len = if join.entered.len() == 1 {
+            len.min(xor::common(me.id(), from.id()))
+        } else {
+            join.len.min(len)
+        };
         join.far.extend(far);
         join.far.truncate(FAR_MAX);
         self.learn(cx, from);
@@ -288,7 +305,8 @@ impl Kademlia {
         if join.waiting.iter().any(|p| thin || xor::common(&me, p.id()) >= len) {
             return;
         }
-        let mates_left = join.walk.answered().any(|p| !join.entered.contains(p) && xor::common(&me, p.id()) >= len);
+        let mates_left =
+            join.walk.answered().any(|p| !join.entered.contains(p) && xor::common(&me, p.id()) >= len);
         if thin && mates_left && join.entered.len() < ENTERED_MAX {
             return self.enter(cx);
         }

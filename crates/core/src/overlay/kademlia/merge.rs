@@ -3,9 +3,10 @@
 //! Parts do not become one by upkeep: no table leads across. The node layer remembers lost peers and probes them.
 //!
 //! ```text
-//!   Returned(x)   walk to my own place through x: everyone asked hears a member, and takes me in; so do I
+//!   Returned(x)   walk to my own place through x and whoever is named and is no contact: everyone asked hears a member,
+//!                 and takes me in; so do I. After a mere restart of x that is one request
 //!                 the nearest found is compared with: its neighborhood is mine, and both sides ping whom they lack
-//!   found some    tell a few contacts in other buckets Reunite(x): they walk, too, at most once a round
+//!   found several in my neighborhood: the network was split. Tell a few contacts Reunite(x): they walk, too, once a round
 //! ```
 
 use alloc::format;
@@ -26,6 +27,8 @@ const WAITING_MAX: usize = 8;
 const REUNITE_FANOUT: usize = 3;
 /// Contacts asked for in one step of a walk.
 const NAMES: u8 = 8;
+/// Strangers in the neighborhood from which on there was a split, and not a restart.
+const SPLIT_MIN: u16 = 2;
 /// A round follows a walk this soon.
 const SOON_MS: u64 = 100;
 
@@ -33,7 +36,7 @@ const SOON_MS: u64 = 100;
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Merge {
     walk: Option<Walk>,
-    /// Strangers met by the walk that is under way.
+    /// Strangers of this node's neighborhood met by the walk that is under way.
     strangers: u16,
     waiting: Vec<Peer>,
     told_at: Option<Mono>,
@@ -81,10 +84,12 @@ impl Kademlia {
     pub(super) fn on_merge_answer(&mut self, cx: &mut Cx<'_, Kademlia>, from: &Peer, peers: &[Peer]) {
         let change = self.learn(cx, from);
         let me = *self.table.id();
+        let strangers = peers.iter().take(usize::from(NAMES)).filter(|p| !self.table.has(p));
+        let strangers: Vec<Peer> = strangers.cloned().collect();
         let Some(walk) = &mut self.merge.walk else { return };
         if walk.on_answer(from) {
-            walk.add(&me, &peers[..peers.len().min(usize::from(NAMES))]);
-            self.merge.strangers += u16::from(change != Change::None);
+            walk.add(&me, &strangers);
+            self.merge.strangers += u16::from(change == Change::Group);
             self.step_merge(cx);
         }
     }
@@ -101,7 +106,9 @@ impl Kademlia {
             && self.merge.strangers > 0
         {
             self.compare_next(cx, nearest.clone());
-            self.spread(cx, &nearest);
+            if self.merge.strangers >= SPLIT_MIN {
+                self.spread(cx, &nearest);
+            }
         }
         while !self.merge.waiting.is_empty() && self.merge.walk.is_none() {
             let next = self.merge.waiting.remove(0);

@@ -168,7 +168,9 @@ impl Wire for Msg {
             tag::FIND => Msg::Find { target: Id::decode(r)?, max: r.u8()?, member: r.bool()? },
             tag::NODES => Msg::Nodes { peers: r.list(K_MAX)? },
             tag::ENTER => Msg::Enter,
-            tag::PLACE => Msg::Place { len: decode_len(r)?, group: r.list(GROUP_MAX)?, far: r.list(FAR_MAX)? },
+            tag::PLACE => {
+                Msg::Place { len: decode_len(r)?, group: r.list(GROUP_MAX)?, far: r.list(FAR_MAX)? }
+            }
             tag::HELLO => Msg::Hello,
             tag::COMPARE => Msg::Compare { len: decode_len(r)?, digest: r.u64()? },
             tag::SAME => Msg::Same,

@@ -143,13 +143,7 @@ impl Kademlia {
         Placement::new(&self.table.me, self.table.group(), self.table.region())
     }
 
-    fn on_message(
-        &mut self,
-        cx: &mut Cx<'_, Kademlia>,
-        from: &Peer,
-        ticket: Option<Ticket>,
-        msg: Msg,
-    ) {
+    fn on_message(&mut self, cx: &mut Cx<'_, Kademlia>, from: &Peer, ticket: Option<Ticket>, msg: Msg) {
         if from.id() == self.table.id() {
             // Ourselves, a former life, or somebody with our id: the frame layer tells which.
             return;
@@ -185,7 +179,7 @@ impl Kademlia {
             (Msg::Compare { len, digest }, Some(ticket)) => {
                 self.on_compare(cx, from, ticket, usize::from(len), digest);
             }
-            (Msg::Suspect(peer), None) => self.on_told_suspect(cx, &peer),
+            (Msg::Suspect(peer), None) => self.on_told_suspect(cx, from, &peer),
             (Msg::Reunite(peer), None) => self.on_reunite(cx, &peer),
             (Msg::Leaving, None) => self.forget(cx, from, false),
             // An answer that is none, or a request without the wish for an answer: the peer's fault.
@@ -289,7 +283,7 @@ impl Overlay for Kademlia {
             Input::Timer(Timer::Refresh) => self.on_refresh(cx),
             Input::Timer(Timer::Join) => self.on_join_timer(cx),
             Input::Heard(peer) => self.hint(cx, &peer),
-            Input::Suspect(peer) => self.suspect(cx, &peer, false),
+            Input::Suspect(peer) => self.suspect(cx, &peer),
             Input::Returned(peer) => self.reunite(cx, peer),
             Input::Join { seeds } => self.join(cx, seeds),
             Input::Leave => self.leave(cx),
@@ -337,7 +331,8 @@ impl Overlay for Kademlia {
         *self = Kademlia::new(self.table.me.clone(), self.config);
         self.phase = Phase::Member;
         self.table.settle(everyone, cx.now.mono, cx.rng);
-        for (timer, period) in [(Timer::Round, self.config.round()), (Timer::Refresh, self.config.refresh())] {
+        for (timer, period) in [(Timer::Round, self.config.round()), (Timer::Refresh, self.config.refresh())]
+        {
             let after = Duration(cx.rng.below(period.0));
             cx.arm(timer, after);
         }

@@ -30,7 +30,11 @@ pub(super) struct Placement<'a> {
 }
 
 impl<'a> Placement<'a> {
-    pub(super) fn new(me: &'a Peer, others: impl Iterator<Item = &'a Peer>, region: Subtree) -> Placement<'a> {
+    pub(super) fn new(
+        me: &'a Peer,
+        others: impl Iterator<Item = &'a Peer>,
+        region: Subtree,
+    ) -> Placement<'a> {
         let mut members: Vec<&Peer> = others.collect();
         members.push(me);
         members.sort_unstable_by_key(|p| p.id());
@@ -42,7 +46,8 @@ impl<'a> Placement<'a> {
         if !self.region.contains(key) {
             return Vec::new();
         }
-        let mut ranked: Vec<(Id, &Peer)> = self.members.iter().map(|p| (xor::rank(key, p.id()), *p)).collect();
+        let mut ranked: Vec<(Id, &Peer)> =
+            self.members.iter().map(|p| (xor::rank(key, p.id()), *p)).collect();
         ranked.sort_unstable_by_key(|(rank, _)| *rank);
         ranked.into_iter().take(n).map(|(_, peer)| peer.clone()).collect()
     }
@@ -71,7 +76,9 @@ impl<'a> Placement<'a> {
         }
         match self.holders(tree, n) {
             Some(holders) if holders.contains(&self.me) => {
-                let joins = shares.last().is_some_and(|s| s.arc.to.next() == first && holders.iter().copied().eq(&s.peers));
+                let joins = shares
+                    .last()
+                    .is_some_and(|s| s.arc.to.next() == first && holders.iter().copied().eq(&s.peers));
                 if let Some(last) = shares.last_mut().filter(|_| joins) {
                     last.arc = Arc::new(last.arc.from, tree.last());
                 } else {
@@ -111,7 +118,13 @@ impl<'a> Placement<'a> {
 
 /// Appends members that part from `tree` in bit `fork`, nearest first, until there are `n`. False if the keys of `tree` differ
 /// about their order.
-fn order<'a>(members: &[&'a Peer], fork: usize, tree: Subtree, n: usize, holders: &mut Vec<&'a Peer>) -> bool {
+fn order<'a>(
+    members: &[&'a Peer],
+    fork: usize,
+    tree: Subtree,
+    n: usize,
+    holders: &mut Vec<&'a Peer>,
+) -> bool {
     let (Some(first), Some(last)) = (members.first(), members.last()) else { return true };
     if holders.len() >= n {
         return true;

@@ -164,11 +164,8 @@ impl Table {
             Err(at) => {
                 let bucket = xor::common(self.id(), peer.id());
                 let near = bucket >= self.depth;
-                let full = if near {
-                    self.end_of(self.depth) >= GROUP_MAX
-                } else {
-                    self.count(bucket) >= self.k
-                };
+                let full =
+                    if near { self.end_of(self.depth) >= GROUP_MAX } else { self.count(bucket) >= self.k };
                 if full {
                     self.add_spare(peer);
                     return Change::Full;
@@ -344,7 +341,8 @@ impl Table {
         if (0..self.depth).any(|bucket| self.count(bucket) > self.k) {
             return broken("kademlia: a bucket has at most k contacts (section 2.2)");
         }
-        if (0..self.depth).any(|b| self.count(b) < self.neighbors || self.end_of(b + 1) + 1 < self.neighbors) {
+        if (0..self.depth).any(|b| self.count(b) < self.neighbors || self.end_of(b + 1) + 1 < self.neighbors)
+        {
             return broken("kademlia: both halves of a divided subtree have enough members");
         }
         if self.count(self.depth) >= self.neighbors && self.end_of(self.depth + 1) + 1 >= self.neighbors {

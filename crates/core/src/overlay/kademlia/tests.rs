@@ -261,7 +261,11 @@ fn a_head_is_evicted_only_after_a_failed_request() {
     let head = hand.node.table.head(0).expect("a full bucket").clone();
     for stranger in &strangers[..3] {
         let msg = Msg::Find { target: Id::ZERO, max: 1, member: true };
-        hand.give(Input::Message { from: stranger.clone(), ticket: Some(Ticket::new(stranger.addr(), 1)), msg });
+        hand.give(Input::Message {
+            from: stranger.clone(),
+            ticket: Some(Ticket::new(stranger.addr(), 1)),
+            msg,
+        });
         assert!(!hand.node.table.has(stranger));
     }
     assert!(hand.node.table.has(&head));
@@ -269,7 +273,11 @@ fn a_head_is_evicted_only_after_a_failed_request() {
     let effects = hand.give(Input::Suspect(head.clone()));
     assert!(hand.node.table.has(&head));
     let ping = Msg::Ping { member: true };
-    assert!(effects.contains(&crate::cx::Effect::Call(head.clone(), ping.clone(), Call::Ping { quiet: false })));
+    assert!(effects.contains(&crate::cx::Effect::Call(
+        head.clone(),
+        ping.clone(),
+        Call::Ping { quiet: false }
+    )));
     let effects = hand.give(Input::NoAnswer { why: Call::Ping { quiet: false }, peer: head.clone() });
     assert!(!hand.node.table.has(&head), "now it is gone");
     // The spare that came last is asked first, and enters when it has answered.
@@ -287,7 +295,11 @@ fn nobody_is_believed_about_a_third() {
     let mate = hand.node.table.group().next().expect("a neighbour").clone();
     let before = hand.node.table.clone();
     let liar = peer(mate.id().xor(&Id::from_u64(1)), 4_000);
-    hand.give(Input::Answer { why: Call::Refresh, from: mate.clone(), msg: Msg::Nodes { peers: strangers.clone() } });
+    hand.give(Input::Answer {
+        why: Call::Refresh,
+        from: mate.clone(),
+        msg: Msg::Nodes { peers: strangers.clone() },
+    });
     let len = hand.node.table.depth() as u8;
     let peers = vec![liar.clone()];
     hand.give(Input::Answer { why: Call::Compare { len }, from: mate.clone(), msg: Msg::Group { peers } });

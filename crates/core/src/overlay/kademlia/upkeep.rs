@@ -32,6 +32,8 @@ const PINGS_MAX: usize = 64;
 const QUICK_MAX: u8 = 3;
 /// How much sooner they come.
 const QUICK_FACTOR: u64 = 10;
+/// Contacts near a silent peer that are told of it.
+const SUSPECT_FANOUT: usize = 2;
 /// Every how many rounds the partner is any member.
 const ANY_EVERY: u8 = 3;
 
@@ -134,7 +136,9 @@ impl Kademlia {
         if !self.is_in() {
             return;
         }
-        for peer in peers.iter().filter(|p| xor::common(self.table.id(), p.id()) >= len).cloned().collect::<Vec<_>>() {
+        for peer in
+            peers.iter().filter(|p| xor::common(self.table.id(), p.id()) >= len).cloned().collect::<Vec<_>>()
+        {
             self.hint(cx, &peer);
         }
         // It has seen them go, or never seen them. In the second case it learns of them from its own round with us.
@@ -204,15 +208,30 @@ impl Kademlia {
         }
     }
 
-    /// Somebody got no answer from `peer`: looks for itself if it is a contact.
-    pub(super) fn suspect(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer, quiet: bool) {
+    /// Another layer got no answer from `peer`: looks for itself if it is a contact, and tells those who may be its neighbours.
+    pub(super) fn suspect(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer) {
         if self.table.has(peer) {
-            self.ping(cx, peer, quiet);
+            self.ping(cx, peer, false);
+        }
+        if self.is_in() && !self.table.is_near(peer.id()) {
+            for other in self
+                .table
+                .nearest(peer.id(), SUSPECT_FANOUT + 1)
+                .iter()
+                .filter(|p| *p != peer)
+                .take(SUSPECT_FANOUT)
+            {
+                cx.tell(other, Msg::Suspect(peer.clone()));
+            }
         }
     }
 
-    pub(super) fn on_told_suspect(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer) {
-        self.suspect(cx, peer, true);
+    /// `from` got no answer from `peer`. A neighbour has told the neighborhood; of others' word the first to find it true tells.
+    pub(super) fn on_told_suspect(&mut self, cx: &mut Cx<'_, Kademlia>, from: &Peer, peer: &Peer) {
+        if self.table.has(peer) {
+            let quiet = self.table.is_near(from.id());
+            self.ping(cx, peer, quiet);
+        }
     }
 
     pub(super) fn ping(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer, quiet: bool) {
