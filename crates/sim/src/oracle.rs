@@ -3,29 +3,14 @@
 //! A node is a member from the completion of its join until its crash, or until it is asked to leave. While it leaves, an
 //! answer that names it and one that does not are both right.
 //!
-//! Geometry is a question to the overlay's name: the ring, or Kademlia's tree.
+//! How keys are placed on members the registry says: on the ring, or in a tree of prefixes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyway_core::Id;
+use keyway_core::keyspace::Geometry;
 use keyway_core::keyspace::xor::{self, Subtree};
-
-/// How keys are placed on members.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Geometry {
-    /// The root is the first member at or after the key, clockwise; replicas are the members that follow.
-    Ring,
-    /// The root is the member nearest by [`xor::rank`]; replicas are the next nearest.
-    Xor,
-}
-
-impl Geometry {
-    /// The geometry of an overlay. The ring is the default, for a newcomer is likely to begin there.
-    #[must_use]
-    pub fn of(overlay: &str) -> Geometry {
-        if overlay == "kademlia" { Geometry::Xor } else { Geometry::Ring }
-    }
-}
+use keyway_core::overlay::registry;
 
 /// Knows all members.
 #[derive(Clone, Debug)]
@@ -36,10 +21,11 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Nobody is a member yet.
+    /// Nobody is a member yet. The ring is meant where the name is of no overlay.
     #[must_use]
     pub fn new(overlay: &str) -> Oracle {
-        Oracle { geometry: Geometry::of(overlay), members: BTreeMap::new(), leaving: BTreeSet::new() }
+        let geometry = registry::find(overlay).map_or(Geometry::Ring, |entry| entry.geometry);
+        Oracle { geometry, members: BTreeMap::new(), leaving: BTreeSet::new() }
     }
 
     /// A node has completed its join.

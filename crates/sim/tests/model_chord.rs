@@ -245,7 +245,8 @@ impl State {
         let mut live: Vec<usize> = self.live().collect();
         live.sort_by_key(|&n| *peer(n).id());
         live.iter().enumerate().all(|(at, &n)| {
-            self.nodes[n].is_member() && self.successors(n).first() == Some(&peer(live[(at + 1) % live.len()]))
+            self.nodes[n].is_member()
+                && self.successors(n).first() == Some(&peer(live[(at + 1) % live.len()]))
         })
     }
 }
@@ -255,8 +256,9 @@ impl Model for Ring {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let config = Chord::configure(&[("successors".into(), SUCCESSORS as u64), ("predecessors".into(), 2)])
-            .expect("possible settings");
+        let config =
+            Chord::configure(&[("successors".into(), SUCCESSORS as u64), ("predecessors".into(), 2)])
+                .expect("possible settings");
         let mut everyone: Vec<Peer> = (0..self.settled).map(peer).collect();
         everyone.sort();
         let mut state = State {

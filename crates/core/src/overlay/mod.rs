@@ -18,7 +18,7 @@ use core::hash::Hash;
 
 use crate::cx::{Cx, Input};
 use crate::id::Id;
-use crate::keyspace::Arc;
+use crate::keyspace::{Arc, Geometry};
 use crate::peer::Peer;
 use crate::wire::Wire;
 
@@ -69,6 +69,8 @@ pub trait Overlay: Clone + Hash + Eq + Debug + Send + 'static {
     const NAME: &'static str;
     /// One line for people, with the paper.
     const ABOUT: &'static str;
+    /// How it places keys: what judges hold its answers against.
+    const GEOMETRY: Geometry = Geometry::Ring;
     /// Its settings; the default is what a user gets.
     type Config: Clone + Debug + Default + Send + 'static;
     /// Its messages: requests, answers and tells alike.

@@ -5,6 +5,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
+use crate::keyspace::Geometry;
 use crate::machine::{Machine, NodeConfig};
 use crate::node::Node;
 use crate::overlay::Overlay;
@@ -19,13 +20,15 @@ pub struct Entry {
     pub name: &'static str,
     /// One line for people.
     pub about: &'static str,
+    /// How it places keys.
+    pub geometry: Geometry,
     /// Makes a node over it. Fails on an unknown or impossible overlay option, with a text for people.
     pub make: fn(NodeConfig) -> Result<Box<dyn Machine>, String>,
 }
 
 /// The entry of an overlay.
 const fn entry<O: Overlay>() -> Entry {
-    Entry { name: O::NAME, about: O::ABOUT, make: make::<O> }
+    Entry { name: O::NAME, about: O::ABOUT, geometry: O::GEOMETRY, make: make::<O> }
 }
 
 fn make<O: Overlay>(config: NodeConfig) -> Result<Box<dyn Machine>, String> {

@@ -45,7 +45,7 @@ use alloc::vec::Vec;
 
 use crate::cx::{Cx, Event, Input, Ticket};
 use crate::id::Id;
-use crate::keyspace::xor;
+use crate::keyspace::{Geometry, xor};
 use crate::overlay::{Hop, Overlay, Share, Violation};
 use crate::peer::Peer;
 use crate::time::Duration;
@@ -250,6 +250,7 @@ impl Kademlia {
 impl Overlay for Kademlia {
     const NAME: &'static str = "kademlia";
     const ABOUT: &'static str = "XOR distances, k-buckets, parallel lookups (Maymounkov and Mazieres 2002)";
+    const GEOMETRY: Geometry = Geometry::Xor;
     type Config = Config;
     type Msg = Msg;
     type Call = Call;
