@@ -5,6 +5,7 @@
 //! collision resistance.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 use sha1::{Digest, Sha1};
 
@@ -14,14 +15,20 @@ pub const ID_BYTES: usize = 20;
 pub const ID_BITS: usize = 160;
 
 /// A point of the key space: 160 bits, most significant byte first. `Ord` is the numeric order.
-#[derive(Clone, Copy, Eq, Hash, Default)]
+#[derive(Clone, Copy, Eq, Default)]
 pub struct Id(pub [u8; ID_BYTES]);
 
 impl PartialEq for Id {
-    // In registers; agrees with the derived `Hash`, which reads the same bytes.
+    // In registers.
     #[inline]
     fn eq(&self, other: &Id) -> bool {
         self.limbs() == other.limbs()
+    }
+}
+
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 
