@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 
 use super::get::Page;
 use super::message::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Message, PAGE_RECORDS_MAX, PageRequest};
-use super::{Node, Turn, Waiter};
+use super::{Node, Turn, Waiter, remaining};
 use crate::cx::Ticket;
+use crate::machine::{GetAnswer, Value};
 use crate::overlay::Overlay;
-use crate::store::{Identity, Read, Record};
+use crate::store::{Head, Identity, Read, Record};
 use crate::time::Now;
 
 /// Gatherings under way at once; beyond it the asker is not answered and asks again.
@@ -92,6 +93,11 @@ impl<O: Overlay> Node<O> {
 
     /// The identities of one page of live values, in put-time order, and whether there are more.
     pub(super) fn page_of(&self, now: Now, request: &PageRequest) -> (Vec<Identity>, bool) {
+        let (page, more) = self.heads_of_page(now, request);
+        (page.iter().map(|head| head.identity).collect(), more)
+    }
+
+    fn heads_of_page(&self, now: Now, request: &PageRequest) -> (Vec<Head>, bool) {
         let max = (request.max as usize).min(PAGE_RECORDS_MAX);
         let budget = u64::from(request.page_bytes).min(crate::store::record::VALUE_BYTES_MAX as u64);
         let (mut page, mut sum) = (Vec::new(), 0u64);
@@ -101,19 +107,26 @@ impl<O: Overlay> Node<O> {
                 return (page, true);
             }
             sum += cost;
-            page.push(head.identity);
+            page.push(*head);
         }
         (page, false)
     }
 
-    /// A page whose values are all in memory: the fast path of a local get.
-    pub(super) fn page_from_cache(&mut self, now: Now, request: &PageRequest) -> Option<Page> {
-        let (page, more) = self.page_of(now, request);
-        let mut records = Vec::with_capacity(page.len());
-        for identity in &page {
-            records.push(self.store.cached(identity)?);
+    /// The answer to a get whose values are all in memory here: each head and each value is looked up once and copied once.
+    pub(super) fn answer_from_cache(&mut self, now: Now, request: &PageRequest) -> Option<GetAnswer> {
+        let (page, more) = self.heads_of_page(now, request);
+        let mut values = Vec::with_capacity(page.len());
+        for head in &page {
+            values.push(Value {
+                bytes: self.store.cached(&head.identity)?.to_vec(),
+                put_time: head.put_time,
+                ttl: head.ttl,
+                remaining: remaining(head.expires(), now.wall),
+                identity: head.identity,
+            });
         }
-        Some(Page { records, more })
+        let next = page.last().filter(|_| more).map(Head::cursor);
+        Some(GetAnswer { values, next, merged: 1 })
     }
 
     /// This node's own part of a get.

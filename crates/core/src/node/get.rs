@@ -65,8 +65,7 @@ impl<O: Overlay> Node<O> {
         self.counters.gets += 1;
         let here = self.copies.is_ready(&request.key);
         let alone = here && (reads == Reads::First || self.config.read_quorum() == 1);
-        if alone && let Some(page) = self.page_from_cache(t.now, &request) {
-            let answer = answer(t.now, &request, &[page], 1);
+        if alone && let Some(answer) = self.answer_from_cache(t.now, &request) {
             return self.done(t, op, Ok(OpDone::Got(answer)));
         }
         let serial = self.serial();

@@ -298,11 +298,9 @@ impl<W: Clone> Store<W> {
         Read::Reading
     }
 
-    /// A put whose value is in memory, without asking the disk. The caller looks at the head's life.
-    pub fn cached(&mut self, identity: &Identity) -> Option<Record> {
-        let head = *self.index.get(identity)?;
-        let value = self.cache.get(identity)?.to_vec();
-        Some(Record { head, value })
+    /// A value that is in memory, without asking the disk. The caller has its head, and looks at its life.
+    pub fn cached(&mut self, identity: &Identity) -> Option<&[u8]> {
+        self.cache.get(identity)
     }
 
     /// Deletes a record that was handed off. It stays in the index until the disk has answered. Returns false if there
