@@ -17,7 +17,7 @@ use std::ops::Bound;
 
 use keyway_core::Duration;
 use keyway_core::machine::{DiskEffect, DiskError, DiskOp, DiskResult};
-use keyway_core::rng::Rng;
+use keyway_core::rng::{Rng, Seed};
 use keyway_core::store::{Identity, Record};
 
 use crate::draw::Spread;
@@ -67,7 +67,7 @@ pub(crate) struct Batch {
 const BATCH_EFFECTS_MAX: usize = 1_024;
 
 impl Batch {
-    /// Whether writes that are asked for now may join it.
+    /// Whether writes that are asked for at this moment may join it.
     fn gathers(&self, now: u64, life: u32) -> bool {
         self.begins > now && self.life == life && self.effects.len() < BATCH_EFFECTS_MAX
     }
@@ -83,12 +83,33 @@ pub struct Disk {
     synced_until: u64,
     /// Batches that failed so far.
     pub(crate) failed_count: u64,
-    rng: Rng,
+    /// Behind a pointer and made when first drawn from: a sound disk draws nothing.
+    rng: Result<Box<Rng>, Seed>,
 }
 
 impl Disk {
-    pub(crate) fn new(model: DiskModel, rng: Rng) -> Disk {
-        Disk { model, records: BTreeMap::new(), notes: None, bytes: 0, synced_until: 0, failed_count: 0, rng }
+    pub(crate) fn new(model: DiskModel, seed: Seed) -> Disk {
+        Disk {
+            model,
+            records: BTreeMap::new(),
+            notes: None,
+            bytes: 0,
+            synced_until: 0,
+            failed_count: 0,
+            rng: Err(seed),
+        }
+    }
+
+    fn rng(&mut self) -> &mut Rng {
+        if let Err(seed) = &self.rng {
+            self.rng = Ok(Box::new(Rng::new(*seed)));
+        }
+        self.rng.as_mut().expect("it has just been made")
+    }
+
+    fn draw(&mut self, spread: Spread) -> Duration {
+        // A constant draws nothing, with or without a stream.
+        if let Spread::Constant(span) = spread { span } else { spread.draw(self.rng()) }
     }
 
     /// How many records are synced.
@@ -116,7 +137,7 @@ impl Disk {
         for effect in effects.drain(..) {
             match effect.op {
                 DiskOp::Load { .. } | DiskOp::Read(_) => {
-                    let ends = now + self.model.read.draw(&mut self.rng).0;
+                    let ends = now + self.draw(self.model.read).0;
                     each(Batch { life, begins: now, ends, effects: vec![effect] });
                 }
                 DiskOp::Write(_) | DiskOp::Delete(_) | DiskOp::WriteNotes(_) => writes.push(effect),
@@ -129,7 +150,7 @@ impl Disk {
             return last.effects.append(&mut writes);
         }
         let begins = now.max(self.synced_until);
-        let ends = begins + self.model.sync.draw(&mut self.rng).0;
+        let ends = begins + self.draw(self.model.sync).0;
         self.synced_until = ends;
         each(Batch { life, begins, ends, effects: writes });
     }
@@ -148,7 +169,7 @@ impl Disk {
             Some(DiskError::Full)
         } else if self.happens(self.model.fail) {
             // The outcome is unknown: half of the time the bytes had arrived.
-            if self.rng.chance(0.5) {
+            if self.rng().chance(0.5) {
                 effects.iter().for_each(|e| self.apply(&e.op));
             }
             Some(DiskError::Io)
@@ -164,7 +185,7 @@ impl Disk {
 
     /// The process died while these batches waited, oldest first: a random number of them had been synced unheard.
     pub(crate) fn crash<'a>(&mut self, waiting: impl ExactSizeIterator<Item = &'a [DiskEffect]>) {
-        let kept = self.rng.below(waiting.len() as u64 + 1) as usize;
+        let kept = self.rng().below(waiting.len() as u64 + 1) as usize;
         for effects in waiting.take(kept) {
             if self.grown_by(effects) <= self.model.capacity_bytes {
                 effects.iter().for_each(|e| self.apply(&e.op));
@@ -187,7 +208,7 @@ impl Disk {
     }
 
     fn happens(&mut self, p: f64) -> bool {
-        p > 0.0 && self.rng.chance(p)
+        p > 0.0 && self.rng().chance(p)
     }
 
     fn grown_by(&self, effects: &[DiskEffect]) -> u64 {
@@ -254,7 +275,7 @@ mod tests {
     }
 
     fn disk(model: DiskModel) -> Disk {
-        Disk::new(model, Rng::from_u64(1))
+        Disk::new(model, [1; 32])
     }
 
     fn run(disk: &mut Disk, effects: Vec<DiskEffect>) -> Vec<DiskResult> {
@@ -310,8 +331,8 @@ mod tests {
     #[test]
     fn a_crash_keeps_a_prefix() {
         let mut kept = [0; 4];
-        for seed in 0..200 {
-            let mut disk = Disk::new(DiskModel::default(), Rng::from_u64(seed));
+        for seed in 0..200u8 {
+            let mut disk = Disk::new(DiskModel::default(), [seed; 32]);
             let waiting = [vec![write(1)], vec![write(2)], vec![write(3)]];
             disk.crash(waiting.iter().map(Vec::as_slice));
             let n = disk.record_count();

@@ -66,7 +66,8 @@ const BUCKETS: u64 = 4_096;
 /// The event queue: a wheel of buckets, each sorted only when its time has come.
 ///
 /// ```text
-///   current  sorted, the next event last      everything up to the bucket of now
+///   current  sorted, the next event last      the bucket of now, as it was when its time came
+///   soon     a heap                           what was added to it since
 ///   wheel    unsorted, 4,096 buckets of 8 ms  what comes after that
 ///   far      a heap                           what comes after the wheel
 /// ```
@@ -76,7 +77,8 @@ const BUCKETS: u64 = 4_096;
 #[derive(Debug)]
 pub(crate) struct Queue {
     current: Vec<Event>,
-    /// The bucket up to which events stand in `current`.
+    soon: BinaryHeap<Event>,
+    /// The bucket of `current` and `soon`.
     bucket: u64,
     wheel: Vec<Vec<Event>>,
     /// Which buckets of the wheel hold something, a bit each.
@@ -90,6 +92,7 @@ impl Default for Queue {
     fn default() -> Queue {
         Queue {
             current: Vec::new(),
+            soon: BinaryHeap::new(),
             bucket: 0,
             wheel: (0..BUCKETS).map(|_| Vec::new()).collect(),
             taken: vec![0; BUCKETS as usize / 64],
@@ -106,13 +109,7 @@ impl Queue {
         self.sequence += 1;
         self.len += 1;
         let event = Event { at, sequence: self.sequence, what };
-        if at >> BUCKET_BITS <= self.bucket {
-            // Greater is sooner: sorted upwards, the next one stands last.
-            let place = self.current.partition_point(|e| *e < event);
-            self.current.insert(place, event);
-        } else {
-            self.place(event);
-        }
+        if at >> BUCKET_BITS <= self.bucket { self.soon.push(event) } else { self.place(event) }
     }
 
     /// Puts an event that is later than `current` where it belongs.
@@ -145,33 +142,45 @@ impl Queue {
         })
     }
 
+    /// Turns the wheel to the next bucket that holds something.
+    fn turn(&mut self) -> Option<()> {
+        let next = match self.next_taken() {
+            Some(next) => next,
+            None => self.far.peek()?.at >> BUCKET_BITS,
+        };
+        self.bucket = next;
+        let slot = (next % BUCKETS) as usize;
+        core::mem::swap(&mut self.current, &mut self.wheel[slot]);
+        self.taken[slot / 64] &= !(1 << (slot % 64));
+        // What was too far may fit now.
+        while let Some(event) = self.far.peek().copied()
+            && (event.at >> BUCKET_BITS) - next < BUCKETS
+        {
+            self.far.pop();
+            if event.at >> BUCKET_BITS == next { self.current.push(event) } else { self.place(event) }
+        }
+        // Greater is sooner: sorted upwards, the next one stands last.
+        self.current.sort_unstable();
+        Some(())
+    }
+
+    /// Whether the next event stands in `soon`; none if there is no event.
+    fn next_is_soon(&mut self) -> Option<bool> {
+        if self.current.is_empty() && self.soon.is_empty() {
+            self.turn()?;
+        }
+        Some(self.soon.peek() > self.current.last())
+    }
+
     /// The next event, still in its place.
     fn peek(&mut self) -> Option<&Event> {
-        if self.current.is_empty() {
-            let next = match self.next_taken() {
-                Some(next) => next,
-                None => self.far.peek()?.at >> BUCKET_BITS,
-            };
-            self.bucket = next;
-            let slot = (next % BUCKETS) as usize;
-            core::mem::swap(&mut self.current, &mut self.wheel[slot]);
-            self.taken[slot / 64] &= !(1 << (slot % 64));
-            // The wheel has turned: what was too far may fit now.
-            while let Some(event) = self.far.peek().copied()
-                && (event.at >> BUCKET_BITS) - next < BUCKETS
-            {
-                self.far.pop();
-                if event.at >> BUCKET_BITS == next { self.current.push(event) } else { self.place(event) }
-            }
-            self.current.sort_unstable();
-        }
-        self.current.last()
+        if self.next_is_soon()? { self.soon.peek() } else { self.current.last() }
     }
 
     fn pop(&mut self) -> Option<Event> {
-        let event = self.current.pop()?;
-        self.len -= 1;
-        Some(event)
+        let event = if self.next_is_soon()? { self.soon.pop() } else { self.current.pop() };
+        self.len -= usize::from(event.is_some());
+        event
     }
 
     /// Takes the next event if it is due at or before `until`.

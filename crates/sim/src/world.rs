@@ -184,7 +184,7 @@ impl World {
     pub fn add_host_with_id(&mut self, id: Id) -> usize {
         let n = self.hosts.len();
         let peer = Peer::new(id, Addr::simulated(n as u32));
-        self.hosts.push(Host::new(peer, Disk::new(self.config.disk, self.rng.fork("disk", n as u64))));
+        self.hosts.push(Host::new(peer, Disk::new(self.config.disk, self.rng.fork_seed("disk", n as u64))));
         self.links.add_host();
         n
     }
