@@ -179,7 +179,7 @@ pub struct Request<M, W> {
     pub msg: M,
     /// What it waits for there.
     pub class: Class,
-    /// Whether it is sent once only, without repetition.
+    /// Whether it is sent once only, without repetition, and its silence may be told late.
     pub once: bool,
     /// The owner's reason, given back with the end.
     pub why: W,
@@ -242,6 +242,8 @@ pub struct Rpc<M, W> {
     known: Peers,
     calls: Calls<Call<M, W>>,
     deadlines: Deadlines,
+    /// Of calls that are made once: nobody waits for their end, so no tick is asked for to see it.
+    unwatched: Deadlines,
     own_quick: Estimate,
     own_disk: Estimate,
     loss: Loss,
@@ -262,6 +264,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             known: Peers::new(),
             calls: Calls::new(),
             deadlines: Deadlines::new(),
+            unwatched: Deadlines::new(),
             own_quick: NONE,
             own_disk: NONE,
             loss: Loss { mean: 0, seen: 0 },
@@ -304,9 +307,13 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             sent: [now; TRIES_MAX as usize],
             deadline,
         };
+        self.deadlines_of(&call).insert((deadline, base));
         self.calls.insert(base, Box::new(call));
-        self.deadlines.insert((deadline, base));
         Some(base)
+    }
+
+    fn deadlines_of(&mut self, call: &Call<M, W>) -> &mut Deadlines {
+        if call.tries_max == 1 { &mut self.unwatched } else { &mut self.deadlines }
     }
 
     /// What a call under way says.
@@ -326,7 +333,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             return None;
         }
         let call = self.calls.remove(&base)?;
-        self.deadlines.remove(&(call.deadline, base));
+        self.deadlines_of(&call).remove(&(call.deadline, base));
         // Not more than were sent: a peer cannot talk us into believing in bad links.
         let answered = usize::from(call.tries.min((request & TRY_MASK) as u8));
         (0..answered).for_each(|_| self.loss.sample(1));
@@ -356,18 +363,15 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         let wait = self.timeout(from.id(), call.class).times(longer(call.tries)).min(RTO_MAX);
         let Some(call) = self.calls.get_mut(&base) else { return };
         call.busy += 1;
-        self.deadlines.remove(&(call.deadline, base));
+        let deadlines = if call.tries_max == 1 { &mut self.unwatched } else { &mut self.deadlines };
+        deadlines.remove(&(call.deadline, base));
         call.deadline = call.deadline.max(now + wait);
-        self.deadlines.insert((call.deadline, base));
+        deadlines.insert((call.deadline, base));
     }
 
     /// The next call whose try has run out of time.
     pub fn pop_due(&mut self, now: Mono) -> Option<Due<M, W>> {
-        let (at, base) = *self.deadlines.first()?;
-        if at > now {
-            return None;
-        }
-        self.deadlines.pop_first();
+        let (_, base) = self.deadlines.pop_due(now).or_else(|| self.unwatched.pop_due(now))?;
         let wait = {
             let call = self.calls.get(&base)?;
             self.timeout(call.to.id(), call.class).times(longer(call.tries)).min(RTO_MAX)
@@ -443,7 +447,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         self.known.get(id).is_some_and(|k| k.suspect)
     }
 
-    /// When the next try runs out.
+    /// When the next try runs out. Of calls that are made once the end is told at the first turn after it.
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {
         self.deadlines.first().map(|(at, _)| *at)
@@ -530,7 +534,7 @@ mod tests {
         let mut rpc: Rpc<(), u8> = Rpc::new();
         rpc.on_heard(Mono(0), &peer(1), 1);
         assert_eq!(rpc.loss.tries(), TRIES_MIN);
-        let mut call = |rpc: &mut Rpc<(), u8>, i: u64, lost: u8| {
+        let call = |rpc: &mut Rpc<(), u8>, i: u64, lost: u8| {
             let mut at = Mono(i * 1_000_000_000);
             let mut id = rpc.start(at, i << 3, ask((), 0)).unwrap();
             for _ in 0..lost {

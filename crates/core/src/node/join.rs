@@ -34,6 +34,8 @@ pub(super) const REMEMBERED_MAX: usize = 32;
 pub(super) const LOST_MAX: usize = 16;
 /// Time between two probes of lost peers.
 pub(super) const PROBE_EVERY: Duration = Duration::from_secs(30);
+/// A probe may come this part of its period late.
+const PROBE_SLACK: u64 = 4;
 /// How long a node that comes back waits for silent former neighbours before it believes a smaller quorum.
 pub(super) const COLD: Duration = Duration::from_secs(10);
 /// How long it waits for former neighbours that are alive but not in its ring.
@@ -317,7 +319,8 @@ impl<O: Overlay> Node<O> {
         if !self.contacts.lost.is_empty() || self.overlay.neighbors().is_empty() {
             let mean = if self.is_cold(t.now) { PROBE_COLD_EVERY } else { PROBE_EVERY };
             let wait = self.rng.jitter(mean);
-            self.timers.arm_by(Timer::Probe, t.now.mono + wait);
+            // Nobody waits for it: it rides along with the next frame or tick.
+            self.timers.arm_by_within(Timer::Probe, t.now.mono + wait, Duration(mean.0 / PROBE_SLACK));
         }
     }
 

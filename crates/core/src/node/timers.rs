@@ -3,49 +3,78 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use crate::time::Mono;
+use crate::time::{Duration, Mono};
 
 /// A set of timers; each key is armed at most once. For a handful of keys: one short list, no tree.
+///
+/// A timer may have *slack*: it runs out at the first turn after its time, and a tick is asked for only when its slack is
+/// over, too. What is not urgent then rides along with what happens anyway.
 #[derive(Clone, Debug)]
 pub(crate) struct Timers<K: Ord + Copy> {
-    armed: Vec<(Mono, K)>,
+    armed: Vec<Armed<K>>,
+    /// The earliest time, and the earliest end of slack.
     first: Option<Mono>,
+    deadline: Option<Mono>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Armed<K> {
+    at: Mono,
+    key: K,
+    slack_ms: u32,
 }
 
 impl<K: Ord + Copy> Timers<K> {
     pub(crate) const fn new() -> Timers<K> {
-        Timers { armed: Vec::new(), first: None }
+        Timers { armed: Vec::new(), first: None, deadline: None }
     }
 
     fn find_first(&mut self) {
-        self.first = self.armed.iter().map(|(at, _)| *at).min();
+        self.first = self.armed.iter().map(|a| a.at).min();
+        let latest = |a: &Armed<K>| a.at + Duration::from_millis(u64::from(a.slack_ms));
+        self.deadline = self.armed.iter().map(latest).min();
     }
 
     /// Arms `key` for `at`, replacing an earlier arming.
     pub(crate) fn arm(&mut self, key: K, at: Mono) {
-        match self.armed.iter_mut().find(|(_, k)| *k == key) {
-            Some(entry) => entry.0 = at,
-            None => self.armed.push((at, key)),
+        self.arm_within(key, at, Duration::ZERO);
+    }
+
+    /// Arms `key` for `at`, or up to `slack` later, replacing an earlier arming.
+    pub(crate) fn arm_within(&mut self, key: K, at: Mono, slack: Duration) {
+        let new = Armed { at, key, slack_ms: u32::try_from(slack.as_millis()).unwrap_or(u32::MAX) };
+        match self.armed.iter_mut().find(|a| a.key == key) {
+            Some(armed) => *armed = new,
+            None => {
+                self.armed.reserve_exact(1);
+                self.armed.push(new);
+            }
         }
         self.find_first();
     }
 
     /// Arms `key` for `at` unless it is already armed for an earlier time.
     pub(crate) fn arm_by(&mut self, key: K, at: Mono) {
-        if !self.armed.iter().any(|(old, k)| *k == key && *old <= at) {
-            self.arm(key, at);
+        self.arm_by_within(key, at, Duration::ZERO);
+    }
+
+    /// Arms `key` for `at`, or up to `slack` later, unless it is already armed for an earlier time.
+    pub(crate) fn arm_by_within(&mut self, key: K, at: Mono, slack: Duration) {
+        if !self.armed.iter().any(|a| a.key == key && a.at <= at) {
+            self.arm_within(key, at, slack);
         }
     }
 
     pub(crate) fn disarm(&mut self, key: K) {
-        if let Some(i) = self.armed.iter().position(|(_, k)| *k == key) {
+        if let Some(i) = self.armed.iter().position(|a| a.key == key) {
             self.armed.swap_remove(i);
             self.find_first();
         }
     }
 
+    /// When a tick is needed.
     pub(crate) const fn deadline(&self) -> Option<Mono> {
-        self.first
+        self.deadline
     }
 
     /// The next timer that has run out, earliest first; it is disarmed.
@@ -55,7 +84,7 @@ impl<K: Ord + Copy> Timers<K> {
         }
         // The smallest key among equals: the order does not depend on how the list came about.
         let i = (0..self.armed.len()).min_by_key(|i| self.armed[*i])?;
-        let (_, key) = self.armed.swap_remove(i);
+        let key = self.armed.swap_remove(i).key;
         self.find_first();
         Some(key)
     }
@@ -104,5 +133,17 @@ mod tests {
         assert_eq!(t.pop_due(Mono(8)), None);
         t.disarm('a');
         assert_eq!(t.deadline(), None);
+    }
+    #[test]
+    fn slack_waits_for_company() {
+        let mut t = Timers::new();
+        t.arm_within('a', Mono(5_000), Duration::from_millis(10));
+        t.arm('b', Mono(9_000));
+        assert_eq!(t.deadline(), Some(Mono(9_000)));
+        assert_eq!(t.pop_due(Mono(9_000)), Some('a'), "it rides along");
+        assert_eq!(t.pop_due(Mono(9_000)), Some('b'));
+        t.arm_by_within('a', Mono(20_000), Duration::from_millis(10));
+        assert_eq!(t.deadline(), Some(Mono(30_000)));
+        assert_eq!(t.pop_due(Mono(19_999)), None);
     }
 }

@@ -71,7 +71,11 @@ impl Deadlines {
         self.sorted.front()
     }
 
-    pub(super) fn pop_first(&mut self) -> Option<(Mono, u64)> {
+    /// Takes the first if its time has come.
+    pub(super) fn pop_due(&mut self, now: Mono) -> Option<(Mono, u64)> {
+        if self.sorted.front()?.0 > now {
+            return None;
+        }
         self.sorted.pop_front()
     }
 
@@ -88,7 +92,7 @@ impl Deadlines {
 }
 
 /// How many entries a table of peers grows by: doubling would leave half of it empty in each of a million nodes.
-const GROWTH: usize = 8;
+const GROWTH: usize = 4;
 
 /// Known peers by id.
 #[derive(Clone, Debug)]
