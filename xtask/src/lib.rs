@@ -3,6 +3,7 @@
 pub mod fuzz;
 pub mod peers;
 pub mod planted;
+pub mod scale;
 pub mod tidy;
 
 use std::path::PathBuf;
