@@ -22,6 +22,7 @@ mod support;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -100,9 +101,8 @@ fn synthetic(dir: &Path) -> PathBuf {
 }
 
 /// Whether `where` shows R replicas that all hold the value.
-fn is_whole(network: &Network, at: usize, (name, value): &(String, String)) -> bool {
-    let running: Vec<_> = network.nodes.iter().filter(|node| node.is_running()).collect();
-    let gateway = running[at % running.len()].http;
+fn is_whole(gateways: &[SocketAddr], at: usize, (name, value): &(String, String)) -> bool {
+    let gateway = gateways[at % gateways.len()];
     let Some((200, body)) = get(gateway, &format!("/v1/ids/{}/where", Key::text(name))) else { return false };
     let found: Value = serde_json::from_str(&body).expect("JSON");
     let hash = Key::hash(value.as_bytes()).to_string();
@@ -122,9 +122,11 @@ fn repaired(
     acknowledged: usize,
     since: Instant,
 ) -> (Duration, Duration) {
+    let running = network.nodes.iter().filter(|node| node.is_running());
+    let gateways: Vec<SocketAddr> = running.map(|node| node.http).collect();
     let see = |mut left: Vec<usize>| {
         wait_until("every record has its copies again", PATIENCE, || {
-            left.retain(|at| !is_whole(network, *at, &records[*at]));
+            left.retain(|at| !is_whole(&gateways, *at, &records[*at]));
             left.is_empty().then_some(())
         });
     };
@@ -133,6 +135,7 @@ fn repaired(
     let sample = since.elapsed();
     std::thread::scope(|threads| {
         for first in 0..LOOKERS {
+            let see = &see;
             threads.spawn(move || see((first..acknowledged).step_by(LOOKERS).collect()));
         }
     });

@@ -32,8 +32,12 @@ struct Echo {
     held: usize,
 }
 
-static ECHO: Entry =
-    Entry { name: "echo", about: "a test double", make: |_: NodeConfig| Ok(Box::new(Echo::new())) };
+static ECHO: Entry = Entry {
+    name: "echo",
+    about: "a test double",
+    geometry: keyway_core::keyspace::Geometry::Ring,
+    make: |_: NodeConfig| Ok(Box::new(Echo::new())),
+};
 
 impl Echo {
     fn new() -> Echo {
