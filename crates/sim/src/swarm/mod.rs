@@ -166,7 +166,7 @@ fn draw_options(rng: &mut Rng, more: &mut Rng, entry: &'static Entry) -> (Vec<(S
     };
     let successors = draw(rng, "successors", &[6, 8, 16, 16]).unwrap_or(1) as usize;
     draw(rng, "stabilize_ms", &[1_000, 2_000, 5_000, 10_000]);
-    draw(more, "k", &[8, 20, 20]);
+    draw(more, "k", &[16, 20, 20]);
     draw(more, "neighbors", &[5, 8, 8]);
     draw(more, "alpha", &[1, 3, 3]);
     draw(more, "nearest_heard", &[0, 1, 3]);

@@ -17,7 +17,7 @@ pub struct Config {
     pub k: u16,
     /// Steps of a lookup under way at once, 1 to 3: the paper's alpha.
     pub alpha: u8,
-    /// A subtree is divided while both halves have this many members; at least the number of replicas, at most k.
+    /// A subtree is divided while both halves have this many members; at least the number of replicas, at most k / 2.
     pub neighbors: u16,
     /// How many of the nearest peers seen must have had their say before a lookup ends; the paper says k.
     pub nearest_heard: u8,
@@ -67,9 +67,10 @@ impl Config {
                 _ => config.refresh_ms = *value as u32,
             }
         }
-        if config.neighbors > config.k {
+        if 2 * config.neighbors > config.k {
             return Err(format!(
-                "kademlia: neighbors = {} must be at most k = {}: a bucket shows whether its subtree has so many members",
+                "kademlia: neighbors = {} must be at most half of k = {}: a bucket that loses a few contacts must not look as if \
+                 its subtree had lost its members",
                 config.neighbors, config.k
             ));
         }

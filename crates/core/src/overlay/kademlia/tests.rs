@@ -393,9 +393,9 @@ fn settings_are_named_in_errors() {
         let list: Vec<(String, u64)> = list.iter().map(|(n, v)| (String::from(*n), *v)).collect();
         Kademlia::configure(&list)
     };
-    assert_eq!(parse(&[("k", 8)]), Ok(Config { k: 8, ..Config::default() }));
+    assert_eq!(parse(&[("k", 16)]), Ok(Config { k: 16, ..Config::default() }));
     assert!(parse(&[("alpha", 0)]).unwrap_err().contains("give 1 to 3"));
     assert!(parse(&[("b", 5)]).unwrap_err().contains("it has k, alpha"));
-    assert!(parse(&[("k", 4)]).unwrap_err().contains("neighbors = 8 must be at most k = 4"));
-    assert!(parse(&[("k", 4), ("neighbors", 4)]).is_ok());
+    assert!(parse(&[("k", 4)]).unwrap_err().contains("neighbors = 8 must be at most half of k = 4"));
+    assert!(parse(&[("k", 8), ("neighbors", 4)]).is_ok());
 }
