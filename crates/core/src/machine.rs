@@ -180,6 +180,8 @@ pub struct LookupAnswer {
     pub hops: u32,
     /// Asked nodes that stayed silent.
     pub timeouts: u32,
+    /// Of these, nodes that had been named as the root.
+    pub root_timeouts: u32,
 }
 
 /// One replica's copies of the values of a key.

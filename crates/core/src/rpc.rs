@@ -364,6 +364,11 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         let Some(call) = self.calls.get_mut(&base) else { return };
         call.busy += 1;
         let deadlines = if call.tries_max == 1 { &mut self.unwatched } else { &mut self.deadlines };
+        if call.tries_max > 1 {
+            // It lives: this try does not count against it. Else a chain of nodes that wait for each other, with a dead one at
+            // its end, would make the first believe that the second is dead.
+            call.tries_max = TRIES_MAX.min(call.tries_max + 1);
+        }
         deadlines.remove(&(call.deadline, base));
         call.deadline = call.deadline.max(now + wait);
         deadlines.insert((call.deadline, base));

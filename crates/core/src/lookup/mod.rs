@@ -13,14 +13,20 @@
 //! Where a root cannot know that nobody is nearer ([`Overlay::nearest_heard`], Kademlia section 2.3), its word is kept until
 //! the nearest peers seen have answered, or were slow or silent.
 //!
-//! A lookup ends: at most [`ASKED_MAX`] nodes are asked, each once.
+//! When those who were named are dead, the nearest that answered is asked for all that it knows: `heirs.rs`.
+//!
+//! A lookup ends: at most [`ASKED_MAX`] questions are asked, each node once for its step and once for all it knows.
+
+mod heirs;
 
 use alloc::vec::Vec;
 
 use crate::id::Id;
-use crate::overlay::{Hop, Overlay};
+use crate::overlay::{Around, Hop, Overlay};
 use crate::peer::Peer;
 use crate::wire::{Malformed, Reader, Wire, Writer};
+
+pub use heirs::{AROUND, AROUND_HEIRS_MAX, NEARER_MAX};
 
 /// Nodes asked by one lookup at the most.
 pub const ASKED_MAX: usize = 64;
@@ -43,6 +49,8 @@ pub enum HopAnswer {
     Next(Vec<Peer>),
     /// No way on from here.
     Stuck,
+    /// To one who asked for [`AROUND`]: all that is known around the target.
+    Around(Around),
 }
 
 impl Wire for HopAnswer {
@@ -57,6 +65,11 @@ impl Wire for HopAnswer {
                 w.list(&peers[..peers.len().min(CANDIDATES_MAX)]);
             }
             HopAnswer::Stuck => w.u8(2),
+            HopAnswer::Around(Around { nearer, heirs }) => {
+                w.u8(3);
+                w.list(&nearer[..nearer.len().min(NEARER_MAX)]);
+                w.list(&heirs[..heirs.len().min(AROUND_HEIRS_MAX)]);
+            }
         }
     }
     fn decode(r: &mut Reader<'_>) -> Result<HopAnswer, Malformed> {
@@ -64,6 +77,10 @@ impl Wire for HopAnswer {
             0 => Ok(HopAnswer::Root(r.list(SET_MAX)?)),
             1 => Ok(HopAnswer::Next(r.list(CANDIDATES_MAX)?)),
             2 => Ok(HopAnswer::Stuck),
+            3 => {
+                let (nearer, heirs) = (r.list(NEARER_MAX)?, r.list(AROUND_HEIRS_MAX)?);
+                Ok(HopAnswer::Around(Around { nearer, heirs }))
+            }
             _ => Err(Malformed("unknown hop answer")),
         }
     }
@@ -75,6 +92,8 @@ enum State {
     Asked,
     Slow,
     Answered,
+    /// It has told all that it knows around the target.
+    AnsweredAround,
     Silent,
 }
 
@@ -83,6 +102,8 @@ struct Candidate {
     distance: Id,
     peer: Peer,
     state: State,
+    /// It is asked for the second time: for all that it knows.
+    again: bool,
 }
 
 /// What to do next.
@@ -90,6 +111,10 @@ struct Candidate {
 pub enum Step {
     /// Send a `Hop` to this peer; call again for more.
     Ask(Peer),
+    /// Send a `Hop` for [`AROUND`] to this peer; call again for more.
+    AskAround(Peer),
+    /// Give [`Lookup::on_own`] what this node itself knows, then call again.
+    AskSelf,
     /// Wait for answers.
     Wait,
     /// The replica set, root first.
@@ -116,12 +141,19 @@ pub struct Lookup {
     asked: usize,
     hops: u32,
     timeouts: u32,
+    /// Of these, of peers that would have been the root.
+    root_timeouts: u32,
+    /// One who was named as the root named others.
+    refused: bool,
+    /// Whether the overlay knows who follows whom.
+    rings: bool,
+    heirs: heirs::Heirs,
 }
 
 impl Lookup {
     /// A lookup of `target` that wants `wanted` peers of its replica set. With `confirm`, the root must answer itself.
     #[must_use]
-    pub const fn new(target: Id, wanted: u8, confirm: bool) -> Lookup {
+    pub fn new(target: Id, wanted: u8, confirm: bool) -> Lookup {
         Lookup {
             target,
             wanted,
@@ -134,6 +166,10 @@ impl Lookup {
             asked: 0,
             hops: 0,
             timeouts: 0,
+            root_timeouts: 0,
+            refused: false,
+            rings: true,
+            heirs: heirs::Heirs::default(),
         }
     }
 
@@ -149,10 +185,10 @@ impl Lookup {
         self.wanted
     }
 
-    /// Nodes that were asked and answered, and nodes that stayed silent.
+    /// Nodes that were asked and answered, nodes that stayed silent, and how many of those had been named as the root.
     #[must_use]
-    pub const fn cost(&self) -> (u32, u32) {
-        (self.hops, self.timeouts)
+    pub const fn cost(&self) -> (u32, u32, u32) {
+        (self.hops, self.timeouts, self.root_timeouts)
     }
 
     /// Forgets who was asked, and keeps the costs: after a failure the asker's tables may know better.
@@ -161,6 +197,8 @@ impl Lookup {
         self.root = None;
         self.kept = None;
         self.asked = 0;
+        self.refused = false;
+        self.heirs = heirs::Heirs::default();
     }
 
     /// Begins with the asker's own tables. Returns the set if the asker knows the root itself.
@@ -197,7 +235,7 @@ impl Lookup {
             let distance = O::distance(&self.target, &peer);
             let at = self.shortlist.partition_point(|c| (c.distance, c.peer.id()) < (distance, peer.id()));
             if at < SHORTLIST_MAX {
-                self.shortlist.insert(at, Candidate { distance, peer, state: State::New });
+                self.shortlist.insert(at, Candidate { distance, peer, state: State::New, again: false });
                 self.shortlist.truncate(SHORTLIST_MAX);
             }
         }
@@ -210,22 +248,31 @@ impl Lookup {
     }
 
     fn set_state(&mut self, peer: &Id, state: State) -> bool {
+        let heir = self.heirs.set_state(peer, state);
         match self.shortlist.iter_mut().find(|c| c.peer.id() == peer) {
             Some(c) if matches!(c.state, State::Asked | State::Slow) => {
-                c.state = state;
+                let answered_all = state == State::Answered && c.again;
+                c.state = if answered_all { State::AnsweredAround } else { state };
                 true
             }
-            _ => false,
+            _ => heir,
         }
+    }
+
+    /// Whether this peer's answer is a hop: it leads to the root, and has not answered before.
+    fn is_hop(&self, peer: &Id) -> bool {
+        !self.is_heir(peer) && !self.shortlist.iter().any(|c| c.peer.id() == peer && c.again)
     }
 
     /// An asked peer answered.
     pub fn on_answer<O: Overlay>(&mut self, me: &Peer, from: &Peer, answer: HopAnswer) -> Option<Vec<Peer>> {
+        let is_hop = self.is_hop(from.id());
         if !self.set_state(from.id(), State::Answered) {
             return None;
         }
         let is_claimed = self.root.as_ref().and_then(|s| s.first()).is_some_and(|r| r.id() == from.id());
-        self.hops += u32::from(!is_claimed);
+        self.hops += u32::from(is_hop);
+        self.refused |= is_claimed && matches!(answer, HopAnswer::Next(_));
         match answer {
             HopAnswer::Root(set) => {
                 let itself = set.first().is_some_and(|r| r.id() == from.id());
@@ -250,7 +297,10 @@ impl Lookup {
                 if is_claimed {
                     self.root = None;
                 }
+                // Not a member: as good as silence.
+                self.heirs.forget(from.id());
             }
+            HopAnswer::Around(around) => self.on_around::<O>(me, from, around),
         }
         None
     }
@@ -274,16 +324,33 @@ impl Lookup {
         (!waits || self.asked >= ASKED_MAX).then(|| set.clone())
     }
 
+    /// This node's own knowledge around the target, as [`Step::AskSelf`] asked for it.
+    pub fn on_own<O: Overlay>(&mut self, me: &Peer, overlay: &O) {
+        match overlay.around(&self.target, NEARER_MAX, AROUND_HEIRS_MAX) {
+            Some(around) => self.on_around::<O>(me, me, around),
+            None => self.rings = false,
+        }
+    }
+
+    fn count_timeout(&mut self, peer: &Id) {
+        self.timeouts += 1;
+        self.root_timeouts += u32::from(self.is_heir(peer));
+    }
+
     /// An asked peer is slow: somebody else may be asked as well.
     pub fn on_slow(&mut self, peer: &Id) {
-        self.timeouts += u32::from(self.set_state(peer, State::Slow));
+        // Every further try that goes unanswered says so again: it is one peer, and one time-out.
+        let was_slow = self.is_slow(peer);
+        if self.set_state(peer, State::Slow) && !was_slow {
+            self.count_timeout(peer);
+        }
     }
 
     /// An asked peer stayed silent.
     pub fn on_silent(&mut self, peer: &Id) {
-        let was_slow = self.shortlist.iter().any(|c| c.peer.id() == peer && c.state == State::Slow);
+        let was_slow = self.is_slow(peer);
         if self.set_state(peer, State::Silent) && !was_slow {
-            self.timeouts += 1;
+            self.count_timeout(peer);
         }
         if let Some(set) = &mut self.root {
             // The next of the set is the root of what the silent one held.
@@ -295,12 +362,13 @@ impl Lookup {
     }
 
     /// What to do next. `suspect` says of whom silence is expected: they are asked last.
-    pub fn step(&mut self, suspect: impl Fn(&Id) -> bool) -> Step {
+    pub fn step(&mut self, me: &Peer, suspect: impl Fn(&Id) -> bool) -> Step {
         if let Some(set) = self.heard_out() {
             return Step::Done(set);
         }
-        let fresh = self.shortlist.iter().filter(|c| c.state == State::Asked).count();
-        let slow = self.shortlist.iter().filter(|c| c.state == State::Slow).count();
+        let (heirs_fresh, heirs_slow) = self.heirs_under_way();
+        let fresh = self.shortlist.iter().filter(|c| c.state == State::Asked).count() + heirs_fresh;
+        let slow = self.shortlist.iter().filter(|c| c.state == State::Slow).count() + heirs_slow;
         // While a root is asked whether it is one, nobody else is.
         let confirming = self.root.as_ref().and_then(|set| set.first()).is_some_and(|root| {
             self.shortlist.iter().any(|c| c.state == State::Asked && c.peer.id() == root.id())
@@ -324,6 +392,10 @@ impl Lookup {
             let found = found
                 .or_else(|| unsuspected.position(|(i, c)| open((i, c)) && !suspect(c.peer.id())))
                 .or_else(|| self.shortlist.iter().enumerate().position(open));
+            let confirms = found.is_some_and(|i| claimed.as_ref() == Some(self.shortlist[i].peer.id()));
+            if !confirms && let Some(step) = self.step_around(me, found) {
+                return step;
+            }
             if let Some(i) = found {
                 self.asked += 1;
                 self.shortlist[i].state = State::Asked;
@@ -348,6 +420,11 @@ fn own_set<O: Overlay>(overlay: &O, me: &Peer, key: &Id, wanted: u8) -> Vec<Peer
 
 /// The answer to a `Hop` from another node, by this node's tables.
 pub fn answer<O: Overlay>(overlay: &O, me: &Peer, target: &Id, wanted: u8) -> HopAnswer {
+    if wanted == AROUND
+        && let Some(around) = overlay.around(target, NEARER_MAX, AROUND_HEIRS_MAX)
+    {
+        return HopAnswer::Around(around);
+    }
     match overlay.next_hop(target) {
         Hop::Root => HopAnswer::Root(own_set(overlay, me, target, wanted)),
         Hop::RootIs(root) => {

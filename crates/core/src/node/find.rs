@@ -6,7 +6,7 @@ use super::message::{HopAnswer, Message, SET_MAX};
 use super::{Node, Turn, Why};
 use crate::cx::Input;
 use crate::id::Id;
-use crate::lookup::{Lookup, Step};
+use crate::lookup::{AROUND, Lookup, Step};
 use crate::machine::{LookupAnswer, OpDone, OpError, OpId, Trace};
 use crate::overlay::Overlay;
 use crate::peer::Peer;
@@ -68,15 +68,18 @@ impl<O: Overlay> Node<O> {
         loop {
             let Some(finding) = self.lookups.get_mut(&serial) else { return };
             let rpc = &self.rpc;
-            match finding.lookup.step(|id| rpc.is_suspect(id)) {
-                Step::Ask(peer) => {
-                    let msg = Message::Hop(*finding.lookup.target(), finding.lookup.wanted());
+            let step = finding.lookup.step(&self.config.me, |id| rpc.is_suspect(id));
+            let wanted = if matches!(step, Step::AskAround(_)) { AROUND } else { finding.lookup.wanted() };
+            match step {
+                Step::Ask(peer) | Step::AskAround(peer) => {
+                    let msg = Message::Hop(*finding.lookup.target(), wanted);
                     if !self.call(t, &peer, msg, Class::Quick, Why::Hop(serial))
                         && let Some(finding) = self.lookups.get_mut(&serial)
                     {
                         finding.lookup.on_silent(peer.id());
                     }
                 }
+                Step::AskSelf => finding.lookup.on_own(&self.config.me, &self.overlay),
                 Step::Wait => return,
                 Step::Done(set) => return self.end(t, serial, set),
                 Step::Failed => return self.end(t, serial, Vec::new()),
@@ -122,7 +125,7 @@ impl<O: Overlay> Node<O> {
     }
 
     fn found(&mut self, t: &mut Turn<'_>, finding: Finding<O::Call>, set: Vec<Peer>) {
-        let (hops, timeouts) = finding.lookup.cost();
+        let (hops, timeouts, root_timeouts) = finding.lookup.cost();
         self.counters.lookups_failed += u64::from(set.is_empty());
         t.out.trace(|| Trace::Lookup { target: *finding.lookup.target(), root: set.first().cloned(), hops });
         match finding.purpose {
@@ -131,7 +134,7 @@ impl<O: Overlay> Node<O> {
                 let result = if set.is_empty() {
                     Err(OpError::Timeout)
                 } else {
-                    Ok(OpDone::Found(LookupAnswer { peers: set, hops, timeouts }))
+                    Ok(OpDone::Found(LookupAnswer { peers: set, hops, timeouts, root_timeouts }))
                 };
                 self.done(t, op, result);
             }

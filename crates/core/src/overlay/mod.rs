@@ -35,6 +35,15 @@ pub enum Hop {
     Stuck,
 }
 
+/// All that a node knows on both sides of a target, for a lookup whose way on is dead.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Around {
+    /// Peers nearer to the target than this node, best first.
+    pub nearer: Vec<Peer>,
+    /// Who would be the root one after another, the believed root first; empty if the target is beyond this node's sight.
+    pub heirs: Vec<Peer>,
+}
+
 /// An arc of the key space that this node keeps copies for, and with whom.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Share {
@@ -97,6 +106,12 @@ pub trait Overlay: Clone + Hash + Eq + Debug + Send + 'static {
 
     /// The next step towards the root of `target`. Pure.
     fn next_hop(&self, target: &Id) -> Hop;
+
+    /// All that this node knows around `target`, at most so many nearer ones and heirs. Pure. `None` for an overlay in which nobody can say
+    /// who follows whom on the way round from the target (with falling [`Overlay::distance`]).
+    fn around(&self, _target: &Id, _nearer: usize, _heirs: usize) -> Option<Around> {
+        None
+    }
 
     /// How far `peer` is from the root of `target`: lookups try smaller first. Pure geometry.
     fn distance(target: &Id, peer: &Peer) -> Id;

@@ -43,7 +43,7 @@ use crate::cx::{Cx, Event, Input, Ticket};
 use crate::id::{ID_BITS, Id};
 use crate::keyspace::ring::within;
 use crate::overlay::placement::Stretch;
-use crate::overlay::{Hop, Overlay, Share, Violation};
+use crate::overlay::{Around, Hop, Overlay, Share, Violation};
 use crate::peer::Peer;
 
 pub use config::Config;
@@ -310,6 +310,11 @@ impl Overlay for Chord {
             next.extend(self.ring.pred().cloned());
         }
         if next.is_empty() { Hop::Stuck } else { Hop::Next(next) }
+    }
+
+    fn around(&self, target: &Id, nearer: usize, heirs: usize) -> Option<Around> {
+        let nearer = self.closest_preceding(target).take(nearer).cloned().collect();
+        Some(Around { nearer, heirs: self.replica_set(target, heirs) })
     }
 
     fn distance(target: &Id, peer: &Peer) -> Id {

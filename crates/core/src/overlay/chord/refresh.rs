@@ -25,14 +25,19 @@ const SOON_MS: u64 = 200;
 
 impl Chord {
     pub(super) fn start_fingers(&mut self, cx: &mut Cx<'_, Chord>) {
-        self.fingers_new = true;
-        let after = cx.rng.jitter(Duration::from_millis(SOON_MS));
+        self.fingers_new = self.config.eager_fingers;
+        let after = if self.fingers_new {
+            cx.rng.jitter(Duration::from_millis(SOON_MS))
+        } else {
+            self.config.period(self.config.fix_fingers(), cx.rng)
+        };
         cx.arm(Timer::Fingers, after);
     }
 
     /// `peer` was a finger and is gone: its octave is next, and soon.
     pub(super) fn replace_finger(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
-        if let Some(o) = octave(&peer.id().wrapping_sub(self.ring.id())) {
+        if let Some(o) = octave(&peer.id().wrapping_sub(self.ring.id())).filter(|_| self.config.eager_fingers)
+        {
             self.octave = o as u8;
             let after = cx.rng.jitter(Duration::from_millis(SOON_MS));
             cx.arm(Timer::Fingers, after);
@@ -58,7 +63,7 @@ impl Chord {
             }
             self.refresh(cx, usize::from(self.octave));
         }
-        let after = cx.rng.jitter(self.config.fix_fingers());
+        let after = self.config.period(self.config.fix_fingers(), cx.rng);
         cx.arm(Timer::Fingers, after);
     }
 

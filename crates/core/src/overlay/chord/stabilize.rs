@@ -104,11 +104,11 @@ impl Chord {
         } else {
             period
         };
-        let after = cx.rng.jitter(mean);
+        let after = self.config.period(mean, cx.rng);
         cx.arm(Timer::Stabilize, after);
-        // Rounds are at most 1.25 periods apart, so a predecessor that lives is heard within 1.5 (ToN's check_predecessor).
+        // ToN's check_predecessor: by default rounds are at most 1.25 periods apart, and it is heard within 1.5.
         let silence = cx.now.mono.since(self.upkeep.pred_heard);
-        if silence.0 > period.0 + period.0 / 2 {
+        if silence > self.config.silence_max() {
             self.verify_pred(cx, None);
         }
         self.stabilize(cx);

@@ -41,6 +41,24 @@ fn four_nodes_join_in_every_order_and_all_at_once() {
     }
 }
 
+/// For a lookup whose way on is dead: a node names those before the target, nearest first, and those who would be its root.
+#[test]
+fn a_node_tells_all_that_it_knows_around_a_target() {
+    let mut world = World::<Chord>::new(5, short_lists());
+    let nodes: Vec<usize> = (1..=8u64).map(|i| world.add(Id::from_u64(10 * i))).collect();
+    nodes.iter().for_each(|&n| world.join(n, if n == nodes[0] { &[] } else { &[0] }));
+    world.must_settle(MINUTE);
+    let ids = |peers: &[Peer]| peers.iter().map(|p| *p.id()).collect::<Vec<_>>();
+    let tens = |list: &[u64]| list.iter().map(|n| Id::from_u64(*n)).collect::<Vec<_>>();
+    let around =
+        |at: usize, target: u64| world.nodes[at].overlay.around(&Id::from_u64(target), 2, 9).unwrap();
+    // Node 20 lists 30, 40, 50, 60.
+    let seen = around(1, 45);
+    assert_eq!((ids(&seen.nearer), ids(&seen.heirs)), (tens(&[40, 30]), tens(&[50, 60])));
+    // Node 50 knows its predecessors 40, 30, 20: of a target behind it, it says who comes first.
+    assert_eq!(ids(&around(4, 35).heirs)[..3], tens(&[40, 50, 60]));
+}
+
 #[test]
 fn a_ring_shrinks_to_one_and_grows_again() {
     let mut world = grown::<Chord>(3, &Config::default(), 3);
