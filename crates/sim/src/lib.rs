@@ -15,6 +15,7 @@ pub mod checkers;
 pub mod churn;
 pub mod disk;
 pub mod draw;
+pub mod experiments;
 pub mod host;
 pub mod links;
 pub mod oracle;

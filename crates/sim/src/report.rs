@@ -22,6 +22,19 @@ impl Tally {
         self.counts[n] += 1;
     }
 
+    /// Counts all that another tally has counted.
+    pub fn merge(&mut self, other: &Tally) {
+        if self.counts.len() < other.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        self.counts.iter_mut().zip(&other.counts).for_each(|(mine, theirs)| *mine += theirs);
+    }
+
+    /// `(number, how often)` of every number up to the greatest that was counted.
+    pub fn counts(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        (0u32..).zip(self.counts.iter().copied())
+    }
+
     /// How many numbers were counted.
     #[must_use]
     pub fn count(&self) -> u64 {

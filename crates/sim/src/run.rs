@@ -1,7 +1,7 @@
 //! Runs a scenario: builds its world, drives churn and load, and measures.
 //!
 //! ```text
-//!   0 ──── built: settled at once, or by joins ────▶ start ──── measured, `for` so long ────▶ end ── last answers ─▶
+//!   0 ── built: settled at once, or by joins ──▶ start ── warm-up, not counted ──▶ measured, `for` so long ──▶ end ── last answers ─▶
 //! ```
 //!
 //! Each kind of draw has its own stream, so that another workload does not change who crashes when.
@@ -103,6 +103,11 @@ struct Runner<'s> {
 /// # Errors
 /// If a setting makes no sense.
 pub fn run(scenario: &Scenario, hooks: &mut Hooks<'_>) -> Result<Report, String> {
+    run_counted(scenario, hooks).map(|(report, _)| report)
+}
+
+/// The same with the counts behind the report, which can be pooled over worlds.
+pub(crate) fn run_counted(scenario: &Scenario, hooks: &mut Hooks<'_>) -> Result<(Report, Tallies), String> {
     let plan = scenario.plan(hooks.read)?;
     let overlay = plan.world.overlay.name;
     let world = World::new(plan.world);
@@ -123,7 +128,8 @@ pub fn run(scenario: &Scenario, hooks: &mut Hooks<'_>) -> Result<Report, String>
     };
     runner.build();
     runner.measure(hooks.progress);
-    Ok(runner.report(overlay))
+    let report = runner.report(overlay);
+    Ok((report, runner.tallies))
 }
 
 impl Runner<'_> {
@@ -154,7 +160,8 @@ impl Runner<'_> {
     }
 
     fn measure(&mut self, progress: &mut dyn FnMut(u64, u64)) {
-        let (start, span) = (self.world.time(), self.scenario.measured.0);
+        let start = self.world.time();
+        let (warm, span) = (self.scenario.warm_up.0, self.scenario.warm_up.0 + self.scenario.measured.0);
         let end = start + span;
         self.measured = (start, end);
         let members: Vec<usize> = self.world.members().collect();
@@ -177,9 +184,14 @@ impl Runner<'_> {
         let slice = (span / 1_000).max(1);
         let mut shown = start;
         while self.world.time() < end {
-            shown = (shown + slice).min(end);
+            let counts_from = start + warm;
+            let stop = if shown < counts_from { counts_from } else { end };
+            shown = (shown + slice).min(stop);
             while let Some(happening) = self.world.next(shown) {
                 self.on(happening);
+            }
+            if warm > 0 && shown == counts_from {
+                self.tallies = Tallies::default();
             }
             progress(shown - start, span);
         }
@@ -190,7 +202,7 @@ impl Runner<'_> {
         }
     }
 
-    fn report(self, overlay: &str) -> Report {
+    fn report(&self, overlay: &str) -> Report {
         let links = self.world.link_counts();
         let seconds = self.world.time() as f64 / 1e6;
         Report {

@@ -31,6 +31,9 @@ pub struct Scenario {
     /// Time between joins while the network is built.
     #[serde(with = "span::text")]
     pub join_every: Duration,
+    /// Virtual time before the measured time, with the same churn and load, in which nothing is counted.
+    #[serde(with = "span::text")]
+    pub warm_up: Duration,
     /// Measured virtual time.
     #[serde(rename = "for", with = "span::text")]
     pub measured: Duration,
@@ -103,6 +106,7 @@ impl Default for Scenario {
             seed: 1,
             settled: false,
             join_every: Duration::from_millis(100),
+            warm_up: Duration::ZERO,
             measured: Duration::from_secs(600),
             latency: "exp:50ms".into(),
             loss: 0.0,

@@ -1,0 +1,195 @@
+//! Many nodes of Chord die in one instant (ToN 2003 section VI-D, table II, and theorem IV.5).
+//!
+//! The paper: N = 1000, r = 20, each node fails with probability p, stabilization is stopped, 10,000 lookups, none of which
+//! failed. A lookup that meets a dead node asks the next best and does not try the dead one again. The path is counted to the
+//! predecessor, and so are time-outs: silent nodes that were named as the root are left out.
+//!
+//! Each living node asks at most once, all in one instant, so that no node has learned from another lookup who is dead.
+
+use super::burst::{Burst, Counted};
+use super::{Ask, Measured, Outcome, Plot, Point, Row, Series, Tolerance, each_ring};
+
+/// Table II: probability of death, mean path with 1st and 99th percentile, mean time-outs likewise.
+const TABLE: [(f64, (f64, f64, f64), (f64, f64, f64)); 6] = [
+    (0.0, (3.84, 2.0, 5.0), (0.0, 0.0, 0.0)),
+    (0.1, (4.03, 2.0, 6.0), (0.60, 0.0, 2.0)),
+    (0.2, (4.22, 2.0, 6.0), (1.17, 0.0, 3.0)),
+    (0.3, (4.44, 2.0, 6.0), (2.02, 0.0, 5.0)),
+    (0.4, (4.69, 2.0, 7.0), (3.23, 0.0, 8.0)),
+    (0.5, (5.09, 3.0, 8.0), (5.10, 0.0, 11.0)),
+];
+const NODES: usize = 1_000;
+const SUCCESSORS: u64 = 20;
+/// At most one a living node: 20 rings give the paper's 10,000 at every probability.
+const LOOKUPS: usize = 500;
+const PATH: Tolerance = Tolerance::Within(0.15);
+const TIMEOUTS: Tolerance = Tolerance::Share { share: 0.15, or: 0.2 };
+
+/// Of `chord-half-dies`.
+const HALF_NODES: usize = 10_000;
+const HALF_LOOKUPS: usize = 2_500;
+/// The default successor list and period of stabilize, and its spread.
+const DEFAULT_SUCCESSORS: u64 = 16;
+const THREE_ROUNDS_SECONDS: u64 = 3 * 10 * 5 / 4;
+
+fn sum(rings: &[Counted]) -> Counted {
+    let mut all = Counted::default();
+    rings.iter().for_each(|ring| all.add(ring));
+    all
+}
+
+fn measured(rings: &[Counted], of: impl Fn(&Counted) -> f64) -> Measured {
+    Measured::pooled(of(&sum(rings)), &rings.iter().map(of).collect::<Vec<_>>())
+}
+
+/// `chord-mass-failure`.
+pub(super) fn table(ask: &Ask<'_>) -> Outcome {
+    let lookups = if ask.quick { LOOKUPS / 2 } else { LOOKUPS };
+    let cases = each_ring(ask, TABLE.len(), |case, seed| {
+        let dies = TABLE[case].0;
+        Burst { nodes: NODES, successors: SUCCESSORS, replicas: 3, dies, lookups }.run(seed)
+    });
+    let mut rows = Vec::new();
+    let mut curves: [Vec<Point>; 4] = Default::default();
+    for ((p, path, timeouts), rings) in TABLE.iter().zip(&cases) {
+        let at = format!("p = {p}");
+        let mut row = |what, published, ours, tolerance| {
+            rows.push(Row { at: at.clone(), what, published: Some(published), ours, tolerance });
+        };
+        let hops = measured(rings, |c| c.hops.mean());
+        let silent = measured(rings, |c| c.timeouts.mean());
+        let of = |share: f64, what: fn(&Counted) -> &crate::report::Tally| {
+            measured(rings, |c| f64::from(what(c).quantile(share)))
+        };
+        let (h1, h99) = (of(0.01, |c| &c.hops), of(0.99, |c| &c.hops));
+        let (t1, t99) = (of(0.01, |c| &c.timeouts), of(0.99, |c| &c.timeouts));
+        row("mean path", path.0, hops, PATH);
+        row("path, 1st percentile", path.1, h1, Tolerance::Shown);
+        row("path, 99th percentile", path.2, h99, Tolerance::Shown);
+        row("mean time-outs", timeouts.0, silent, TIMEOUTS);
+        row("time-outs, 99th percentile", timeouts.2, t99, Tolerance::Shown);
+        row("wrong lookups", 0.0, measured(rings, |c| c.wrong() as f64), Tolerance::AtMost);
+        let points = [
+            (path.0, (path.1, path.2)),
+            (hops.value, (h1.value, h99.value)),
+            (timeouts.0, (timeouts.1, timeouts.2)),
+            (silent.value, (t1.value, t99.value)),
+        ];
+        for (curve, (y, range)) in curves.iter_mut().zip(points) {
+            curve.push(Point { x: *p, y, range: Some(range) });
+        }
+    }
+    Outcome {
+        notes: vec![
+            format!(
+                "{NODES} nodes, r = {SUCCESSORS}, {lookups} lookups a ring, each from another node, all at once"
+            ),
+            "no upkeep timer fires; 50 ms one way, always, so that a time-out means a dead node".into(),
+        ],
+        plots: plots(curves),
+        rows,
+        ..Outcome::default()
+    }
+}
+
+fn plots(curves: [Vec<Point>; 4]) -> Vec<Plot> {
+    let [path, our_path, timeouts, our_timeouts] = curves;
+    let plot = |file: &str, y_label, published, ours| Plot {
+        file: file.into(),
+        title: format!("{y_label}, {NODES} nodes, r = {SUCCESSORS} (bars: 1st to 99th percentile)"),
+        x_label: "probability with which each node has died",
+        y_label,
+        log_x: false,
+        series: vec![
+            Series { name: "published (table II)".into(), published: true, points: published },
+            Series { name: "ours".into(), published: false, points: ours },
+        ],
+    };
+    vec![
+        plot("chord-mass-failure-path", "path length", path, our_path),
+        plot("chord-mass-failure-timeouts", "time-outs of a lookup", timeouts, our_timeouts),
+    ]
+}
+
+/// `chord-half-dies`.
+pub(super) fn half(ask: &Ask<'_>) -> Outcome {
+    let nodes = if ask.quick { HALF_NODES / 10 } else { HALF_NODES };
+    let lookups = HALF_LOOKUPS * nodes / HALF_NODES;
+    let burst = Burst { nodes, successors: DEFAULT_SUCCESSORS, replicas: 3, dies: 0.5, lookups };
+    // Before any repair: no timer fires. After: the defaults, for three of their longest rounds.
+    let mut cases = each_ring(ask, 2, |case, seed| {
+        if case == 0 {
+            return burst.run(seed);
+        }
+        let mut ring = burst.settle(seed, &[]);
+        ring.kill(0.5);
+        ring.world.run_until(ring.world.time() + THREE_ROUNDS_SECONDS * 1_000_000);
+        ring.ask(lookups)
+    });
+    let (after, before) = (cases.remove(1), cases.remove(0));
+    let right = |c: &Counted| 1.0 - c.wrong() as f64 / c.total.max(1) as f64;
+    let row =
+        |at: &str, what, published, ours, tolerance| Row { at: at.into(), what, published, ours, tolerance };
+    let rows = vec![
+        row("before any repair", "share right", Some(0.999), measured(&before, right), Tolerance::AtLeast),
+        row("before any repair", "failed", None, measured(&before, |c| c.failed as f64), Tolerance::Shown),
+        row(
+            "before any repair",
+            "incorrect",
+            None,
+            measured(&before, |c| c.incorrect as f64),
+            Tolerance::Shown,
+        ),
+        row("before any repair", "mean path", None, measured(&before, |c| c.hops.mean()), Tolerance::Shown),
+        row(
+            "before any repair",
+            "mean time-outs",
+            None,
+            measured(&before, |c| c.timeouts.mean()),
+            Tolerance::Shown,
+        ),
+        row("after three rounds", "share right", Some(1.0), measured(&after, right), Tolerance::AtLeast),
+        row("after three rounds", "failed", None, measured(&after, |c| c.failed as f64), Tolerance::Shown),
+        row(
+            "after three rounds",
+            "incorrect",
+            None,
+            measured(&after, |c| c.incorrect as f64),
+            Tolerance::Shown,
+        ),
+        row("after three rounds", "mean path", None, measured(&after, |c| c.hops.mean()), Tolerance::Shown),
+        row(
+            "after three rounds",
+            "mean time-outs",
+            None,
+            measured(&after, |c| c.timeouts.mean()),
+            Tolerance::Shown,
+        ),
+    ];
+    let bars = |counted: &Counted| -> Vec<Point> {
+        let all = counted.hops.count().max(1) as f64;
+        let points = counted.hops.counts().take(25);
+        points.map(|(n, count)| Point { x: f64::from(n), y: count as f64 / all, range: None }).collect()
+    };
+    Outcome {
+        notes: vec![
+            format!("{nodes} nodes, default settings (r = {DEFAULT_SUCCESSORS}), {lookups} lookups a ring, all at once"),
+            "the published side is our promise: theorem IV.5 says that lookups still find the closest living successor \
+             with high probability; three rounds are three of the longest periods of stabilize, 37 s"
+                .into(),
+        ],
+        plots: vec![Plot {
+            file: "chord-half-dies".into(),
+            title: format!("Path lengths after half of {nodes} nodes died"),
+            x_label: "path length",
+            y_label: "probability",
+            log_x: false,
+            series: vec![
+                Series { name: "before any repair".into(), published: false, points: bars(&sum(&before)) },
+                Series { name: "after three rounds".into(), published: false, points: bars(&sum(&after)) },
+            ],
+        }],
+        rows,
+        ..Outcome::default()
+    }
+}

@@ -1,0 +1,153 @@
+//! Experiments named after published figures: the published value, ours with its spread over many rings, and a verdict.
+//!
+//! ```text
+//!   Experiment ──run(Ask)──▶ Outcome ─┬─ rows    published, ours, tolerance, pass      table and JSON
+//!                                     └─ plots   both curves                           drawn by crates/keyway
+//! ```
+//!
+//! Every number comes from the node that serves: its `Machine` in a [`crate::World`], or its own answer about what it
+//! shares. Rings are independent worlds, one seed each, and run in parallel; an outcome depends on the seeds alone.
+//!
+//! A tolerance is part of the claim and stands in the code beside the published value. Where a figure cannot be met, the
+//! measured value is shown with `FAIL` and the reason stands in the outcome's notes.
+//!
+//! An experiment is one function and one line in [`EXPERIMENTS`].
+
+mod burst;
+mod chord_churn;
+mod chord_failure;
+mod chord_load;
+mod chord_path;
+mod outcome;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+pub use outcome::{Measured, Outcome, Plot, Point, Row, Series, Tolerance};
+
+/// How many rings a published figure is compared with.
+pub const RINGS: u32 = 20;
+/// How many make a quick look.
+pub const RINGS_QUICK: u32 = 3;
+/// Bound on the rings of one experiment.
+pub const RINGS_MAX: u32 = 10_000;
+
+/// What is asked of an experiment.
+pub struct Ask<'a> {
+    /// Worlds for each setting; seeds are `seed`, `seed + 1` and so on.
+    pub rings: u32,
+    /// The first seed.
+    pub seed: u64,
+    /// A quick look: smaller settings and fewer lookups, judged by the same tolerances.
+    pub quick: bool,
+    /// Is told `(done, total)` worlds, from any thread.
+    pub progress: &'a (dyn Fn(u64, u64) + Sync),
+}
+
+/// One experiment.
+pub struct Experiment {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// One line for people.
+    pub about: &'static str,
+    /// Which figure or table of which paper.
+    pub paper: &'static str,
+    run: fn(&Ask<'_>) -> Outcome,
+}
+
+impl Experiment {
+    /// Runs it.
+    #[must_use]
+    pub fn run(&self, ask: &Ask<'_>) -> Outcome {
+        let outcome = (self.run)(ask);
+        Outcome {
+            name: self.name,
+            about: self.about,
+            paper: self.paper,
+            rings: ask.rings,
+            seeds: (ask.seed, ask.seed + u64::from(ask.rings.max(1)) - 1),
+            quick: ask.quick,
+            pass: outcome.rows.iter().all(|row| row.pass() != Some(false)),
+            ..outcome
+        }
+    }
+}
+
+/// Every experiment.
+pub static EXPERIMENTS: &[Experiment] = &[
+    Experiment {
+        name: "chord-path-length",
+        about: "path length over the number of nodes, successor lists of one",
+        paper: "Chord (ToN 2003), figure 10a",
+        run: chord_path::length,
+    },
+    Experiment {
+        name: "chord-path-pdf",
+        about: "distribution of path lengths among 4,096 nodes",
+        paper: "Chord (ToN 2003), figure 10b",
+        run: chord_path::distribution,
+    },
+    Experiment {
+        name: "chord-load",
+        about: "keys on each of 10,000 nodes",
+        paper: "Chord (ToN 2003), figure 8",
+        run: chord_load::keys,
+    },
+    Experiment {
+        name: "chord-virtual-nodes",
+        about: "keys on each of 10,000 nodes that are several nodes of the ring each",
+        paper: "Chord (ToN 2003), figure 9",
+        run: chord_load::virtual_nodes,
+    },
+    Experiment {
+        name: "chord-mass-failure",
+        about: "paths and time-outs after a part of 1,000 nodes dies at once, without repair",
+        paper: "Chord (ToN 2003), table II",
+        run: chord_failure::table,
+    },
+    Experiment {
+        name: "chord-churn",
+        about: "paths, time-outs and failures while nodes join and leave, with the paper's timers and with ours",
+        paper: "Chord (ToN 2003), table III",
+        run: chord_churn::table,
+    },
+    Experiment {
+        name: "chord-half-dies",
+        about: "half of 10,000 nodes die at once: lookups before any repair, and after three rounds",
+        paper: "Chord (ToN 2003), theorem IV.5",
+        run: chord_failure::half,
+    },
+];
+
+/// The experiment of that name.
+///
+/// # Errors
+/// With the names of those that exist.
+pub fn find(name: &str) -> Result<&'static Experiment, String> {
+    EXPERIMENTS.iter().find(|e| e.name == name).ok_or_else(|| {
+        let names: Vec<&str> = EXPERIMENTS.iter().map(|e| e.name).collect();
+        format!("there is no experiment `{name}`; there are: {}", names.join(", "))
+    })
+}
+
+/// Runs `one(case, seed)` for each ring of each of so many cases, in parallel; `[case][ring]`, in order.
+fn each_ring<T: Send>(ask: &Ask<'_>, cases: usize, one: impl Fn(usize, u64) -> T + Sync) -> Vec<Vec<T>> {
+    let rings = ask.rings.max(1) as usize;
+    let total = (cases * rings) as u64;
+    let done = AtomicU64::new(0);
+    let mut all: Vec<T> = (0..cases * rings)
+        .into_par_iter()
+        .map(|i| {
+            let result = one(i / rings, ask.seed + (i % rings) as u64);
+            (ask.progress)(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+            result
+        })
+        .collect();
+    let mut cases: Vec<Vec<T>> = Vec::with_capacity(cases);
+    while !all.is_empty() {
+        let rest = all.split_off(rings.min(all.len()));
+        cases.push(core::mem::replace(&mut all, rest));
+    }
+    cases
+}
