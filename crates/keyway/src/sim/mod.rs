@@ -4,12 +4,15 @@
 //!   run      one world, measured          (flags, or a TOML scenario)
 //!   sweep    many drawn worlds, judged    ends at the first failure with one line that replays it
 //!   replay   one drawn world, told        every event in a line
+//!   paper    a published figure, repeated and compared     curves as SVG and PNG
 //!   list     what there is: overlays, models, faults, checkers
 //! ```
 //!
 //! The simulator reads no clock, no file and no memory gauge; this module lends it those.
 
+mod figure;
 mod list;
+mod paper;
 mod replay;
 mod run;
 mod sweep;
@@ -25,6 +28,7 @@ Examples:
   keyway sim run scenario.toml -o json
   keyway sim sweep --seeds 1000 --jobs 2
   keyway sim replay --seed 17 --until 12.5s
+  keyway sim paper chord-path-length --out figures
 ";
 
 /// Run the node in simulated worlds
@@ -43,6 +47,8 @@ enum Verb {
     Sweep(sweep::SweepArgs),
     /// Run one drawn world again and tell every event
     Replay(replay::ReplayArgs),
+    /// Repeat a published figure and compare
+    Paper(paper::PaperArgs),
     /// Name the overlays, models, faults and checkers
     List(list::ListArgs),
 }
@@ -53,6 +59,7 @@ pub(crate) fn run(args: SimArgs, output: &Output) -> Result<Exit, Failure> {
         Verb::Run(args) => run::run(*args, output),
         Verb::Sweep(args) => sweep::run(&args, output),
         Verb::Replay(args) => replay::run(&args, output),
+        Verb::Paper(args) => paper::run(&args, output),
         Verb::List(args) => list::run(&args, output),
     }
 }

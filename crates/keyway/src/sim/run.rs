@@ -46,6 +46,9 @@ pub(super) struct RunArgs {
     /// Time between joins while the network is built [default: 100ms]
     #[arg(long, value_name = "SPAN", value_parser = span)]
     join_every: Option<Span>,
+    /// Virtual time before it, with churn and load, in which nothing is counted [default: 0s]
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    warm_up: Option<Span>,
     /// Measured virtual time [default: 10m]
     #[arg(long = "for", value_name = "SPAN", value_parser = span)]
     measured: Option<Span>,
@@ -148,7 +151,7 @@ impl RunArgs {
         macro_rules! over {
             ($($field:ident)*) => { $(if let Some(value) = self.$field { s.$field = value; })* };
         }
-        over!(overlay nodes seed join_every measured latency loss duplicate reorder reorder_by corrupt bandwidth
+        over!(overlay nodes seed join_every warm_up measured latency loss duplicate reorder reorder_by corrupt bandwidth
               graceful keys zipf value_bytes ttl sync replicas acks);
         macro_rules! over_option {
             ($($field:ident)*) => { $(if self.$field.is_some() { s.$field = self.$field; })* };
