@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Peers that fell silent are remembered ([`LOST_MAX`]) and one of them is greeted every [`PROBE_EVERY`], so that the
-//! halves of a split network find each other again; who they were is on disk (the notes), together with the network's id.
+//! halves of a split network find each other again; where few are known ([`ISLAND_MAX`]) the seeds are greeted, too; who they were is on disk (the notes), together with the network's id.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -32,6 +32,8 @@ pub(super) const SEEDS_MAX: usize = 64;
 pub(super) const REMEMBERED_MAX: usize = 32;
 /// Lost peers remembered for probing.
 pub(super) const LOST_MAX: usize = 16;
+/// A node that knows fewer others than this may sit on an island, and asks its seeds now and then.
+pub(super) const ISLAND_MAX: usize = 8;
 /// Time between two probes of lost peers.
 pub(super) const PROBE_EVERY: Duration = Duration::from_secs(30);
 /// A probe may come this part of its period late.
@@ -316,12 +318,23 @@ impl<O: Overlay> Node<O> {
     }
 
     fn arm_probe(&mut self, t: &mut Turn<'_>) {
-        if !self.contacts.lost.is_empty() || self.overlay.neighbors().is_empty() {
+        if !self.contacts.lost.is_empty() || !self.strange_seeds().is_empty() {
             let mean = if self.is_cold(t.now) { PROBE_COLD_EVERY } else { PROBE_EVERY };
             let wait = self.rng.jitter(mean);
             // Nobody waits for it: it rides along with the next frame or tick.
             self.timers.arm_by_within(Timer::Probe, t.now.mono + wait, Duration(mean.0 / PROBE_SLACK));
         }
+    }
+
+    /// The seeds that an island does not see: two joiners may have become a network of their own while all others seemed
+    /// silent to them, and then nobody has lost anybody. Empty where many are known: that is no island.
+    fn strange_seeds(&self) -> Vec<Addr> {
+        let known = self.overlay.neighbors();
+        if known.len() >= ISLAND_MAX {
+            return Vec::new();
+        }
+        let strange = |seed: &&Addr| !known.iter().any(|p| p.addr() == **seed);
+        self.contacts.seeds.iter().filter(strange).copied().collect()
     }
 
     pub(super) fn probe_lost(&mut self, t: &mut Turn<'_>) {
@@ -334,10 +347,13 @@ impl<O: Overlay> Node<O> {
             self.contacts.probe_next = at + 1;
             let peer = self.contacts.lost[at].clone();
             self.call(t, &peer, Message::Hello(t.now.wall), Class::Quick, Why::Probe);
-        } else if let Some(addr) = self.rng.index(self.contacts.seeds.len()).map(|i| self.contacts.seeds[i]) {
-            // Alone, with nobody lost: perhaps a seed leads back.
-            let stranger = Peer::new(Id::ZERO, addr);
-            self.call(t, &stranger, Message::Hello(t.now.wall), Class::Quick, Why::Probe);
+        } else {
+            // Few are known, nobody is lost: perhaps a seed leads to the others.
+            let seeds = self.strange_seeds();
+            if let Some(addr) = self.rng.index(seeds.len()).map(|i| seeds[i]) {
+                let stranger = Peer::new(Id::ZERO, addr);
+                self.call(t, &stranger, Message::Hello(t.now.wall), Class::Quick, Why::Probe);
+            }
         }
         self.arm_probe(t);
     }
