@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Her assumptions are the model's: failure detection is perfect (only the dead are silent), a ring begins with at least
-//! r + 1 members, and a member crashes only if all others keep a live successor. Fingers play no part: their timer never
-//! runs out. The rules of 2001 are planted (`cargo xtask planted-bugs`), and this test must then find their counter-example.
+//! r + 1 members, and a member crashes only if all others keep a live successor and r + 1 principals remain. Fingers play
+//! no part: their timer never runs out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -185,8 +185,13 @@ impl State {
         self.mail.retain(|mail| mail.to != n);
     }
 
-    /// Zave's operating assumption: everybody else keeps a successor that lives.
+    /// Zave's operating assumptions: everybody else keeps a successor that lives, and a principal crashes only if r + 1
+    /// remain without it (a joiner of whom not all lists know yet is none).
     fn may_crash(&self, n: usize) -> bool {
+        let principals = self.principals();
+        if principals.contains(&n) && principals.len() <= SUCCESSORS + 1 {
+            return false;
+        }
         let others: Vec<usize> = self.live().filter(|&m| m != n && self.is_in_ring(m)).collect();
         let lives = |p: &Peer| number(p.addr()) != n && self.lives[number(p.addr())] == Life::Alive;
         let members = self.members().filter(|&m| m != n).count();
@@ -205,7 +210,8 @@ impl State {
         self.members().all(|n| self.successors(n).iter().any(lives))
     }
 
-    fn sufficient_principals(&self) -> bool {
+    /// Members that no member's extended successor list skips.
+    fn principals(&self) -> Vec<usize> {
         let members: Vec<usize> = self.members().collect();
         let skipped = |id: &Id| {
             members.iter().any(|&n| {
@@ -215,7 +221,11 @@ impl State {
                 extended.windows(2).any(|pair| between(pair[0], id, pair[1]))
             })
         };
-        members.iter().filter(|&&n| !skipped(peer(n).id())).count() > SUCCESSORS
+        members.iter().copied().filter(|&n| !skipped(peer(n).id())).collect()
+    }
+
+    fn sufficient_principals(&self) -> bool {
+        self.principals().len() > SUCCESSORS
     }
 
     /// The best successor of each leads into one cycle that goes round the ring once.
