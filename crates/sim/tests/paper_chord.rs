@@ -28,16 +28,9 @@ fn paths_grow_by_half_a_hop_when_the_ring_doubles() {
 /// ToN section VI-B: some nodes hold nothing, some 4.6 times the mean; twenty virtual nodes even that out.
 #[test]
 fn keys_are_spread_as_published() {
-    let outcome = quick("chord-load", 4);
-    // The greatest load of all is an extreme of one ring and differs by an eighth from ring to ring: four small rings say no
-    // more than that the published one is among what such rings give. The full experiment judges it by its tolerance.
-    let (extreme, others): (Vec<_>, Vec<_>) =
-        failing(&outcome).into_iter().partition(|row| row.what == "greatest / mean");
-    assert_eq!(others, Vec::<&Row>::new());
-    for row in extreme {
-        let off = (row.ours.value - row.published.unwrap()).abs();
-        assert!(off <= 2.0 * row.ours.sd, "{row:?}");
-    }
+    // The greatest load of a ring is an extreme, which few rings do not pin down: as many as the experiment takes.
+    let outcome = quick("chord-load", 20);
+    assert_eq!(failing(&outcome), Vec::<&Row>::new());
 }
 
 /// ToN theorem IV.5 and table II: stabilization is stopped, any share up to a half dies, and no lookup fails.

@@ -127,45 +127,26 @@ pub(super) fn half(ask: &Ask<'_>) -> Outcome {
         ring.ask(lookups)
     });
     let (after, before) = (cases.remove(1), cases.remove(0));
-    let right = |c: &Counted| 1.0 - c.wrong() as f64 / c.total.max(1) as f64;
-    let row =
-        |at: &str, what, published, ours, tolerance| Row { at: at.into(), what, published, ours, tolerance };
-    let rows = vec![
-        row("before any repair", "share right", Some(0.999), measured(&before, right), Tolerance::AtLeast),
-        row("before any repair", "failed", None, measured(&before, |c| c.failed as f64), Tolerance::Shown),
-        row(
-            "before any repair",
-            "incorrect",
-            None,
-            measured(&before, |c| c.incorrect as f64),
-            Tolerance::Shown,
-        ),
-        row("before any repair", "mean path", None, measured(&before, |c| c.hops.mean()), Tolerance::Shown),
-        row(
-            "before any repair",
-            "mean time-outs",
-            None,
-            measured(&before, |c| c.timeouts.mean()),
-            Tolerance::Shown,
-        ),
-        row("after three rounds", "share right", Some(1.0), measured(&after, right), Tolerance::AtLeast),
-        row("after three rounds", "failed", None, measured(&after, |c| c.failed as f64), Tolerance::Shown),
-        row(
-            "after three rounds",
-            "incorrect",
-            None,
-            measured(&after, |c| c.incorrect as f64),
-            Tolerance::Shown,
-        ),
-        row("after three rounds", "mean path", None, measured(&after, |c| c.hops.mean()), Tolerance::Shown),
-        row(
-            "after three rounds",
-            "mean time-outs",
-            None,
-            measured(&after, |c| c.timeouts.mean()),
-            Tolerance::Shown,
-        ),
-    ];
+    let rows_of = |at: &str, rings: &[Counted], right: f64| {
+        let row = |what, published, tolerance, of: fn(&Counted) -> f64| Row {
+            at: at.into(),
+            what,
+            published,
+            ours: measured(rings, of),
+            tolerance,
+        };
+        [
+            row("share right", Some(right), Tolerance::AtLeast, |c| {
+                1.0 - c.wrong() as f64 / c.total.max(1) as f64
+            }),
+            row("failed", None, Tolerance::Shown, |c| c.failed as f64),
+            row("incorrect", None, Tolerance::Shown, |c| c.incorrect as f64),
+            row("mean path", None, Tolerance::Shown, |c| c.hops.mean()),
+            row("mean time-outs", None, Tolerance::Shown, |c| c.timeouts.mean()),
+        ]
+    };
+    let before_repair = rows_of("before any repair", &before, 0.999);
+    let rows = before_repair.into_iter().chain(rows_of("after three rounds", &after, 1.0)).collect();
     let bars = |counted: &Counted| -> Vec<Point> {
         let all = counted.hops.count().max(1) as f64;
         let points = counted.hops.counts().take(25);
