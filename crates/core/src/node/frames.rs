@@ -142,8 +142,7 @@ impl<O: Overlay> Node<O> {
                     if self.network == NetworkId::UNKNOWN && matches!(msg, Message::Welcome(_, true)) {
                         self.network = header.network;
                     }
-                    let kin = header.network == self.network;
-                    self.on_answer(t, answered, header.from, kin, msg);
+                    self.on_answer(t, answered, header.from, msg);
                 }
             }
             Kind::Busy | Kind::Refused => {}

@@ -212,14 +212,13 @@ impl<O: Overlay> Node<O> {
         self.contacts.greeted.remove(&peer.addr());
     }
 
-    pub(super) fn on_welcome(&mut self, t: &mut Turn<'_>, asked: &Peer, from: Peer, kin: bool, member: bool) {
+    pub(super) fn on_welcome(&mut self, t: &mut Turn<'_>, asked: &Peer, from: Peer, member: bool) {
         self.contacts.greeted.remove(&asked.addr());
         if self.phase != Phase::Joining {
             return;
         }
         if !member {
-            // A newcomer that knows no network yet cannot go first: nobody waits for it.
-            if kin && self.contacts.starting.len() < SEEDS_MAX + REMEMBERED_MAX {
+            if self.contacts.starting.len() < SEEDS_MAX + REMEMBERED_MAX {
                 self.contacts.starting.insert(*from.id(), t.now.mono);
             }
             return;

@@ -261,15 +261,7 @@ impl<O: Overlay> Node<O> {
 
     // ---- answers ---------------------------------------------------------------------------------------------
 
-    /// `kin`: the answerer knows itself to be of our network.
-    fn on_answer(
-        &mut self,
-        t: &mut Turn<'_>,
-        answered: Answered<Why<O::Call>>,
-        from: Peer,
-        kin: bool,
-        msg: Message<O>,
-    ) {
+    fn on_answer(&mut self, t: &mut Turn<'_>, answered: Answered<Why<O::Call>>, from: Peer, msg: Message<O>) {
         let Answered { asked, why, rtt } = answered;
         if let Message::Welcome(wall, _) | Message::SyncIs(_, wall, _) = &msg {
             self.learn_clock(t, &from, *wall, rtt);
@@ -279,7 +271,7 @@ impl<O: Overlay> Node<O> {
                 self.inputs.push_back(Input::Answer { why, from, msg });
             }
             (Why::Hello, Message::Welcome(_, member)) => {
-                self.on_welcome(t, &asked, from, kin, member);
+                self.on_welcome(t, &asked, from, member);
             }
             (Why::Probe, Message::Welcome(..)) => self.on_probe_answered(from),
             (Why::Hop(lookup), Message::HopIs(answer)) => self.on_hop(t, lookup, &from, answer),

@@ -42,19 +42,25 @@ impl Skew {
     }
 }
 
+/// How far `theirs`, said at some instant of a round trip of `rtt` that ends now, is certainly ahead of `ours`, or behind it:
+/// believed in the middle of the trip, and off by no more than half of it. So a slow link or a pause does not pass for a wrong
+/// clock. `None` if the trip was so long that nothing is certain.
+fn certain_offset(theirs: Wall, ours: Wall, rtt: Duration) -> Option<i64> {
+    if rtt > SKEW_MAX {
+        return None;
+    }
+    let doubt = i128::from(rtt.0 / 2);
+    let offset = i128::from(theirs.0) + doubt - i128::from(ours.0);
+    let certain = (offset.abs() - doubt).max(0) * offset.signum();
+    Some(certain.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
+}
+
 impl<O: Overlay> Node<O> {
-    /// Another node's clock, as of some instant of a round trip of `rtt`: believed in the middle of it, and off by no more
-    /// than half of it. Only what is certain counts, so that a slow link or a pause does not pass for a wrong clock.
+    /// Another node's clock, as of some instant of a round trip of `rtt`.
     pub(super) fn learn_clock(&mut self, t: &mut Turn<'_>, from: &Peer, wall: Wall, rtt: Duration) {
-        if rtt > SKEW_MAX {
-            return;
-        }
-        let doubt = i128::from(rtt.0 / 2);
-        let offset = i128::from(wall.0) + doubt - i128::from(t.now.wall.0);
-        let certain = (offset.abs() - doubt).max(0) * offset.signum();
-        let offset = certain.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+        let Some(offset) = certain_offset(wall, t.now.wall, rtt) else { return };
         let before = self.skew.out;
-        self.skew.learn(from.id(), offset as i64);
+        self.skew.learn(from.id(), offset);
         if before != self.skew.out {
             let halt = self.skew.out.then_some(Halt::ClockSkew);
             t.out.trace(|| Trace::Halt(halt));
@@ -133,5 +139,28 @@ impl<O: Overlay> Node<O> {
             halt: self.store.halt().or(self.skew.out.then_some(Halt::ClockSkew)),
             bounds: self.bounds(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_certain_of_a_clock_counts() {
+        let ours = Wall(1_000_000_000);
+        let seen = |theirs: i64, rtt_ms: u64| {
+            certain_offset(Wall(ours.0.strict_add_signed(theirs)), ours, Duration::from_millis(rtt_ms))
+        };
+        // Said at once, heard half a second to a second later: no clock need be wrong.
+        for late in [0, -500_000, -1_000_000] {
+            assert_eq!(seen(late, 1_000), Some(0));
+        }
+        // Five seconds behind, of which the way explains at most one.
+        assert_eq!(seen(-5_000_000, 1_000), Some(-4_000_000));
+        // Ahead: the way only adds to it.
+        assert_eq!(seen(5_000_000, 1_000), Some(5_000_000));
+        assert_eq!(seen(-60_000_000, 60_000), None, "after a pause nothing is certain");
+        assert_eq!(certain_offset(Wall(u64::MAX), Wall(0), Duration::ZERO), Some(i64::MAX));
     }
 }
