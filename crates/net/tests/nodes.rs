@@ -33,6 +33,19 @@ async fn member(settings: NodeSettings) -> NodeHandle {
     node
 }
 
+/// Another process, or a stream of this one, may have been given the port in the meantime.
+async fn started_when_its_port_is_free(settings: NodeSettings) -> NodeHandle {
+    within("waiting for a port", async {
+        loop {
+            match start(settings.clone()).await {
+                Err(StartError::Listen { .. }) => tokio::time::sleep(Span::from_millis(50)).await,
+                started => return started.expect("the node starts"),
+            }
+        }
+    })
+    .await
+}
+
 /// Puts until the network says yes: right after a join or a departure it may answer "try again".
 async fn put(node: &NodeHandle, key: &str, value: &[u8]) {
     let what = || Op::Put { key: Id::of_text(key), value: value.to_vec(), ttl: Duration::from_secs(3600) };
@@ -156,7 +169,7 @@ async fn eight_durable_nodes_come_back_after_all_were_stopped_at_once() {
     .await;
     for (i, listen) in ports.into_iter().enumerate() {
         let again = NodeSettings { listen, ..settings(Some(&data(i)), None) };
-        nodes.push(start(again).await.expect("the node starts"));
+        nodes.push(started_when_its_port_is_free(again).await);
     }
     for node in &nodes {
         within("joining again", node.wait_member()).await.expect("the node joins");

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Peers that fell silent are remembered ([`LOST_MAX`]) and one of them is greeted every [`PROBE_EVERY`], so that the
-//! halves of a split network find each other again; where few are known ([`ISLAND_MAX`]) the seeds are greeted, too; who they were is on disk (the notes), together with the network's id.
+//! halves of a split network find each other again; where few are known ([`ISLAND_MAX`]) the seeds are greeted, too. Who the neighbours were is on
+//! disk (the notes), together with the network's id: written soon after they change, and at once by who joins or leaves.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -243,12 +244,12 @@ impl<O: Overlay> Node<O> {
                 self.note_lost(&peer);
             }
         }
-        // What only a joiner needs is given back: a member remembers on disk.
-        (self.contacts.starting, self.contacts.greeted) = (BTreeMap::new(), BTreeSet::new());
-        self.contacts.members = Vec::new();
         self.arm_probe(t);
         // At once, before any record comes: records whose network nobody remembers could not be served again.
         self.write_notes(t);
+        // What only a joiner needs is given back: a member remembers on disk.
+        (self.contacts.starting, self.contacts.greeted) = (BTreeMap::new(), BTreeSet::new());
+        self.contacts.members = Vec::new();
         self.on_neighbors_changed(t);
         self.arm_sync(t);
     }
@@ -273,7 +274,9 @@ impl<O: Overlay> Node<O> {
     // ---- notes -------------------------------------------------------------------------------------------------
 
     pub(super) fn on_neighbors_changed(&mut self, t: &mut Turn<'_>) {
-        if !self.contacts.notes_dirty {
+        // Who leaves keeps the names of those that were there when it began to: where all leave at once, each would
+        // otherwise forget everybody, and all would come back alone.
+        if !self.contacts.notes_dirty && self.phase == Phase::Member {
             self.contacts.notes_dirty = true;
             self.timers.arm_by(Timer::Notes, t.now.mono + NOTES_EVERY);
         }
@@ -282,6 +285,8 @@ impl<O: Overlay> Node<O> {
     pub(super) fn write_notes(&mut self, t: &mut Turn<'_>) {
         self.contacts.notes_dirty = false;
         let mut peers = self.overlay.neighbors();
+        // A newcomer may not have met its neighbours yet: those it came through know them.
+        peers.extend(self.contacts.members.iter().cloned());
         // Those who fell silent are remembered behind those who are there.
         peers.extend(self.contacts.lost.iter().rev().cloned());
         let mut seen = Vec::new();
@@ -367,6 +372,8 @@ impl<O: Overlay> Node<O> {
     pub(super) fn stop(&mut self, t: &mut Turn<'_>) {
         match self.phase {
             Phase::Member => {
+                self.write_notes(t);
+                self.timers.disarm(Timer::Notes);
                 self.set_phase(t, Phase::Leaving);
                 self.timers.disarm(Timer::Sync);
                 self.timers.arm(Timer::Leave, t.now.mono + LEAVE_TIME_MAX);

@@ -7,10 +7,11 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::join::NOTES_EVERY;
 use crate::id::Id;
 use crate::machine::{
     DiskError, DiskOp, DiskResult, DiskToken, GetAnswer, Halt, Machine, NodeConfig, NodeInput, Op, OpDone,
-    OpError, OpId, OpResult, Outbox, Phase, Reads,
+    OpError, OpId, OpResult, Outbox, Phase, Reads, STOP_OP,
 };
 use crate::overlay::registry::{Entry, OVERLAYS};
 use crate::peer::{Addr, Peer};
@@ -243,6 +244,10 @@ impl Net {
         }
     }
 
+    fn tables_empty(&self, n: usize) -> bool {
+        self.hosts[n].machine.as_ref().is_none_or(|m| m.inspect().tables.iter().all(|(_, t)| t.is_empty()))
+    }
+
     fn copies_of(&self, key: &str) -> usize {
         let key = Id::of_text(key);
         let holds = |h: &&Host| {
@@ -453,6 +458,33 @@ fn a_damaged_copy_is_not_served_and_comes_back_from_another_holder() {
         net.run(Duration::from_secs(20), |_| false);
         for host in &net.hosts {
             assert!(host.disk.records.values().all(Record::is_intact), "{}: repaired", entry.name);
+        }
+    }
+}
+
+#[test]
+fn who_saw_all_others_go_while_it_left_finds_them_again() {
+    for entry in OVERLAYS {
+        // Six copies of six nodes: the newcomer has something to hand over.
+        let mut net = Net::grown(entry, 5, 6, 5);
+        net.put(1, "colors", "red").expect("a put");
+        let last = net.add(6, 5);
+        net.calm();
+        // Everybody goes just before the newcomer's notes of the last change are due.
+        net.run(Duration(NOTES_EVERY.0 - 500_000), |_| false);
+        (0..last).for_each(|n| net.crash(n));
+        net.feed(last, &mut [NodeInput::Stop]);
+        net.run(Duration::from_secs(60), |net| net.done.iter().any(|(op, _)| *op == STOP_OP));
+        net.crash(last);
+        // Nobody is told a seed, and the others are one ring before the newcomer is back: to find them is up to him.
+        (0..last).for_each(|n| net.start(n, 6, 5, vec![]));
+        net.calm();
+        net.start(last, 6, 5, vec![]);
+        net.run(Duration::from_secs(5), |net| !net.tables_empty(last));
+        assert!(!net.tables_empty(last), "{}: came back alone", entry.name);
+        net.calm();
+        for n in 0..=last {
+            assert_eq!(net.texts(n, "colors"), ["red"], "{} node {n}", entry.name);
         }
     }
 }
