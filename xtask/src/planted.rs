@@ -5,6 +5,9 @@
 //!   for each bug:  a wrapper passes the cfg to the workspace's crates only (libraries are built once)
 //!                  build ──▶ hunt, at most 60 s ──▶ the test must fail, the sweep must report a violation
 //! ```
+//!
+//! The bug's own test hunts in the build that tests always have; the sweep in an optimised one (the profile `hunt`), as
+//! `keyway sim sweep` does.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -35,26 +38,42 @@ pub struct Hunt {
     pub target: &'static [&'static str],
     /// A filter for its name.
     pub filter: &'static str,
-    /// How many worlds to draw, if it is the sweep.
-    pub seeds: u64,
+    /// Which worlds to draw, if it is the sweep.
+    pub worlds: Option<Worlds>,
+}
+
+/// Worlds to sweep.
+#[derive(Clone, Copy)]
+pub struct Worlds {
+    seeds: u64,
+    overlay: Option<&'static str>,
 }
 
 const fn core(name: &'static str, filter: &'static str, about: &'static str) -> Bug {
     Bug {
         name,
         about,
-        hunt: Hunt { package: "keyway-core", target: &["--lib"], filter, seeds: 0 },
+        hunt: Hunt { package: "keyway-core", target: &["--lib"], filter, worlds: None },
         in_nodes: true,
     }
 }
 
-/// The sweep, with more worlds than fit into a hunt.
-const SWEEP: Hunt = Hunt {
-    package: "keyway-sim",
-    target: &["--test", "drawn_worlds"],
-    filter: "drawn_worlds_keep_every_promise",
-    seeds: 1_000_000,
-};
+impl Bug {
+    /// The overlay that has the bug, if it is one overlay's.
+    fn overlay(&self) -> Option<&'static str> {
+        self.name.starts_with("chord_").then_some("chord")
+    }
+
+    /// The sweep, with more worlds than fit into a hunt.
+    fn sweep(&self) -> Hunt {
+        Hunt {
+            package: "keyway-sim",
+            target: &["--profile", "hunt", "--test", "drawn_worlds"],
+            filter: "drawn_worlds_keep_every_promise",
+            worlds: Some(Worlds { seeds: 1_000_000, overlay: self.overlay() }),
+        }
+    }
+}
 
 /// Every planted bug.
 pub static BUGS: &[Bug] = &[
@@ -82,7 +101,7 @@ pub static BUGS: &[Bug] = &[
             package: "keyway-net",
             target: &["--test", "disk_faults"],
             filter: "any_operation_may_fail",
-            seeds: 0,
+            worlds: None,
         },
         in_nodes: false,
     },
@@ -93,7 +112,7 @@ pub static BUGS: &[Bug] = &[
             package: "keyway-gateway",
             target: &["--test", "limits"],
             filter: "by_default_a_head_has_five_seconds",
-            seeds: 0,
+            worlds: None,
         },
         in_nodes: false,
     },
@@ -132,7 +151,7 @@ pub fn run(names: &[&str], sweep: bool, secs_max: Option<u64>) -> io::Result<boo
             continue;
         }
         let begun = Instant::now();
-        let outcome = hunt(bug.name, if sweep { &SWEEP } else { &bug.hunt })?;
+        let outcome = hunt(bug.name, if sweep { bug.sweep() } else { bug.hunt })?;
         let secs = begun.elapsed().as_secs();
         match outcome {
             Outcome::Found(line) => {
@@ -154,14 +173,14 @@ pub fn run(names: &[&str], sweep: bool, secs_max: Option<u64>) -> io::Result<boo
 }
 
 /// Builds the hunt's test with the bug in it, then runs it.
-fn hunt(name: &str, hunt: &Hunt) -> io::Result<Outcome> {
+fn hunt(name: &str, hunt: Hunt) -> io::Result<Outcome> {
     let wrapper = wrapper(name)?;
-    let mut build = cargo_test(hunt, &wrapper);
+    let mut build = cargo_test(&hunt, &wrapper);
     let built = build.arg("--no-run").stdin(Stdio::null()).output()?;
     if !built.status.success() {
         return Ok(Outcome::Broken(first_line(&built.stderr, "error")));
     }
-    let mut command = cargo_test(hunt, &wrapper);
+    let mut command = cargo_test(&hunt, &wrapper);
     command.arg(hunt.filter);
     let begun = Instant::now();
     let (passed, output) = run_for(&mut command, Duration::from_secs(HUNT_SECS_MAX))?;
@@ -184,8 +203,9 @@ fn cargo_test(hunt: &Hunt, wrapper: &Path) -> Command {
         .env("RUST_BACKTRACE", "0")
         .args(["test", "--quiet", "--package", hunt.package])
         .args(hunt.target);
-    if hunt.seeds > 0 {
-        command.env("SWEEP_SEEDS", hunt.seeds.to_string());
+    if let Some(worlds) = hunt.worlds {
+        command.env("SWEEP_SEEDS", worlds.seeds.to_string());
+        command.envs(worlds.overlay.map(|name| ("SWEEP_OVERLAY", name)));
     }
     command
 }

@@ -126,6 +126,71 @@ pub struct Whereabouts {
     pub replicas: Vec<Replica>,
 }
 
+/// One question of a lookup.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TraceStep {
+    /// Who was asked.
+    pub peer: PeerName,
+    /// How far it is from the key, by the overlay's metric: 40 hex digits.
+    pub distance: Key,
+    /// From the question to the answer, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// What came of it: `next`, `root`, `around`, `stuck`, `slow`, `silent`, or `open` if the lookup was over before.
+    pub answer: String,
+    /// Whom it named, best first.
+    pub named: Vec<PeerName>,
+}
+
+/// A lookup, question by question.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Traced {
+    /// What was looked up.
+    pub key: Key,
+    /// The overlay's name.
+    pub overlay: String,
+    /// How the lookup went: `iterative`.
+    pub style: String,
+    /// The questions in the order of asking. The asking node itself is not a step.
+    pub steps: Vec<TraceStep>,
+    /// The replica set, root first; empty if the lookup failed.
+    pub replicas: Vec<PeerName>,
+    /// Nodes that were asked and answered.
+    pub hops: u32,
+    /// Nodes that stayed silent or were slow.
+    pub timeouts: u32,
+}
+
+/// A node as a survey found it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NetworkNode {
+    /// Which.
+    #[serde(flatten)]
+    pub peer: PeerName,
+    /// Whether it answered; if not, the rest is unknown.
+    pub answered: bool,
+    /// Whether it is a member, or on its way in or out.
+    pub member: Option<bool>,
+    /// Records held.
+    pub records: Option<u64>,
+    /// The bytes of their values.
+    pub record_bytes: Option<u64>,
+    /// Parts of the key space.
+    pub shares: Option<Shares>,
+    /// Round trip from the gateway's node, in milliseconds.
+    pub rtt_ms: Option<f64>,
+}
+
+/// Who is in the network, as far as one node can find out.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Network {
+    /// The overlay's name.
+    pub overlay: String,
+    /// The nodes, in the order of their ids.
+    pub nodes: Vec<NetworkNode>,
+    /// Whether all that were named were reached or given up.
+    pub complete: bool,
+}
+
 /// Parts of the key space that a node keeps copies of.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Shares {

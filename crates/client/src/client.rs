@@ -8,7 +8,9 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
-use crate::answer::{GetOptions, Node, Page, Peers, PutReceipt, Readiness, Reads, Value, Whereabouts};
+use crate::answer::{
+    GetOptions, Network, Node, Page, Peers, PutReceipt, Readiness, Reads, Traced, Value, Whereabouts,
+};
 use crate::failure::ClientError;
 use crate::gateways::{Answer, Ask, Gateways, refusal};
 use crate::key::Key;
@@ -167,6 +169,22 @@ impl Client {
     /// See [`ClientError`].
     pub async fn where_is(&self, key: &Key) -> Result<Whereabouts, ClientError> {
         self.ask(Ask::get(format!("/v1/ids/{key}/where"))).await
+    }
+
+    /// The lookup of `key`, question by question.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn trace(&self, key: &Key) -> Result<Traced, ClientError> {
+        self.ask(Ask::get(format!("/v1/ids/{key}/trace"))).await
+    }
+
+    /// Who is in the network and what each holds, at most `max` nodes.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn network(&self, max: u32) -> Result<Network, ClientError> {
+        self.ask(Ask::get(format!("/v1/network?max={max}"))).await
     }
 
     /// Whether the node behind the gateway serves, and if not, why. Not being ready is an answer, not an error.

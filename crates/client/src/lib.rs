@@ -33,8 +33,8 @@ mod key;
 mod tests;
 
 pub use answer::{
-    Check, CopyHead, GetOptions, Node, Page, PeerName, PeerView, Peers, PutReceipt, Readiness, Reads,
-    Replica, Shares, Table, Value, Whereabouts,
+    Check, CopyHead, GetOptions, Network, NetworkNode, Node, Page, PeerName, PeerView, Peers, PutReceipt,
+    Readiness, Reads, Replica, Shares, Table, TraceStep, Traced, Value, Whereabouts,
 };
 pub use client::{Client, ClientSettings, GATEWAY_DEFAULT};
 pub use failure::{ClientError, Tried};

@@ -2,8 +2,9 @@
 
 mod support;
 
+use keyway_core::Id;
 use keyway_core::machine::{Halt, OpError, Phase};
-use support::{Gateway, body_of, head_of, status};
+use support::{Gateway, body_of, head_of, peer, status};
 
 #[tokio::test]
 async fn a_value_comes_back_in_every_form() {
@@ -191,6 +192,63 @@ async fn state_peers_and_whereabouts_are_told() {
     let (_, places) = gateway.ask_json("GET", "/v1/keys/k/where", b"").await;
     assert_eq!(places["replicas"][0]["copies"][0]["kind"], "put");
     assert!(places["replicas"][1]["copies"].is_null());
+}
+
+#[tokio::test]
+async fn a_lookup_is_told_question_by_question() {
+    let gateway = Gateway::start().await;
+    let (code, told) = gateway.ask_json("GET", "/v1/keys/k/trace", b"").await;
+    assert_eq!(code, 200);
+    assert_eq!(told["key"], Id::of_text("k").to_string());
+    assert_eq!((&told["overlay"], &told["style"]), (&"chord".into(), &"iterative".into()));
+    let steps = told["steps"].as_array().expect("a list");
+    let said: Vec<_> = steps.iter().map(|step| step["answer"].as_str().expect("a word")).collect();
+    assert_eq!(said, ["silent", "next", "root"]);
+    assert!(steps[0]["rtt_ms"].is_null());
+    assert_eq!(steps[1]["rtt_ms"], 1.5);
+    assert_eq!(steps[2]["named"].as_array().map(Vec::len), Some(2));
+    assert_eq!(told["replicas"][0]["id"], peer(1).id().to_string());
+    assert_eq!(gateway.ask("GET", "/v1/ids/xyz/trace", b"").await.0, 400);
+}
+
+#[tokio::test]
+async fn the_network_is_told_node_by_node() {
+    let gateway = Gateway::start().await;
+    gateway.ask_json("PUT", "/v1/keys/k", b"v").await;
+    let (code, told) = gateway.ask_json("GET", "/v1/network", b"").await;
+    assert_eq!((code, &told["complete"]), (200, &true.into()));
+    assert_eq!((&told["nodes"][0]["records"], &told["nodes"][0]["answered"]), (&1.into(), &true.into()));
+    assert_eq!(told["nodes"][1]["answered"], false);
+    assert!(told["nodes"][1]["records"].is_null());
+    let (_, told) = gateway.ask_json("GET", "/v1/network?max=1", b"").await;
+    assert_eq!(told["complete"], false);
+    assert_eq!(gateway.ask("GET", "/v1/network?max=0", b"").await.0, 400);
+}
+
+#[tokio::test]
+async fn a_node_lists_what_it_holds_page_by_page() {
+    let gateway = Gateway::start().await;
+    for key in ["a", "b", "c", "d", "e"] {
+        gateway.ask_json("PUT", &format!("/v1/keys/{key}"), key.as_bytes()).await;
+    }
+    let (mut keys, mut path) = (Vec::new(), "/v1/node/records?max=2".to_owned());
+    for length in [2, 2, 1] {
+        let (code, page) = gateway.ask_json("GET", &path, b"").await;
+        assert_eq!(code, 200);
+        let records = page["records"].as_array().expect("a list");
+        assert_eq!(records.len(), length);
+        assert_eq!(records[0]["value_bytes"], 1);
+        keys.extend(records.iter().map(|r| r["key"].as_str().expect("an id").to_owned()));
+        path = format!("/v1/node/records?max=2&after={}", page["next"].as_str().unwrap_or_default());
+    }
+    assert!(path.ends_with("after="), "the last page names no next one");
+    let mut wanted: Vec<String> = ["a", "b", "c", "d", "e"].map(|k| Id::of_text(k).to_string()).into();
+    wanted.sort();
+    assert_eq!(keys, wanted);
+    for wrong in ["max=0", "after=AAAA", "after=%21", "before=1"] {
+        let (code, said) = gateway.ask_json("GET", &format!("/v1/node/records?{wrong}"), b"").await;
+        assert_eq!((code, said["error"]["code"].as_str()), (400, Some("bad_request")), "{wrong}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -11,11 +11,13 @@ use crate::health::HealthArgs;
 use crate::import::ImportArgs;
 use crate::log::LogFormat;
 use crate::node::NodeArgs;
+use crate::nodes::NodesArgs;
 use crate::output::{Colour, Format};
 use crate::peers::PeersArgs;
 use crate::put::PutArgs;
 use crate::sim::SimArgs;
 use crate::status::StatusArgs;
+use crate::trace::TraceArgs;
 use crate::up::UpArgs;
 use crate::whereabouts::WhereArgs;
 
@@ -95,6 +97,10 @@ pub(crate) enum Verb {
     Peers(PeersArgs),
     /// Show which nodes hold copies of a key's values
     Where(WhereArgs),
+    /// Show the lookup of a key, question by question
+    Trace(TraceArgs),
+    /// Show who is in the network and what each node holds
+    Nodes(NodesArgs),
     /// Tell by the exit code whether a node serves
     Health(HealthArgs),
     /// Run the node in simulated worlds

@@ -19,6 +19,7 @@ mod health;
 mod import;
 mod log;
 mod node;
+mod nodes;
 mod output;
 mod peers;
 mod put;
@@ -27,6 +28,7 @@ mod session;
 mod sim;
 mod size;
 mod status;
+mod trace;
 mod up;
 mod whereabouts;
 
@@ -84,6 +86,8 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Status(args) => one_thread()?.block_on(status::run(args, session)),
         Verb::Peers(args) => one_thread()?.block_on(peers::run(args, session)),
         Verb::Where(args) => one_thread()?.block_on(whereabouts::run(args, session)),
+        Verb::Trace(args) => one_thread()?.block_on(trace::run(args, session)),
+        Verb::Nodes(args) => one_thread()?.block_on(nodes::run(args, session)),
         Verb::Health(args) => one_thread()?.block_on(health::run(args, session)),
         Verb::Sim(args) => sim::run(args, &session.output),
         Verb::Bench(args) => bench::run(&args, session),

@@ -92,6 +92,9 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "NAME=N", env = "KEYWAY_OVERLAY_OPTION", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) overlay_option: Vec<String>,
+    /// How the lookups of this node's clients travel: iterative, recursive, semi-recursive [default: iterative]
+    #[arg(long, value_name = "STYLE", env = "KEYWAY_LOOKUP_STYLE")]
+    pub(crate) lookup_style: Option<String>,
     /// Copies kept of each value; the same on every node of a network [default: 3]
     #[arg(long, value_name = "R", env = "KEYWAY_REPLICAS")]
     pub(crate) replicas: Option<u8>,
@@ -122,6 +125,7 @@ impl NodeArgs {
             data: Some("keyway-data/node".into()),
             durability: Some(Durability::Fsync),
             overlay: Some(net.overlay),
+            lookup_style: Some(net.lookup_style.name().to_owned()),
             replicas: Some(net.replicas),
             acks: Some(net.acks),
             value_max: Some(Size(net.value_bytes_max.into())),
@@ -144,6 +148,9 @@ impl NodeArgs {
         }
         settings.overlay_options =
             self.overlay_option.iter().map(|text| overlay_option(text)).collect::<Result<_, _>>()?;
+        if let Some(style) = &self.lookup_style {
+            settings.lookup_style = style.parse().map_err(|why: String| Failure::new(Exit::Usage, why))?;
+        }
         settings.replicas = self.replicas.unwrap_or(settings.replicas);
         settings.acks = self.acks.unwrap_or(settings.acks);
         if settings.acks == 0 || settings.acks > settings.replicas {

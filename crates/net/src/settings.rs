@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use keyway_core::frame::FrameKey;
 use keyway_core::machine::NodeConfig;
+use keyway_core::machine::Style;
 use keyway_core::overlay::registry::OVERLAYS;
 use keyway_core::peer::Peer;
 use keyway_core::rng::Seed;
@@ -40,6 +41,8 @@ pub struct NodeSettings {
     pub overlay: String,
     /// The overlay's own settings, durations in milliseconds.
     pub overlay_options: Vec<(String, u64)>,
+    /// How the lookups of its clients travel.
+    pub lookup_style: Style,
     /// Copies kept of each value (R).
     pub replicas: u8,
     /// Acknowledgements that a put waits for (W).
@@ -74,6 +77,7 @@ impl Default for NodeSettings {
             durability: Durability::Fsync,
             overlay: OVERLAYS[0].name.to_owned(),
             overlay_options: Vec::new(),
+            lookup_style: config.lookup_style,
             replicas: config.replicas,
             acks: config.acks,
             value_bytes_max: config.value_bytes_max,
@@ -240,6 +244,7 @@ impl NodeSettings {
             ttl_max: keyway_core::Duration::from_micros(ttl_micros),
             store_bytes_max: self.store_bytes_max,
             ops_max: self.ops_max,
+            lookup_style: self.lookup_style,
             overlay_options: self.overlay_options.clone(),
             ..NodeConfig::new(me, seed)
         }

@@ -3,6 +3,7 @@
 //! Every setting has a default, unknown settings are errors, and the scenario that was run can be written out again.
 
 use keyway_core::Duration;
+use keyway_core::machine::Style;
 use keyway_core::overlay::registry::{self, Entry, OVERLAYS};
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +93,8 @@ pub struct Scenario {
     pub replicas: u8,
     /// Acknowledgements that a put waits for.
     pub acks: u8,
+    /// How the lookups of clients travel: iterative, recursive, semi-recursive.
+    pub style: String,
     /// The overlay's own settings.
     pub options: std::collections::BTreeMap<String, u64>,
     /// Orders for stated times.
@@ -130,6 +133,7 @@ impl Default for Scenario {
             sync: "constant:1ms".into(),
             replicas: 3,
             acks: 2,
+            style: Style::Iterative.name().into(),
             options: std::collections::BTreeMap::new(),
             event: Vec::new(),
         }
@@ -212,6 +216,7 @@ impl Scenario {
             disk: DiskModel { sync: self.sync.parse()?, ..DiskModel::default() },
             replicas: self.replicas,
             acks: self.acks,
+            lookup_style: self.style.parse()?,
             options: self.options.iter().map(|(k, v)| (k.clone(), *v)).collect(),
             ..WorldConfig::new(self.entry()?, self.seed)
         };

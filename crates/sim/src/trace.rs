@@ -93,7 +93,10 @@ pub(crate) fn op(op: &Op) -> String {
         Op::Put { key, value, ttl } => format!("put {key:.8} {} B ttl {ttl:?}", value.len()),
         Op::Get { key, reads, .. } => format!("get {key:.8} {reads:?}"),
         Op::Lookup { target } => format!("lookup {target:.8}"),
+        Op::Trace { target } => format!("trace {target:.8}"),
+        Op::Survey { max } => format!("survey of {max} at most"),
         Op::Where { key } => format!("where {key:.8}"),
+        Op::Held { max, .. } => format!("held, {max} at most"),
         Op::Status => "status".into(),
     }
 }
@@ -106,7 +109,12 @@ pub(crate) fn result(result: &OpResult) -> String {
         Ok(OpDone::Found(f)) => {
             format!("found {:?} in {} hops, {} silent", f.peers.first(), f.hops, f.timeouts)
         }
+        Ok(OpDone::Traced(traced)) => {
+            format!("found {:?} in {} steps", traced.peers.first(), traced.steps.len())
+        }
+        Ok(OpDone::Surveyed { nodes, .. }) => format!("{} nodes", nodes.len()),
         Ok(OpDone::Where(copies)) => format!("{} replicas", copies.len()),
+        Ok(OpDone::Held { heads, .. }) => format!("holds {}", heads.len()),
         Ok(OpDone::Status(_)) => "status".into(),
         Ok(OpDone::Stopped) => "stopped".into(),
         Err(error) => format!("failed: {error}"),

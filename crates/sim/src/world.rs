@@ -20,6 +20,7 @@ mod questions;
 use std::collections::VecDeque;
 
 use keyway_core::frame::NetworkId;
+use keyway_core::machine::Style;
 use keyway_core::machine::{
     Counters, DiskEffect, DiskOp, NodeConfig, Op, OpDone, OpId, OpResult, STOP_OP, Trace,
 };
@@ -56,6 +57,8 @@ pub struct WorldConfig {
     pub value_bytes_max: u32,
     /// Greatest life given.
     pub ttl_max: Duration,
+    /// How the lookups of clients travel.
+    pub lookup_style: Style,
     /// The overlay's own settings.
     pub options: Vec<(String, u64)>,
     /// Local invariants are checked after every so many calls of a machine; 0 for never.
@@ -77,6 +80,7 @@ impl WorldConfig {
             acks: node.acks,
             value_bytes_max: node.value_bytes_max,
             ttl_max: node.ttl_max,
+            lookup_style: node.lookup_style,
             options: Vec::new(),
             check_every: 0,
         }
@@ -212,6 +216,7 @@ impl World {
             acks: self.config.acks,
             value_bytes_max: self.config.value_bytes_max,
             ttl_max: self.config.ttl_max,
+            lookup_style: self.config.lookup_style,
             overlay_options: self.config.options.clone(),
             ..NodeConfig::new(
                 host.peer.clone(),

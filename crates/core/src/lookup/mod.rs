@@ -18,6 +18,7 @@
 //! A lookup ends: at most [`ASKED_MAX`] questions are asked, each node once for its step and once for all it knows.
 
 mod heirs;
+pub mod trail;
 
 use alloc::vec::Vec;
 
@@ -189,6 +190,12 @@ impl Lookup {
     #[must_use]
     pub const fn cost(&self) -> (u32, u32, u32) {
         (self.hops, self.timeouts, self.root_timeouts)
+    }
+
+    /// It travelled from node to node for a while: what that cost.
+    pub const fn add_cost(&mut self, hops: u32, timeouts: u32) {
+        self.hops += hops;
+        self.timeouts += timeouts;
     }
 
     /// Forgets who was asked, and keeps the costs: after a failure the asker's tables may know better.

@@ -1,16 +1,21 @@
 //! Driving lookups: asking step by step, and telling whoever wanted to know.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::message::{HopAnswer, Message, SET_MAX};
 use super::{Node, Turn, Why};
 use crate::cx::Input;
 use crate::id::Id;
+use crate::lookup::trail::Trail;
 use crate::lookup::{AROUND, Lookup, Step};
+use crate::machine::Style;
+use crate::machine::Traced;
 use crate::machine::{LookupAnswer, OpDone, OpError, OpId, Trace};
 use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::rpc::Class;
+use crate::time::Duration;
 
 /// Lookups under way at once; beyond it a new one fails.
 pub(super) const LOOKUPS_MAX: usize = 8192;
@@ -24,6 +29,7 @@ const FIND_AGAIN_MAX: u8 = 2;
 pub(super) enum For<C> {
     Overlay(C),
     Op(OpId),
+    Trace(OpId),
     Put(u64),
     Get(u64),
     Where(u64),
@@ -36,6 +42,15 @@ pub(super) struct Finding<C> {
     lookup: Lookup,
     purpose: For<C>,
     again: u8,
+    trail: Option<Box<Trail>>,
+}
+
+impl<C> Finding<C> {
+    /// Whether the node's lookup style counts: the overlay's own lookups must not depend on others' tables being right, and
+    /// a trace tells the asker's own questions.
+    const fn travels(&self) -> bool {
+        !matches!(self.purpose, For::Overlay(_) | For::Trace(_))
+    }
 }
 
 impl<O: Overlay> Node<O> {
@@ -53,15 +68,33 @@ impl<O: Overlay> Node<O> {
         let known = lookup.begin(&self.config.me, &self.overlay);
         let serial = self.serial();
         let full = self.lookups.len() >= LOOKUPS_MAX;
-        let finding = Finding { lookup, purpose, again: 0 };
+        let trail = matches!(purpose, For::Trace(_)).then(Box::default);
+        let finding = Finding { lookup, purpose, again: 0, trail };
         match known {
             Some(set) => self.found(t, finding, set),
             None if full => self.found(t, finding, Vec::new()),
             None => {
+                let travels = finding.travels() && self.config.lookup_style != Style::Iterative;
                 self.lookups.insert(serial, finding);
-                self.step(t, serial);
+                if !travels || !self.depart(t, serial, target, wanted) {
+                    self.step(t, serial);
+                }
             }
         }
+    }
+
+    /// The lookup has come back from its way through the network. Without a set it goes on iteratively.
+    pub(super) fn travelled(
+        &mut self,
+        t: &mut Turn<'_>,
+        serial: u64,
+        set: Vec<Peer>,
+        hops: u32,
+        timeouts: u32,
+    ) {
+        let Some(finding) = self.lookups.get_mut(&serial) else { return };
+        finding.lookup.add_cost(hops, timeouts);
+        if set.is_empty() { self.step(t, serial) } else { self.end(t, serial, set) }
     }
 
     fn step(&mut self, t: &mut Turn<'_>, serial: u64) {
@@ -72,6 +105,9 @@ impl<O: Overlay> Node<O> {
             let wanted = if matches!(step, Step::AskAround(_)) { AROUND } else { finding.lookup.wanted() };
             match step {
                 Step::Ask(peer) | Step::AskAround(peer) => {
+                    if let Some(trail) = &mut finding.trail {
+                        trail.on_ask::<O>(finding.lookup.target(), &peer);
+                    }
                     let msg = Message::Hop(*finding.lookup.target(), wanted);
                     if !self.call(t, &peer, msg, Class::Quick, Why::Hop(serial))
                         && let Some(finding) = self.lookups.get_mut(&serial)
@@ -90,7 +126,10 @@ impl<O: Overlay> Node<O> {
     fn end(&mut self, t: &mut Turn<'_>, serial: u64, set: Vec<Peer>) {
         let Some(mut finding) = self.lookups.remove(&serial) else { return };
         // Puts, gets and the overlay have a patience of their own.
-        if set.is_empty() && matches!(finding.purpose, For::Op(_)) && finding.again < FIND_AGAIN_MAX {
+        if set.is_empty()
+            && matches!(finding.purpose, For::Op(_) | For::Trace(_))
+            && finding.again < FIND_AGAIN_MAX
+        {
             finding.again += 1;
             finding.lookup.forget_asked();
             if let Some(set) = finding.lookup.begin(&self.config.me, &self.overlay) {
@@ -102,9 +141,19 @@ impl<O: Overlay> Node<O> {
         self.found(t, finding, set);
     }
 
-    pub(super) fn on_hop(&mut self, t: &mut Turn<'_>, serial: u64, from: &Peer, answer: HopAnswer) {
+    pub(super) fn on_hop(
+        &mut self,
+        t: &mut Turn<'_>,
+        serial: u64,
+        from: &Peer,
+        rtt: Duration,
+        answer: HopAnswer,
+    ) {
         let me = self.config.me.clone();
         let Some(finding) = self.lookups.get_mut(&serial) else { return };
+        if let Some(trail) = &mut finding.trail {
+            trail.on_answer(from.id(), rtt, &answer);
+        }
         match finding.lookup.on_answer::<O>(&me, from, answer) {
             Some(set) => self.end(t, serial, set),
             None => self.step(t, serial),
@@ -114,6 +163,9 @@ impl<O: Overlay> Node<O> {
     pub(super) fn on_hop_slow(&mut self, t: &mut Turn<'_>, serial: u64, peer: &Peer) {
         let Some(finding) = self.lookups.get_mut(&serial) else { return };
         finding.lookup.on_slow(peer.id());
+        if let Some(trail) = &mut finding.trail {
+            trail.on_silence(peer.id(), false);
+        }
         self.counters.hedges += 1;
         self.step(t, serial);
     }
@@ -121,10 +173,13 @@ impl<O: Overlay> Node<O> {
     pub(super) fn on_hop_silent(&mut self, t: &mut Turn<'_>, serial: u64, peer: &Peer) {
         let Some(finding) = self.lookups.get_mut(&serial) else { return };
         finding.lookup.on_silent(peer.id());
+        if let Some(trail) = &mut finding.trail {
+            trail.on_silence(peer.id(), true);
+        }
         self.step(t, serial);
     }
 
-    fn found(&mut self, t: &mut Turn<'_>, finding: Finding<O::Call>, set: Vec<Peer>) {
+    fn found(&mut self, t: &mut Turn<'_>, mut finding: Finding<O::Call>, set: Vec<Peer>) {
         let (hops, timeouts, root_timeouts) = finding.lookup.cost();
         self.counters.lookups_failed += u64::from(set.is_empty());
         t.out.trace(|| Trace::Lookup { target: *finding.lookup.target(), root: set.first().cloned(), hops });
@@ -137,6 +192,10 @@ impl<O: Overlay> Node<O> {
                     Ok(OpDone::Found(LookupAnswer { peers: set, hops, timeouts, root_timeouts }))
                 };
                 self.done(t, op, result);
+            }
+            For::Trace(op) => {
+                let steps = finding.trail.as_mut().map(|trail| trail.take()).unwrap_or_default();
+                self.done(t, op, Ok(OpDone::Traced(Traced { peers: set, steps, hops, timeouts })));
             }
             For::Put(op) => self.put_to(t, op, set),
             For::Get(op) => self.get_from(t, op, set),

@@ -9,6 +9,9 @@
 //!  Fetch{key, after, max, page..}       Page{ready, records, more} get
 //!  Heads{key}                           HeadsAre{ready, heads}     where
 //!  Sync(question)                       SyncIs{ready, wall, answer} comparing digests of an arc
+//!  About                                AboutIs{facts}             a survey: what it holds, whom it knows
+//!  Route{id, target, n, ..}             Taken{whether}             a lookup is passed on (travel.rs)
+//!  Routed{id, hops, set}                Heard                      its answer comes back
 //!  Pull{identities}                     Records{records}           fetching what we lack
 //!  Push{records}                        Pushed{stored}             giving what they lack: answered when durable
 //! ```
@@ -17,7 +20,9 @@ use alloc::vec::Vec;
 
 use crate::id::Id;
 pub use crate::lookup::{CANDIDATES_MAX, HopAnswer, SET_MAX};
+use crate::machine::Facts;
 use crate::overlay::Overlay;
+use crate::peer::Peer;
 use crate::replica::sync::{Answer, Question};
 use crate::store::{Cursor, Head, Identity, Record, Refusal};
 use crate::time::Wall;
@@ -31,6 +36,96 @@ pub const BATCH_BYTES_MAX: usize = 48 << 10;
 pub const PAGE_RECORDS_MAX: usize = 1024;
 /// Heads in one `HeadsAre`.
 pub const HEADS_MAX: usize = 1024;
+
+/// Peers in one `AboutIs`.
+pub const PEERS_MAX: usize = 64;
+
+impl Wire for Facts {
+    fn encode(&self, w: &mut Writer<'_>) {
+        w.u64(self.records);
+        w.u64(self.record_bytes);
+        w.u32(self.shares.0);
+        w.u32(self.shares.1);
+        w.bool(self.member);
+        w.list(&self.peers[..self.peers.len().min(PEERS_MAX)]);
+    }
+    fn decode(r: &mut Reader<'_>) -> Result<Facts, Malformed> {
+        Ok(Facts {
+            records: r.u64()?,
+            record_bytes: r.u64()?,
+            shares: (r.u32()?, r.u32()?),
+            member: r.bool()?,
+            peers: r.list(PEERS_MAX)?,
+        })
+    }
+}
+
+/// A lookup that travels from node to node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RouteRequest {
+    /// Its name, unpredictable, chosen by the asker.
+    pub id: u64,
+    /// What is looked up.
+    pub target: Id,
+    /// Peers of the replica set wanted.
+    pub wanted: u8,
+    /// Whether the answer goes back the way it came.
+    pub back: bool,
+    /// Hops so far, this one included.
+    pub hops: u8,
+    /// Nodes on the way that were slow or silent.
+    pub timeouts: u16,
+    /// Who asks.
+    pub origin: Peer,
+}
+
+impl Wire for RouteRequest {
+    fn encode(&self, w: &mut Writer<'_>) {
+        w.u64(self.id);
+        self.target.encode(w);
+        w.u8(self.wanted);
+        w.bool(self.back);
+        w.u8(self.hops);
+        w.u16(self.timeouts);
+        self.origin.encode(w);
+    }
+    fn decode(r: &mut Reader<'_>) -> Result<RouteRequest, Malformed> {
+        Ok(RouteRequest {
+            id: r.u64()?,
+            target: Id::decode(r)?,
+            wanted: r.u8()?,
+            back: r.bool()?,
+            hops: r.u8()?,
+            timeouts: r.u16()?,
+            origin: Peer::decode(r)?,
+        })
+    }
+}
+
+/// The end of a lookup that travelled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Routed {
+    /// Its name.
+    pub id: u64,
+    /// Hops to the root.
+    pub hops: u8,
+    /// Nodes on the way that were slow or silent.
+    pub timeouts: u16,
+    /// The replica set, root first; empty where there was no way on.
+    pub set: Vec<Peer>,
+}
+
+impl Wire for Routed {
+    fn encode(&self, w: &mut Writer<'_>) {
+        w.u64(self.id);
+        w.u8(self.hops);
+        w.u16(self.timeouts);
+        w.list(&self.set[..self.set.len().min(SET_MAX)]);
+    }
+    fn decode(r: &mut Reader<'_>) -> Result<Routed, Malformed> {
+        Ok(Routed { id: r.u64()?, hops: r.u8()?, timeouts: r.u16()?, set: r.list(SET_MAX)? })
+    }
+}
 
 /// A replica's verdict on a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,15 +211,34 @@ pub enum Message<O: Overlay> {
     Push(Vec<Record>),
     /// How many of them are durable now.
     Pushed(u16),
+    /// "What do you hold, whom do you know?"
+    About,
+    /// The facts.
+    AboutIs(Facts),
+    /// Go on with this lookup.
+    Route(RouteRequest),
+    /// Whether the speaker goes on with it.
+    Taken(bool),
+    /// How a lookup ended.
+    Routed(Routed),
+    /// It has been heard.
+    Heard,
+}
+
+fn tagged<T: Wire>(w: &mut Writer<'_>, tag: u8, body: &T) {
+    w.u8(tag);
+    body.encode(w);
+}
+
+fn listed<T: Wire>(w: &mut Writer<'_>, tag: u8, list: &[T]) {
+    w.u8(tag);
+    w.list(list);
 }
 
 impl<O: Overlay> Wire for Message<O> {
     fn encode(&self, w: &mut Writer<'_>) {
         match self {
-            Message::Overlay(m) => {
-                w.u8(0);
-                m.encode(w);
-            }
+            Message::Overlay(m) => tagged(w, 0, m),
             Message::Hello(wall) => {
                 w.u8(1);
                 w.u64(wall.0);
@@ -139,18 +253,9 @@ impl<O: Overlay> Wire for Message<O> {
                 target.encode(w);
                 w.u8(*n);
             }
-            Message::HopIs(answer) => {
-                w.u8(4);
-                answer.encode(w);
-            }
-            Message::Store(record) => {
-                w.u8(5);
-                record.encode(w);
-            }
-            Message::Stored(verdict) => {
-                w.u8(6);
-                verdict.encode(w);
-            }
+            Message::HopIs(answer) => tagged(w, 4, answer),
+            Message::Store(record) => tagged(w, 5, record),
+            Message::Stored(verdict) => tagged(w, 6, verdict),
             Message::Fetch(page) => {
                 w.u8(7);
                 page.key.encode(w);
@@ -165,41 +270,35 @@ impl<O: Overlay> Wire for Message<O> {
                 w.list(records);
                 w.bool(*more);
             }
-            Message::Heads(key) => {
-                w.u8(9);
-                key.encode(w);
-            }
+            Message::Heads(key) => tagged(w, 9, key),
             Message::HeadsAre(ready, heads) => {
                 w.u8(10);
                 w.bool(*ready);
                 w.list(heads);
             }
-            Message::Sync(question) => {
-                w.u8(11);
-                question.encode(w);
-            }
+            Message::Sync(question) => tagged(w, 11, question),
             Message::SyncIs(ready, wall, answer) => {
                 w.u8(12);
                 w.bool(*ready);
                 w.u64(wall.0);
                 answer.encode(w);
             }
-            Message::Pull(identities) => {
-                w.u8(13);
-                w.list(identities);
-            }
-            Message::Records(records) => {
-                w.u8(14);
-                w.list(records);
-            }
-            Message::Push(records) => {
-                w.u8(15);
-                w.list(records);
-            }
+            Message::Pull(identities) => listed(w, 13, identities),
+            Message::Records(records) => listed(w, 14, records),
+            Message::Push(records) => listed(w, 15, records),
             Message::Pushed(stored) => {
                 w.u8(16);
                 w.u16(*stored);
             }
+            Message::About => w.u8(17),
+            Message::AboutIs(facts) => tagged(w, 18, facts),
+            Message::Route(request) => tagged(w, 19, request),
+            Message::Taken(whether) => {
+                w.u8(20);
+                w.bool(*whether);
+            }
+            Message::Routed(routed) => tagged(w, 21, routed),
+            Message::Heard => w.u8(22),
         }
     }
 
@@ -228,6 +327,12 @@ impl<O: Overlay> Wire for Message<O> {
             14 => Message::Records(r.list(BATCH_RECORDS_MAX)?),
             15 => Message::Push(r.list(BATCH_RECORDS_MAX)?),
             16 => Message::Pushed(r.u16()?),
+            17 => Message::About,
+            18 => Message::AboutIs(Facts::decode(r)?),
+            19 => Message::Route(RouteRequest::decode(r)?),
+            20 => Message::Taken(r.bool()?),
+            21 => Message::Routed(Routed::decode(r)?),
+            22 => Message::Heard,
             _ => return Err(Malformed("unknown message")),
         })
     }

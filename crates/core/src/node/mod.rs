@@ -27,9 +27,12 @@ mod put;
 mod serials;
 mod serve;
 mod status;
+mod survey;
 mod timers;
+mod travel;
 
-use alloc::collections::VecDeque;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem::take;
@@ -106,6 +109,16 @@ enum Why<C> {
     Heads {
         op: u64,
     },
+    About {
+        op: u64,
+    },
+    Route {
+        travel: u64,
+    },
+    /// What is told straight to the asker, and who that is, should the previous hop be dead.
+    Routed {
+        straight: Option<Box<(message::Routed, Peer)>>,
+    },
     Sync {
         exchange: u64,
         arc: crate::keyspace::Arc,
@@ -167,6 +180,9 @@ pub struct Node<O: Overlay> {
     puts: Serials<put::Put>,
     gets: Serials<get::Get>,
     wheres: Serials<get::Where>,
+    surveys: Serials<survey::Survey>,
+    travels: BTreeMap<u64, travel::Travel>,
+    travels_over: OpTimers,
     gathers: Serials<gather::Gather>,
     pushes: Serials<serve::Pushed>,
     copies: copies::CopiesState,
@@ -228,6 +244,9 @@ impl<O: Overlay> Node<O> {
             puts: Serials::default(),
             gets: Serials::default(),
             wheres: Serials::default(),
+            surveys: Serials::default(),
+            travels: BTreeMap::new(),
+            travels_over: OpTimers::default(),
             gathers: Serials::default(),
             pushes: Serials::default(),
             copies: copies::CopiesState::default(),
@@ -274,7 +293,10 @@ impl<O: Overlay> Node<O> {
                 self.on_welcome(t, &asked, from, member);
             }
             (Why::Probe, Message::Welcome(..)) => self.on_probe_answered(from),
-            (Why::Hop(lookup), Message::HopIs(answer)) => self.on_hop(t, lookup, &from, answer),
+            (Why::Hop(lookup), Message::HopIs(answer)) => self.on_hop(t, lookup, &from, rtt, answer),
+            (Why::Route { travel }, Message::Taken(taken)) => self.on_taken(t, travel, taken),
+            (Why::Routed { .. }, Message::Heard) => {}
+            (Why::About { op }, Message::AboutIs(facts)) => self.on_about(t, op, &from, rtt, facts),
             (Why::Store { op, attempt }, Message::Stored(verdict)) => {
                 self.on_verdict(t, op, attempt, from, verdict);
             }
@@ -313,6 +335,10 @@ impl<O: Overlay> Node<O> {
             Why::Store { op, attempt } => self.on_store_unanswered(t, op, attempt),
             Why::Fetch { op, attempt } => self.on_fetch_unanswered(t, op, attempt, &peer),
             Why::Heads { op } => self.on_heads_unanswered(t, op),
+            Why::About { op } => self.on_about_unanswered(t, op),
+            Why::Route { travel } => self.on_route_silent(t, travel, &peer),
+            Why::Routed { straight: Some(straight) } => self.on_routed_unheard(t, straight.0, &straight.1),
+            Why::Routed { straight: None } => {}
             Why::Sync { exchange, .. } | Why::Pull { exchange } | Why::Push { exchange } => {
                 self.fail_exchange(t, exchange);
             }
@@ -323,6 +349,7 @@ impl<O: Overlay> Node<O> {
         match *why {
             Why::Hop(lookup) => self.on_hop_slow(t, lookup, peer),
             Why::Fetch { op, attempt } => self.hedge_get(t, op, attempt),
+            Why::Route { travel } => self.on_route_slow(t, travel, peer),
             _ => {}
         }
     }
@@ -402,14 +429,16 @@ impl<O: Overlay> Node<O> {
             let status = self.status(t.now);
             return self.done(t, op, Ok(crate::machine::OpDone::Status(alloc::boxed::Box::new(status))));
         }
+        if let Op::Held { after, max } = what {
+            return self.done(t, op, Ok(self.held(after.as_ref(), max)));
+        }
         if self.phase != Phase::Member {
             return self.done(t, op, Err(OpError::NotJoined));
         }
         if self.skew.is_out() {
             return self.done(t, op, Err(OpError::Halted(Halt::ClockSkew)));
         }
-        let under_way = self.puts.len() + self.gets.len() + self.wheres.len();
-        if under_way >= self.config.ops_max as usize {
+        if self.ops_under_way() >= self.config.ops_max as usize {
             self.counters.ops_shed += 1;
             return self.done(t, op, Err(OpError::Busy));
         }
@@ -424,7 +453,9 @@ impl<O: Overlay> Node<O> {
                 self.find(t, target, wanted, true, find::For::Op(op));
             }
             Op::Where { key } => self.where_is(t, op, key),
-            Op::Status => {}
+            Op::Trace { target } => self.find(t, target, self.config.replicas, true, find::For::Trace(op)),
+            Op::Survey { max } => self.survey(t, op, max),
+            Op::Held { .. } | Op::Status => {}
         }
     }
 
@@ -480,6 +511,8 @@ impl<O: Overlay> Node<O> {
             self.get_over(t, op);
         } else if self.wheres.contains_key(&op) {
             self.where_over(t, op);
+        } else if self.surveys.contains_key(&op) {
+            self.survey_over(t, op);
         }
     }
 
@@ -508,6 +541,9 @@ impl<O: Overlay> Node<O> {
         }
         while let Some(op) = self.ops_over.pop_due(t.now.mono) {
             self.op_over(t, op);
+        }
+        while let Some(travel) = self.travels_over.pop_due(t.now.mono) {
+            self.travel_over(t, travel);
         }
         while let Some(op) = self.ops_again.pop_due(t.now.mono) {
             self.op_again(t, op);
@@ -579,6 +615,7 @@ impl<O: Overlay> Machine for Node<O> {
             self.timers.deadline(),
             self.ops_over.deadline(),
             self.ops_again.deadline(),
+            self.travels_over.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }

@@ -61,6 +61,12 @@ impl<O: Overlay> Node<O> {
                 self.counters.syncs += 1;
                 self.reply(t, &ticket, &Message::SyncIs(ready, t.now.wall, answer));
             }
+            Message::Route(request) => self.serve_route(t, from, &ticket, request),
+            Message::Routed(routed) => self.serve_routed(t, &ticket, routed),
+            Message::About => {
+                let facts = self.facts();
+                self.reply(t, &ticket, &Message::AboutIs(facts));
+            }
             Message::Pull(identities) => self.serve_pull(t, ticket, &identities),
             Message::Push(records) => self.serve_push(t, ticket, records),
             // Answers under the wrong kind: the sender's bug.

@@ -5,9 +5,11 @@ use alloc::vec::Vec;
 
 use super::{Node, SKEW_MAX, Turn};
 use crate::id::Id;
-use crate::machine::{Halt, Inspection, NodeStatus, PeerView, Trace};
+use crate::keyspace::Arc;
+use crate::machine::{HELD_MAX, Halt, Inspection, NodeStatus, OpDone, PeerView, Trace};
 use crate::overlay::{Overlay, Violation};
 use crate::peer::Peer;
+use crate::store::Identity;
 use crate::time::{Duration, Now, Wall};
 
 /// Neighbours whose clocks are remembered.
@@ -107,11 +109,23 @@ impl<O: Overlay> Node<O> {
         }
     }
 
+    /// A page of what this node holds.
+    pub(super) fn held(&self, after: Option<&Identity>, max: u32) -> OpDone {
+        let max = max.min(HELD_MAX) as usize;
+        let mut left = self.store.heads_after(&Arc::FULL, after).copied();
+        let heads = left.by_ref().take(max).collect();
+        OpDone::Held { heads, more: left.next().is_some() }
+    }
+
+    pub(super) fn ops_under_way(&self) -> usize {
+        self.puts.len() + self.gets.len() + self.wheres.len() + self.surveys.len()
+    }
+
     fn bounds(&self) -> Vec<(&'static str, usize, usize)> {
         let mut bounds = self.rpc.bounds().to_vec();
         bounds.push(("lookups", self.lookups.len(), super::find::LOOKUPS_MAX));
-        let ops = self.puts.len() + self.gets.len() + self.wheres.len();
-        bounds.push(("operations", ops, self.config.ops_max as usize));
+        bounds.push(("operations", self.ops_under_way(), self.config.ops_max as usize));
+        bounds.push(("travelling lookups", self.travels.len(), super::travel::TRAVELS_MAX));
         bounds.push(("gatherings", self.gathers.len(), super::gather::GATHERS_MAX));
         bounds.push(("pushes", self.pushes.len(), super::serve::PUSHES_MAX));
         bounds.push(("exchanges", self.copies.exchanges.len(), super::exchange::EXCHANGES_MAX));
@@ -135,7 +149,7 @@ impl<O: Overlay> Node<O> {
             tables: self.overlay.tables(),
             shares: self.copies.shares().to_vec(),
             ready: self.copies.ready_arcs(),
-            heads: self.store.heads_in(&crate::keyspace::Arc::FULL, usize::MAX),
+            heads: self.store.heads_in(&Arc::FULL, usize::MAX),
             halt: self.store.halt().or(self.skew.out.then_some(Halt::ClockSkew)),
             bounds: self.bounds(),
         }

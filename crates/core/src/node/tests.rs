@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 
 use super::join::NOTES_EVERY;
 use crate::id::Id;
+use crate::machine::Style;
+use crate::machine::TraceAnswer;
 use crate::machine::{
     DiskError, DiskOp, DiskResult, DiskToken, GetAnswer, Halt, Machine, NodeConfig, NodeInput, Op, OpDone,
     OpError, OpId, OpResult, Outbox, Phase, Reads, STOP_OP,
@@ -84,11 +86,20 @@ struct Net {
     queue: VecDeque<(u64, usize, Arrival)>,
     done: Vec<(OpId, OpResult)>,
     ops: u64,
+    style: Style,
 }
 
 impl Net {
     fn new(entry: &'static Entry) -> Net {
-        Net { entry, hosts: Vec::new(), now: 1_000_000, queue: VecDeque::new(), done: Vec::new(), ops: 0 }
+        Net {
+            entry,
+            hosts: Vec::new(),
+            now: 1_000_000,
+            queue: VecDeque::new(),
+            done: Vec::new(),
+            ops: 0,
+            style: Style::Iterative,
+        }
     }
 
     fn clock(&self) -> Now {
@@ -111,6 +122,7 @@ impl Net {
             NodeConfig::new(host.peer.clone(), Rng::from_u64(n as u64).fork_seed("t", host.incarnation));
         config.incarnation = host.incarnation;
         (config.replicas, config.acks) = (replicas, acks);
+        config.lookup_style = self.style;
         host.machine = Some((self.entry.make)(config).expect("default options are possible"));
         self.feed(n, &mut [NodeInput::Start { seeds: &seeds }]);
     }
@@ -485,6 +497,99 @@ fn who_saw_all_others_go_while_it_left_finds_them_again() {
         net.calm();
         for n in 0..=last {
             assert_eq!(net.texts(n, "colors"), ["red"], "{} node {n}", entry.name);
+        }
+    }
+}
+
+#[test]
+fn a_traced_lookup_tells_its_questions_and_a_survey_finds_everybody() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 8, 3, 2);
+        net.put(1, "colors", "red").expect("a put");
+        net.run(Duration::from_secs(5), |_| false);
+        let key = Id::of_text("colors");
+        let holders: Vec<Id> = {
+            let Ok(OpDone::Where(copies)) = net.op(0, Op::Where { key }) else { panic!("{}", entry.name) };
+            copies.iter().map(|c| *c.peer.id()).collect()
+        };
+        for n in 0..8 {
+            let Ok(OpDone::Traced(traced)) = net.op(n, Op::Trace { target: key }) else { panic!("traced") };
+            let found: Vec<Id> = traced.peers.iter().map(|p| *p.id()).collect();
+            assert_eq!(found, holders, "{} from {n}", entry.name);
+            let own = *net.hosts[n].peer.id() == holders[0];
+            assert_eq!(own, traced.steps.is_empty(), "{} from {n}: the root asks nobody", entry.name);
+            let answered = traced.steps.iter().filter(|s| s.rtt.is_some()).count();
+            assert!(own || answered >= 1);
+            assert!(
+                traced.steps.iter().all(|s| s.answer != TraceAnswer::Silent && s.peer != net.hosts[n].peer)
+            );
+
+            let Ok(OpDone::Surveyed { nodes, complete }) = net.op(n, Op::Survey { max: 100 }) else {
+                panic!("surveyed")
+            };
+            assert!(complete && nodes.len() == 8, "{}: {} nodes", entry.name, nodes.len());
+            let records: u64 = nodes.iter().filter_map(|n| n.facts.as_ref()).map(|f| f.records).sum();
+            assert_eq!(records, 3, "{}: three copies of one record", entry.name);
+            let Ok(OpDone::Surveyed { nodes, complete }) = net.op(n, Op::Survey { max: 3 }) else {
+                panic!("surveyed")
+            };
+            assert!(!complete && nodes.len() == 3);
+
+            let Ok(OpDone::Held { heads, more: false }) = net.op(n, Op::Held { after: None, max: 10 }) else {
+                panic!("held")
+            };
+            assert_eq!(heads.len(), usize::from(holders.contains(net.hosts[n].peer.id())), "{}", entry.name);
+        }
+        // Who is dead is named, and without an answer.
+        net.crash(5);
+        let Ok(OpDone::Surveyed { nodes, .. }) = net.op(0, Op::Survey { max: 100 }) else {
+            panic!("surveyed")
+        };
+        assert_eq!(nodes.iter().filter(|n| n.facts.is_none()).count(), 1, "{}", entry.name);
+    }
+}
+
+#[test]
+fn lookups_of_every_style_find_the_same_and_go_round_the_dead() {
+    for entry in OVERLAYS {
+        for style in Style::ALL {
+            let mut net = Net { style, ..Net::new(entry) };
+            for _ in 0..12 {
+                net.add(3, 2);
+                net.calm();
+            }
+            let name = alloc::format!("{} {}", entry.name, style.name());
+            let lookup = |net: &mut Net, n: usize, target: Id| match net.op(n, Op::Lookup { target }) {
+                Ok(OpDone::Found(found)) => found,
+                other => panic!("{name}: {other:?}"),
+            };
+            let traced = |net: &mut Net, n: usize, target: Id| match net.op(n, Op::Trace { target }) {
+                Ok(OpDone::Traced(traced)) => traced.peers,
+                other => panic!("{name}: {other:?}"),
+            };
+            let mut rng = Rng::from_u64(7);
+            for _ in 0..20 {
+                let (n, target) = (rng.below(12) as usize, rng.id());
+                let found = lookup(&mut net, n, target);
+                assert_eq!(found.peers, traced(&mut net, n, target), "{name}");
+                assert_eq!(found.timeouts, 0, "{name}");
+            }
+            // Two die, and nobody has noticed yet.
+            net.crash(3);
+            net.crash(7);
+            for round in 0..20 {
+                let n = [0, 1, 2, 4, 5, 6, 8, 9, 10, 11][rng.below(10) as usize];
+                let key = alloc::format!("key {round}");
+                assert!(net.put(n, &key, "value").is_ok(), "{name}");
+                assert_eq!(net.texts((n + 1) % 3, &key), ["value"], "{name}");
+            }
+            // Whatever was kept on the way has been given back.
+            net.run(Duration::from_secs(15), |_| false);
+            for host in net.hosts.iter().filter_map(|h| h.machine.as_ref()) {
+                let bounds = host.inspect().bounds;
+                let kept = bounds.iter().find(|(what, ..)| *what == "travelling lookups").map(|b| b.1);
+                assert_eq!(kept, Some(0), "{name}");
+            }
         }
     }
 }

@@ -107,7 +107,7 @@ impl Page {
 
 /// One copy, without its bytes.
 #[derive(Serialize)]
-struct CopyView {
+pub(super) struct CopyView {
     value_hash: String,
     kind: &'static str,
     put_time_ms: u64,
@@ -275,6 +275,6 @@ fn millis(instant: Wall) -> u64 {
     instant.since(Wall(0)).as_millis()
 }
 
-fn fractional_millis(span: Duration) -> f64 {
+pub(super) fn fractional_millis(span: Duration) -> f64 {
     span.as_micros() as f64 / 1000.0
 }

@@ -6,10 +6,14 @@
 //! | `GET /v1/keys/{text}?max=N&after=CURSOR&reads=quorum\|first&raw=true`, `/v1/ids/..` | a page of values in put-time order |
 //! | `GET /v1/keys/{text}/where`, `/v1/ids/../where` | which replicas hold what |
 //! | `GET /v1/node`, `GET /v1/peers` | the node's state, and its overlay's tables |
+//! | `GET /v1/keys/{text}/trace`, `/v1/ids/../trace` | the lookup of a key, question by question |
+//! | `GET /v1/network?max=N` | who is in the network, and what each holds |
+//! | `GET /v1/node/records?max=N&after=CURSOR` | what the node itself holds, without the bytes |
 //! | `GET /livez`, `GET /readyz?verbose`, `GET /metrics` | health and OpenMetrics text |
 //!
 //! A text key is the SHA-1 of its bytes after percent-decoding.
 
+mod explain;
 mod json;
 pub(crate) mod refusal;
 
@@ -60,6 +64,10 @@ pub(crate) fn router<N: Node>(shop: std::sync::Arc<Shop<N>>) -> Router {
         .route("/v1/keys/{text}/where", get(where_text::<N>))
         .route("/v1/ids/{hex}/where", get(where_id::<N>))
         .route("/v1/node", get(node::<N>))
+        .route("/v1/keys/{text}/trace", get(explain::trace_text::<N>))
+        .route("/v1/ids/{hex}/trace", get(explain::trace_id::<N>))
+        .route("/v1/node/records", get(explain::records::<N>))
+        .route("/v1/network", get(explain::network::<N>))
         .route("/v1/peers", get(peers::<N>))
         .route("/readyz", get(readyz::<N>))
         .route("/livez", get(livez))
@@ -187,10 +195,7 @@ async fn read<N: Node>(shop: &Shop<N>, named: Named, uri: &Uri) -> Answer {
     };
     let after = match asked.after.as_deref().filter(|text| !text.is_empty()) {
         None => None,
-        Some(text) => Some(cursor::read_text(text).ok_or_else(|| {
-            Refusal::bad_request("after is not a cursor of this network")
-                .hint("use `next` of the page before, unchanged")
-        })?),
+        Some(text) => Some(cursor::read_text(text).ok_or_else(not_a_cursor)?),
     };
     let op = Op::Get {
         key,
@@ -213,6 +218,11 @@ async fn read<N: Node>(shop: &Shop<N>, named: Named, uri: &Uri) -> Answer {
         Some(first) if asked.raw => Ok(raw(first)),
         _ => Ok(json(StatusCode::OK, &json::Page::new(&key, &found))),
     }
+}
+
+fn not_a_cursor() -> Refusal {
+    Refusal::bad_request("after is not a cursor of this network")
+        .hint("use `next` of the page before, unchanged")
 }
 
 /// One value's bytes and nothing else. Never a page that a browser would run.

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use keyway_core::frame::NetworkId;
 use keyway_core::machine::{
-    Copies, Counters, GetAnswer, NodeStatus, Op, OpDone, OpError, OpResult, PeerView, Phase, PutReceipt,
-    Value,
+    Copies, Counters, Facts, GetAnswer, NodeStatus, Op, OpDone, OpError, OpResult, PeerView, Phase,
+    PutReceipt, Surveyed, TraceAnswer, TraceStep, Traced, Value,
 };
-use keyway_core::store::Record;
+use keyway_core::store::{Head, Record};
 use keyway_core::{Addr, Duration as Span, Id, Peer, Wall};
 use keyway_gateway::{GatewayConfig, Node, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -174,6 +174,43 @@ impl Node for FakeNode {
                 let here = Copies { peer: peer(1), heads: Some(heads.collect()), ready: true, rtt: None };
                 let silent = Copies { peer: peer(2), heads: None, ready: false, rtt: None };
                 Ok(OpDone::Where(vec![here, silent]))
+            }
+            (Op::Trace { target }, None) => {
+                let step = |n: u32, answer, named| TraceStep {
+                    peer: peer(n),
+                    distance: target,
+                    rtt: (answer != TraceAnswer::Silent).then(|| Span::from_micros(1_500)),
+                    answer,
+                    named,
+                };
+                let steps = vec![
+                    step(2, TraceAnswer::Silent, vec![]),
+                    step(3, TraceAnswer::Next, vec![peer(1)]),
+                    step(1, TraceAnswer::Root, vec![peer(1), peer(2)]),
+                ];
+                Ok(OpDone::Traced(Traced { peers: vec![peer(1), peer(2)], steps, hops: 2, timeouts: 1 }))
+            }
+            (Op::Survey { max }, None) => {
+                let facts = Facts {
+                    records: self.inside().records.len() as u64,
+                    record_bytes: 5,
+                    shares: (3, 3),
+                    member: true,
+                    peers: vec![],
+                };
+                let here = Surveyed { peer: peer(1), facts: Some(facts), rtt: None };
+                let silent = Surveyed { peer: peer(2), facts: None, rtt: None };
+                let nodes: Vec<Surveyed> = [here, silent].into_iter().take(max as usize).collect();
+                Ok(OpDone::Surveyed { complete: nodes.len() == 2, nodes })
+            }
+            (Op::Held { after, max }, None) => {
+                let inside = self.inside();
+                let mut heads: Vec<Head> = inside.records.values().map(|record| record.head).collect();
+                heads.sort_by_key(|head| head.identity);
+                heads.retain(|head| after.is_none_or(|place| head.identity > place));
+                let more = heads.len() > max as usize;
+                heads.truncate(max as usize);
+                Ok(OpDone::Held { heads, more })
             }
             (Op::Lookup { .. }, None) => Err(OpError::Timeout),
         }

@@ -16,6 +16,7 @@ mod network;
 
 use clap::{Args, ValueEnum};
 use keyway_core::machine::Reads;
+use keyway_core::machine::Style;
 use keyway_core::overlay::registry;
 use serde::Serialize;
 
@@ -69,6 +70,9 @@ pub(crate) struct BenchArgs {
     /// An overlay's own setting; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = option)]
     option: Vec<(String, u64)>,
+    /// How lookups travel: iterative, recursive, semi-recursive
+    #[arg(long, default_value = "iterative", value_name = "STYLE")]
+    style: Style,
     /// How many copies a get asks
     #[arg(long, value_enum, default_value_t = ReadsArg::First)]
     reads: ReadsArg,
@@ -127,6 +131,7 @@ struct Report {
     acks: u8,
     value_bytes: usize,
     overlay: String,
+    style: &'static str,
     reads: ReadsArg,
     phases: Vec<Phase>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -229,6 +234,7 @@ fn report(args: &BenchArgs, phases: Vec<Phase>, after: Option<AfterStop>) -> Rep
         acks: args.acks,
         value_bytes: args.value_bytes,
         overlay: args.overlay.clone(),
+        style: args.style.name(),
         reads: args.reads,
         phases,
         after_kill,

@@ -57,6 +57,7 @@ impl Network {
                 durability: keyway_net::Durability::Memory,
                 overlay: args.overlay.clone(),
                 overlay_options: args.option.clone(),
+                lookup_style: args.style,
                 replicas: args.copies,
                 acks: args.acks,
                 stop_max: Duration::ZERO,

@@ -124,6 +124,9 @@ pub(super) struct RunArgs {
     /// Acknowledgements that a put waits for [default: 2]
     #[arg(long, value_name = "COUNT", help_heading = "Load")]
     acks: Option<u8>,
+    /// How lookups travel: iterative, recursive, semi-recursive [default: iterative]
+    #[arg(long, value_name = "STYLE", help_heading = "Load")]
+    style: Option<String>,
 }
 
 type Span = keyway_core::Duration;
@@ -152,7 +155,7 @@ impl RunArgs {
             ($($field:ident)*) => { $(if let Some(value) = self.$field { s.$field = value; })* };
         }
         over!(overlay nodes seed join_every warm_up measured latency loss duplicate reorder reorder_by corrupt bandwidth
-              graceful keys zipf value_bytes ttl sync replicas acks);
+              graceful keys zipf value_bytes ttl sync replicas acks style);
         macro_rules! over_option {
             ($($field:ident)*) => { $(if self.$field.is_some() { s.$field = self.$field; })* };
         }

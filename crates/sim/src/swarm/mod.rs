@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use keyway_core::Duration;
+use keyway_core::machine::Style;
 use keyway_core::overlay::registry::{Entry, OVERLAYS};
 use keyway_core::rng::Rng;
 
@@ -45,6 +46,8 @@ pub struct Params {
     pub replicas: u8,
     /// Acknowledgements that a put waits for (W).
     pub acks: u8,
+    /// How the lookups of clients travel.
+    pub style: Style,
     /// The overlay's own settings.
     pub options: Vec<(String, u64)>,
     /// Length of successor lists, where the overlay keeps such lists.
@@ -103,6 +106,10 @@ impl Params {
             nodes: nodes.max(usize::from(replicas)),
             replicas,
             acks,
+            style: *one_of(
+                &mut rng.fork("swarm style", 0),
+                &[Style::Iterative, Style::Iterative, Style::Recursive, Style::SemiRecursive],
+            ),
             options,
             successors,
             settled: world.chance(0.5),
@@ -215,6 +222,9 @@ impl fmt::Display for Params {
         }
         let how = if self.settled { "settled" } else { "joined" };
         write!(f, ", {} nodes {how}, R {} W {}", self.nodes, self.replicas, self.acks)?;
+        if self.style != Style::Iterative {
+            write!(f, ", {} lookups", self.style.name())?;
+        }
         write!(f, ", latency {}, sync {}", self.latency, self.disk.sync)?;
         write!(
             f,

@@ -126,6 +126,7 @@ impl<'p> Swarm<'p> {
             disk: params.disk,
             replicas: params.replicas,
             acks: params.acks,
+            lookup_style: params.style,
             options: params.options.clone(),
             check_every: CHECK_EVERY,
             ..WorldConfig::new(params.overlay, params.seed)

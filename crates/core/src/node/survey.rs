@@ -1,0 +1,150 @@
+//! A survey: who is in the network, and what each holds, as far as one node can find out.
+//!
+//! ```text
+//!   surveyor ──About──▶ each peer that it knows ──AboutIs{records, bytes, shares, peers}──▶ ask those peers, too ...
+//! ```
+//!
+//! For people and pictures, not for the protocol: nothing is decided by it. At most [`SURVEY_PARALLEL`] questions are under way,
+//! at most as many nodes are asked as wanted ([`SURVEY_MAX`]), and after [`OP_TIME_MAX`] it ends with what it has.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use super::message::{Message, PEERS_MAX};
+use super::{Node, OP_TIME_MAX, Turn, Why};
+use crate::id::Id;
+use crate::machine::{Facts, OpDone, OpId, Phase, SURVEY_MAX, Surveyed};
+use crate::overlay::Overlay;
+use crate::peer::Peer;
+use crate::rpc::Class;
+use crate::time::{Duration, Mono};
+
+/// Questions under way at once.
+const SURVEY_PARALLEL: usize = 16;
+
+/// A survey under way.
+#[derive(Clone, Debug)]
+pub(super) struct Survey {
+    op: OpId,
+    max: usize,
+    /// All that are known of, those not asked yet included.
+    nodes: BTreeMap<Id, Surveyed>,
+    queue: VecDeque<Peer>,
+    waiting: usize,
+    /// More were known than wanted.
+    cut: bool,
+    pub(super) over: Mono,
+}
+
+impl Survey {
+    fn add(&mut self, peers: Vec<Peer>) {
+        for peer in peers {
+            if self.nodes.contains_key(peer.id()) {
+                continue;
+            }
+            if self.nodes.len() >= self.max {
+                self.cut = true;
+                return;
+            }
+            self.nodes.insert(*peer.id(), Surveyed { peer: peer.clone(), facts: None, rtt: None });
+            self.queue.push_back(peer);
+        }
+    }
+}
+
+impl<O: Overlay> Node<O> {
+    /// What this node tells a surveyor.
+    pub(super) fn facts(&self) -> Facts {
+        let mut peers = self.overlay.neighbors();
+        // Those at other places, too, so that a survey need not walk from neighbour to neighbour.
+        for (_, table) in self.overlay.tables() {
+            peers.extend(table);
+        }
+        let mut seen = Vec::new();
+        peers.retain(|p| {
+            let new = !seen.contains(p.id()) && p.id() != self.me().id();
+            seen.push(*p.id());
+            new
+        });
+        peers.truncate(PEERS_MAX);
+        let (count, ready) = self.copies.share_counts();
+        Facts {
+            records: self.store.records(),
+            record_bytes: self.store.record_bytes(),
+            shares: (count, ready),
+            member: self.phase == Phase::Member,
+            peers,
+        }
+    }
+
+    pub(super) fn survey(&mut self, t: &mut Turn<'_>, op: OpId, max: u32) {
+        let serial = self.serial();
+        let over = t.now.mono + OP_TIME_MAX;
+        let (me, facts) = (self.me().clone(), self.facts());
+        let mut survey = Survey {
+            op,
+            max: max.clamp(1, SURVEY_MAX) as usize,
+            nodes: BTreeMap::new(),
+            queue: VecDeque::new(),
+            waiting: 0,
+            cut: false,
+            over,
+        };
+        let peers = facts.peers.clone();
+        survey.nodes.insert(*me.id(), Surveyed { peer: me, facts: Some(facts), rtt: None });
+        survey.add(peers);
+        self.surveys.insert(serial, survey);
+        self.ops_over.arm(serial, over);
+        self.survey_on(t, serial);
+    }
+
+    /// Asks the next ones, or ends.
+    fn survey_on(&mut self, t: &mut Turn<'_>, serial: u64) {
+        loop {
+            let Some(survey) = self.surveys.get_mut(&serial) else { return };
+            if survey.waiting >= SURVEY_PARALLEL {
+                return;
+            }
+            let Some(peer) = survey.queue.pop_front() else { break };
+            if self.call(t, &peer, Message::About, Class::Quick, Why::About { op: serial })
+                && let Some(survey) = self.surveys.get_mut(&serial)
+            {
+                survey.waiting += 1;
+            }
+        }
+        if self.surveys.get(&serial).is_some_and(|survey| survey.waiting == 0) {
+            self.survey_over(t, serial);
+        }
+    }
+
+    pub(super) fn on_about(
+        &mut self,
+        t: &mut Turn<'_>,
+        serial: u64,
+        from: &Peer,
+        rtt: Duration,
+        mut facts: Facts,
+    ) {
+        let Some(survey) = self.surveys.get_mut(&serial) else { return };
+        survey.waiting = survey.waiting.saturating_sub(1);
+        survey.add(core::mem::take(&mut facts.peers));
+        if let Some(node) = survey.nodes.get_mut(from.id()) {
+            (node.facts, node.rtt) = (Some(facts), Some(rtt));
+        }
+        self.survey_on(t, serial);
+    }
+
+    pub(super) fn on_about_unanswered(&mut self, t: &mut Turn<'_>, serial: u64) {
+        let Some(survey) = self.surveys.get_mut(&serial) else { return };
+        survey.waiting = survey.waiting.saturating_sub(1);
+        self.survey_on(t, serial);
+    }
+
+    pub(super) fn survey_over(&mut self, t: &mut Turn<'_>, serial: u64) {
+        let Some(survey) = self.surveys.remove(&serial) else { return };
+        self.ops_over.disarm(serial, survey.over);
+        let complete = !survey.cut && survey.waiting == 0 && survey.queue.is_empty();
+        let nodes = survey.nodes.into_values().collect();
+        self.done(t, survey.op, Ok(OpDone::Surveyed { nodes, complete }));
+    }
+}
