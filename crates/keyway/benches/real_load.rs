@@ -5,6 +5,7 @@
 //!   cargo bench --bench real_load                       with synthetic records
 //!   cargo bench --bench real_load -- FILE.tsv           with those of a file (key TAB value, keys all different)
 //!   cargo bench --bench real_load -- --seconds 20       a shorter rated load
+//!   cargo bench --bench real_load -- --overlay kademlia over another overlay
 //!
 //!   0 % ──────── 25 % kill 3 ── 40 % node 8 joins ── 60 % kill 6 ──────── 100 %   rated import, one minute
 //!                    └─ repaired?                        └─ repaired?
@@ -48,10 +49,11 @@ const PATIENCE: Duration = Duration::from_secs(300);
 struct Options {
     file: Option<PathBuf>,
     seconds: u32,
+    overlay: String,
 }
 
 fn options() -> Options {
-    let mut options = Options { file: None, seconds: 60 };
+    let mut options = Options { file: None, seconds: 60, overlay: "chord".into() };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -60,7 +62,9 @@ fn options() -> Options {
             "--seconds" => {
                 options.seconds = args.next().and_then(|n| n.parse().ok()).expect("--seconds takes a number");
             }
-            file => options.file = Some(file.into()),
+            "--overlay" => options.overlay = args.next().expect("--overlay takes a name"),
+            // Cargo runs a benchmark in its package's folder, the name was typed in the workspace's.
+            file => options.file = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file)),
         }
     }
     options
@@ -83,7 +87,7 @@ impl Judge {
 
 /// The records of the load: `(key, value)`.
 fn records(file: &Path) -> Vec<(String, String)> {
-    let text = fs::read_to_string(file).expect("a file of text");
+    let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let pairs = text.lines().filter_map(|line| line.split_once('\t'));
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
@@ -183,11 +187,11 @@ fn read_back(judge: &mut Judge, network: &Network, file: &str, count: usize, whe
     }
 }
 
-fn kills_and_joins(judge: &mut Judge, file: &str, records: &[(String, String)], seconds: u32) {
+fn kills_and_joins(judge: &mut Judge, options: &Options, file: &str, records: &[(String, String)]) {
     let count = records.len();
-    let mut network = Network::start(NODES, &[]);
+    let mut network = Network::start(NODES, &["--overlay", &options.overlay]);
     let state = network.dir.path().join("progress");
-    let rate = (count as u32 / seconds).max(1).to_string();
+    let rate = (count as u32 / options.seconds).max(1).to_string();
     let state_name = state.display().to_string();
     let began = Instant::now();
     let mut command = network.verb(&["import", file, "--rate", &rate, "--state", &state_name, "-o", "json"]);
@@ -248,8 +252,8 @@ fn lines(process: &Process) -> String {
     text
 }
 
-fn as_fast_as_it_goes(judge: &mut Judge, file: &str) {
-    let network = Network::start(NODES, &[]);
+fn as_fast_as_it_goes(judge: &mut Judge, options: &Options, file: &str) {
+    let network = Network::start(NODES, &["--overlay", &options.overlay]);
     let fsyncs = |network: &Network| -> f64 {
         network.nodes.iter().map(|node| node.metric("keyway_disk_fsyncs_total")).sum()
     };
@@ -268,12 +272,12 @@ fn as_fast_as_it_goes(judge: &mut Judge, file: &str) {
 fn main() -> ExitCode {
     let options = options();
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let file = options.file.unwrap_or_else(|| synthetic(dir.path()));
+    let file = options.file.clone().unwrap_or_else(|| synthetic(dir.path()));
     let records = records(&file);
     let file = file.display().to_string();
     let mut judge = Judge::default();
-    as_fast_as_it_goes(&mut judge, &file);
-    kills_and_joins(&mut judge, &file, &records, options.seconds);
+    as_fast_as_it_goes(&mut judge, &options, &file);
+    kills_and_joins(&mut judge, &options, &file, &records);
     if judge.broken.is_empty() {
         println!("every promise was kept");
         ExitCode::SUCCESS

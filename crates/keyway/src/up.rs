@@ -37,6 +37,7 @@ Examples:
   keyway up                                 8 nodes, data in ./keyway-data, gateway at http://127.0.0.1:5851
   keyway up --nodes 3 --base-port 6850      beside another one
   keyway up --durability memory             nothing is kept
+  keyway up --overlay kademlia --data kad   over another overlay
 
 Ctrl-C leaves; run again it finds its data.
 ";
@@ -58,6 +59,9 @@ pub(crate) struct UpArgs {
     /// How safe a copy is before it is acknowledged [default: fsync]
     #[arg(long, value_enum, env = "KEYWAY_DURABILITY")]
     durability: Option<Durability>,
+    /// Which overlay the nodes run [default: chord]
+    #[arg(long, value_name = "NAME", env = "KEYWAY_OVERLAY")]
+    overlay: Option<String>,
 }
 
 impl UpArgs {
@@ -68,6 +72,7 @@ impl UpArgs {
             base_port: Some(5850),
             data: Some("keyway-data".into()),
             durability: Some(Durability::Fsync),
+            overlay: Some(NodeSettings::default().overlay),
         }
     }
 }
@@ -78,12 +83,13 @@ struct Plan {
     base_port: u16,
     data: PathBuf,
     durability: Durability,
+    overlay: String,
 }
 
 impl Plan {
     fn new(args: UpArgs) -> Result<Plan, Failure> {
-        let (Some(nodes), Some(base_port), Some(data), Some(durability)) =
-            (args.nodes, args.base_port, args.data, args.durability)
+        let (Some(nodes), Some(base_port), Some(data), Some(durability), Some(overlay)) =
+            (args.nodes, args.base_port, args.data, args.durability, args.overlay)
         else {
             return Err(Failure::new(Exit::Failure, "our own bug: a setting of `up` without a default"));
         };
@@ -98,7 +104,7 @@ impl Plan {
             )
             .hint(format!("choose a base from 1 to {}", u32::from(u16::MAX) + u32::from(base_port) - last)));
         }
-        Ok(Plan { nodes, base_port, data, durability })
+        Ok(Plan { nodes, base_port, data, durability, overlay })
     }
 
     fn udp(&self, node: u16) -> SocketAddr {
@@ -125,6 +131,7 @@ impl Plan {
             seeds,
             data: kept.then(|| dir(node)),
             durability: self.durability.into(),
+            overlay: self.overlay.clone(),
             // All nodes end together: there is nobody to hand over to, and what was acknowledged is on disk.
             stop_max: Duration::ZERO,
             ..NodeSettings::default()
