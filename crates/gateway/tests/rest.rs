@@ -200,7 +200,7 @@ async fn a_lookup_is_told_question_by_question() {
     let (code, told) = gateway.ask_json("GET", "/v1/keys/k/trace", b"").await;
     assert_eq!(code, 200);
     assert_eq!(told["key"], Id::of_text("k").to_string());
-    assert_eq!((&told["overlay"], &told["style"]), (&"chord".into(), &"iterative".into()));
+    assert_eq!((&told["overlay"], &told["style"]), (&"fake".into(), &"iterative".into()));
     let steps = told["steps"].as_array().expect("a list");
     let said: Vec<_> = steps.iter().map(|step| step["answer"].as_str().expect("a word")).collect();
     assert_eq!(said, ["silent", "next", "root"]);

@@ -89,11 +89,11 @@ impl<O: Overlay> Node<O> {
         t: &mut Turn<'_>,
         serial: u64,
         set: Vec<Peer>,
-        hops: u32,
-        timeouts: u32,
+        hops: u8,
+        timeouts: u16,
     ) {
         let Some(finding) = self.lookups.get_mut(&serial) else { return };
-        finding.lookup.add_cost(hops, timeouts);
+        finding.lookup.add_cost(u32::from(hops), u32::from(timeouts));
         if set.is_empty() { self.step(t, serial) } else { self.end(t, serial, set) }
     }
 

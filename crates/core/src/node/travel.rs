@@ -9,9 +9,9 @@
 //! ```
 //!
 //! Invariants:
-//! - A lookup ends: it makes at most [`HOPS_MAX`] hops, a node passes on each lookup once (its id tells), to each next hop
-//!   once, and whoever holds it forgets it after [`KEPT_FOR`].
-//! - The asker does not depend on it: when no answer has come after [`Travel::patience`], or the answer is that there was no way
+//! - A lookup ends: it makes at most [`HOPS_MAX`] hops, a node that holds it does not take it again (its id tells) and passes it to
+//!   each next hop once, at most [`TRIED_MAX`] of them, and forgets it after [`KEPT_FOR`].
+//! - The asker does not depend on it: when no answer has come after eight time-outs of one hop, or the answer is that there was no way
 //!   on, the same lookup goes on iteratively, and what was learned about silent peers meanwhile is known to it.
 //! - Only the root itself ends a lookup (`Hop::Root`), or a node for which the asker is the root: nobody speaks for others.
 //!
@@ -63,8 +63,18 @@ pub(super) struct Travel {
     replaced: Vec<Id>,
     /// Somebody has it.
     taken: bool,
-    timeouts: u32,
+    timeouts: u16,
     until: Mono,
+}
+
+/// Where a lookup goes next.
+enum Way {
+    /// It has arrived: the replica set, root first.
+    Here(Vec<Peer>),
+    /// To this peer.
+    On(Peer),
+    /// Nowhere.
+    None,
 }
 
 impl Travel {
@@ -129,42 +139,46 @@ impl<O: Overlay> Node<O> {
         self.pass_on(t, id);
     }
 
+    /// Where a lookup that this node holds goes next.
+    fn way(&self, travel: &Travel) -> Way {
+        let (me, request) = (&self.config.me, &travel.request);
+        let mut candidates = match answer(&self.overlay, me, &request.target, request.wanted) {
+            HopAnswer::Root(set) if set.first().is_some_and(|r| r == me || *r == request.origin) => {
+                return Way::Here(set);
+            }
+            HopAnswer::Root(set) | HopAnswer::Next(set) => set,
+            HopAnswer::Stuck | HopAnswer::Around(_) => return Way::None,
+        };
+        let came_from = match &travel.whose {
+            Whose::From(peer) => Some(peer.id()),
+            Whose::Own(_) => None,
+        };
+        candidates
+            .retain(|p| p.id() != me.id() && Some(p.id()) != came_from && !travel.tried.contains(p.id()));
+        // Of whom silence is expected, they come last.
+        candidates.sort_by_key(|peer| self.rpc.is_suspect(peer.id()));
+        match candidates.into_iter().next() {
+            Some(next) if travel.tried.len() < TRIED_MAX => Way::On(next),
+            _ => Way::None,
+        }
+    }
+
     /// Takes the next step of a lookup that this node holds.
     fn pass_on(&mut self, t: &mut Turn<'_>, id: u64) {
         loop {
             let Some(travel) = self.travels.get(&id) else { return };
-            let request = &travel.request;
-            let me = &self.config.me;
-            let candidates = match answer(&self.overlay, me, &request.target, request.wanted) {
-                HopAnswer::Root(set) if set.first().is_some_and(|r| r == me || *r == request.origin) => {
-                    return self.arrive(t, id, set);
-                }
-                HopAnswer::Root(set) | HopAnswer::Next(set) => set,
-                HopAnswer::Stuck | HopAnswer::Around(_) => Vec::new(),
+            let next = match self.way(travel) {
+                Way::Here(set) => return self.arrive(t, id, set),
+                Way::On(next) => next,
+                // Unless somebody has it, and only those tried beside him say no.
+                Way::None if travel.taken => return,
+                Way::None => return self.arrive(t, id, Vec::new()),
             };
-            let came_from = match &travel.whose {
-                Whose::From(peer) => Some(*peer.id()),
-                Whose::Own(_) => None,
-            };
-            let fresh = |peer: &&Peer| {
-                peer.id() != me.id() && Some(*peer.id()) != came_from && !travel.tried.contains(peer.id())
-            };
-            let mut fresh: Vec<&Peer> = candidates.iter().filter(fresh).collect();
-            // Of whom silence is expected, they come last.
-            fresh.sort_by_key(|peer| self.rpc.is_suspect(peer.id()));
-            let next = fresh.first().filter(|_| travel.tried.len() < TRIED_MAX).map(|peer| (*peer).clone());
-            let Some(next) = next else {
-                // No way on, unless somebody has it and only his successors are slow.
-                if !travel.taken {
-                    self.arrive(t, id, Vec::new());
-                }
-                return;
-            };
-            let mut request = request.clone();
+            let mut request = travel.request.clone();
             request.hops += 1;
+            request.timeouts = request.timeouts.saturating_add(travel.timeouts);
             if let Some(travel) = self.travels.get_mut(&id) {
                 travel.tried.push(*next.id());
-                request.timeouts = request.timeouts.saturating_add(travel.timeouts as u16);
             }
             if self.call(t, &next, Message::Route(request), Class::Quick, Why::Route { travel: id }) {
                 return;
@@ -189,7 +203,7 @@ impl<O: Overlay> Node<O> {
 
     /// The next hop is slow: another is tried, if there is one.
     pub(super) fn on_route_slow(&mut self, t: &mut Turn<'_>, id: u64, peer: &Peer) {
-        let other = self.has_other_way(id);
+        let other = self.travels.get(&id).is_some_and(|travel| !matches!(self.way(travel), Way::None));
         let Some(travel) = self.travels.get_mut(&id) else { return };
         if !other || travel.taken || travel.replaced.contains(peer.id()) {
             return;
@@ -210,28 +224,16 @@ impl<O: Overlay> Node<O> {
         self.pass_on(t, id);
     }
 
-    fn has_other_way(&self, id: u64) -> bool {
-        let Some(travel) = self.travels.get(&id) else { return false };
-        let request = &travel.request;
-        travel.tried.len() < TRIED_MAX
-            && match answer(&self.overlay, &self.config.me, &request.target, request.wanted) {
-                HopAnswer::Root(set) | HopAnswer::Next(set) => {
-                    set.iter().any(|p| p.id() != self.me().id() && !travel.tried.contains(p.id()))
-                }
-                HopAnswer::Stuck | HopAnswer::Around(_) => false,
-            }
-    }
-
     /// The lookup's end is here: at its root, or where there is no way on (no set).
     fn arrive(&mut self, t: &mut Turn<'_>, id: u64, set: Vec<Peer>) {
         let Some(travel) = self.drop_travel(id) else { return };
         let RouteRequest { hops, timeouts, .. } = travel.request;
-        let timeouts = u32::from(timeouts) + travel.timeouts;
+        let timeouts = timeouts.saturating_add(travel.timeouts);
         match travel.whose {
-            Whose::Own(serial) => self.travelled(t, serial, set, u32::from(hops), timeouts),
+            Whose::Own(serial) => self.travelled(t, serial, set, hops, timeouts),
             Whose::From(previous) => {
                 let to = if travel.request.back { previous } else { travel.request.origin.clone() };
-                let routed = Routed { id, hops, timeouts: timeouts as u16, set };
+                let routed = Routed { id, hops, timeouts, set };
                 self.send_back(t, &to, routed, &travel.request.origin);
             }
         }
@@ -253,10 +255,7 @@ impl<O: Overlay> Node<O> {
         self.reply(t, ticket, &Message::Heard);
         let Some(travel) = self.drop_travel(routed.id) else { return };
         match travel.whose {
-            Whose::Own(serial) => {
-                let timeouts = u32::from(routed.timeouts);
-                self.travelled(t, serial, routed.set, u32::from(routed.hops), timeouts);
-            }
+            Whose::Own(serial) => self.travelled(t, serial, routed.set, routed.hops, routed.timeouts),
             Whose::From(previous) => self.send_back(t, &previous, routed, &travel.request.origin),
         }
     }
