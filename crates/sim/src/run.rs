@@ -462,7 +462,7 @@ impl Runner<'_> {
     fn on_storage(&mut self, ended: Ended) {
         let t = &mut self.tallies;
         match ended {
-            Ended::Put { identity, acked } => {
+            Ended::Put { identity, acked, .. } => {
                 t.puts.total += 1;
                 t.puts.failed += u64::from(!acked);
                 if let Some(attempt) = self.clients.attempts(&identity).last().filter(|_| acked) {
