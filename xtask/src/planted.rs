@@ -88,6 +88,17 @@ pub static BUGS: &[Bug] = &[
         "overlay::chord",
         "a notify replaces the predecessor without a look at the old one",
     ),
+    Bug {
+        name: "chord_rules_2001",
+        about: "join, stabilize and notify as published in 2001: pointers are adopted unseen, predecessors never looked after",
+        hunt: Hunt {
+            package: "keyway-sim",
+            target: &["--test", "model_chord"],
+            filter: "a_newcomer_and_its_successor_may_crash",
+            worlds: None,
+        },
+        in_nodes: true,
+    },
     core("chord_stale_lists", "overlay::chord", "a successor list is not refreshed from its head"),
     core("store_ack_before_disk", "store::tests::", "a put is answered before its disk has answered"),
     core("store_merge_last_wins", "store::tests::", "of two copies the later arrival wins, not the greater"),

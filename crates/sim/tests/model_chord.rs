@@ -1,4 +1,4 @@
-//! Chord, model-checked: every order of events among three and four nodes, over the real transition code.
+//! Chord, model-checked: every order of events among three to five nodes, over the real transition code.
 //!
 //! ```text
 //!   state    the nodes' overlays themselves, calls under way, messages on their way (as bytes), what is still allowed
@@ -10,27 +10,40 @@
 //! Her assumptions are the model's: failure detection is perfect (only the dead are silent), a ring begins with at least
 //! r + 1 members, and a member crashes only if all others keep a live successor and r + 1 principals remain. Fingers play
 //! no part: their timer never runs out.
+//!
+//! The judge can convict: built with the published rules of 2001 (`--cfg keyway_bug="chord_rules_2001"`), the third test
+//! finds a member all of whose successors are dead. `cargo xtask planted-bugs chord_rules_2001` shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use keyway_core::cx::{Cx, Effect, Input, Ticket};
 use keyway_core::keyspace::ring::between;
 use keyway_core::overlay::Overlay;
-use keyway_core::overlay::chord::{Call, Chord, Timer};
+use keyway_core::overlay::chord::{Call, Chord, Msg, Timer};
 use keyway_core::rng::Rng;
 use keyway_core::{Addr, Id, Mono, Now, Peer, Wall, wire};
-use stateright::{Checker, Model, Property};
+use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
 
 /// Zave's r.
 const SUCCESSORS: usize = 2;
+/// Where the nodes stand. Numbers are shuffled against the order on the ring, so that joiners come between.
+const PLACES: [u64; 5] = [10, 30, 40, 20, 25];
 
 /// A message on its way.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Mail {
     to: usize,
     from: usize,
     what: What,
     bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Mail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let msg = wire::from_slice::<Msg>(&self.bytes).expect("what was written is read");
+        write!(f, "n{} to n{}, {:?}: {msg:?}", self.from, self.to, self.what)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -80,21 +93,23 @@ enum Action {
 }
 
 /// So many nodes; the first ones are a converged ring at the start.
+#[derive(Clone, Copy)]
 struct Ring {
     nodes: usize,
     settled: usize,
     rounds: u8,
     crashes: u8,
+    /// The others have joined before anything else happens, one message after another.
+    joined: bool,
 }
 
-/// Node `n` of the model. Numbers are shuffled against the order on the ring, so that joiners come between.
+/// Node `n` of the model.
 fn peer(n: usize) -> Peer {
-    const PLACES: [u64; 4] = [10, 30, 40, 20];
     Peer::new(Id::from_u64(PLACES[n]), Addr::simulated(n as u32))
 }
 
 fn number(addr: Addr) -> usize {
-    (0..4).find(|&n| peer(n).addr() == addr).expect("an address of the model")
+    (0..PLACES.len()).find(|&n| peer(n).addr() == addr).expect("an address of the model")
 }
 
 impl State {
@@ -162,7 +177,7 @@ impl State {
     fn deliver(&mut self, mail: &Mail) {
         self.mail.remove(mail);
         let (n, from) = (mail.to, peer(mail.from));
-        let msg = wire::from_slice(&mail.bytes).expect("what was written is read");
+        let msg: Msg = wire::from_slice(&mail.bytes).expect("what was written is read");
         let input = match mail.what {
             What::Tell => Input::Message { from, ticket: None, msg },
             What::Request(call) => {
@@ -286,6 +301,15 @@ impl Model for Ring {
             state.nodes[n].settle(&mut Cx::new(now, &mut rng, &mut effects), &everyone);
             state.timers[n].insert(Timer::Stabilize);
         }
+        if self.joined {
+            for n in self.settled..self.nodes {
+                state.lives[n] = Life::Alive;
+                state.feed(n, Input::Join { seeds: vec![peer(0)] });
+                while let Some(mail) = state.mail.first().cloned() {
+                    state.deliver(&mail);
+                }
+            }
+        }
         vec![state]
     }
 
@@ -356,25 +380,59 @@ impl Model for Ring {
     }
 }
 
-/// Checks all orders of events, and says how many states there were.
+/// Checks all orders of events, and says how many states there were; or tells the shortest story that breaks a property.
 fn check(ring: Ring) {
-    let (nodes, settled, rounds, crashes) = (ring.nodes, ring.settled, ring.rounds, ring.crashes);
-    let checker = ring.checker().threads(2).spawn_bfs().join();
+    let Ring { nodes, settled, rounds, crashes, joined } = ring;
+    let joiners = if joined { "that have joined" } else { "that join" };
+    let checker = ring.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     println!(
-        "{settled} members, {} joiners, {rounds} rounds, {crashes} crashes: {} states, depth {}",
+        "{settled} members, {} {joiners}, {rounds} rounds, {crashes} crashes: {} states, depth {}",
         nodes - settled,
         checker.unique_state_count(),
         checker.max_depth()
     );
+    let always = |p: &Property<Ring>| p.expectation == Expectation::Always;
+    if checker.model().properties().iter().any(|p| always(p) && checker.discovery(p.name).is_some()) {
+        // The search takes states in blocks: the first story that it finds need not be the shortest.
+        (2..=checker.max_depth() + 1).for_each(|depth| tell_story_of(ring, depth));
+    }
     checker.assert_properties();
+}
+
+/// Panics with a story of fewer than so many events that breaks a property, if there is one.
+fn tell_story_of(ring: Ring, depth_max: usize) {
+    let checker = ring.checker().target_max_depth(depth_max).spawn_bfs().join();
+    for property in ring.properties() {
+        if property.expectation == Expectation::Always
+            && let Some(story) = checker.discovery(property.name)
+        {
+            let end = story.last_state();
+            let lists = end.live().map(|n| format!("  n{n} at {}: {:?}", PLACES[n], end.successors(n)));
+            let lists: Vec<String> = lists.collect();
+            let events: Vec<String> = story.into_actions().iter().map(|a| format!("  {a:?}")).collect();
+            panic!(
+                "{} is broken after {} events\n{}\nsuccessor lists of the living\n{}",
+                property.name,
+                events.len(),
+                events.join("\n"),
+                lists.join("\n")
+            );
+        }
+    }
 }
 
 #[test]
 fn three_members_and_a_joiner_keep_zaves_invariant() {
-    check(Ring { nodes: 4, settled: 3, rounds: 1, crashes: 1 });
+    check(Ring { nodes: 4, settled: 3, rounds: 1, crashes: 1, joined: false });
 }
 
 #[test]
 fn four_members_of_which_one_crashes_keep_zaves_invariant() {
-    check(Ring { nodes: 4, settled: 4, rounds: 2, crashes: 1 });
+    check(Ring { nodes: 4, settled: 4, rounds: 2, crashes: 1, joined: false });
+}
+
+/// The state from which the rules of 2001 lose a member: its successor names a joiner that dies, then dies itself.
+#[test]
+fn a_newcomer_and_its_successor_may_crash() {
+    check(Ring { nodes: 5, settled: 4, rounds: 1, crashes: 2, joined: true });
 }

@@ -221,6 +221,14 @@ impl Chord {
 
     fn ask_head(&mut self, cx: &mut Cx<'_, Chord>) {
         let Phase::Joining(join) = &self.phase else { return };
+        if cfg!(keyway_bug = "chord_rules_2001")
+            && let Some(head) = join.heads.last().cloned()
+        {
+            // planted: the predecessor's word is enough, and one successor is a list
+            let unseen = View { pred: None, succs: Vec::new(), closed: false, want_preds: false };
+            self.on_join_head(cx, &head, Msg::View(unseen));
+            return self.become_member(cx);
+        }
         match join.heads.last() {
             Some(head) => cx.call(head, Msg::Look, Call::JoinHead),
             None => self.retry_join(cx),
@@ -237,6 +245,15 @@ impl Chord {
         let Phase::Joining(join) = core::mem::replace(&mut self.phase, Phase::Out) else { return };
         self.phase = Phase::Linking(join);
         self.start_upkeep(cx);
+    }
+
+    /// It can be found from now on.
+    pub(super) fn become_member(&mut self, cx: &mut Cx<'_, Chord>) {
+        self.phase = Phase::Member;
+        cx.emit(Event::Joined);
+        cx.emit(Event::NeighborsChanged);
+        cx.emit(Event::ReplicasChanged);
+        self.start_fingers(cx);
     }
 
     pub(super) fn on_join_head_silence(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {

@@ -191,10 +191,14 @@ impl Chord {
             self.upkeep.steps += 1;
             // Zave: a predecessor of the head that lies between is asked itself before it is adopted.
             if let Some(peer) = nearer.filter(|p| self.ring.before_head(p.id())) {
-                if cfg!(keyway_bug = "chord_adopt_unverified") {
+                if cfg!(any(keyway_bug = "chord_adopt_unverified", keyway_bug = "chord_rules_2001")) {
                     // planted: the head's word is taken for it, nobody is asked
-                    let unverified = core::iter::once(peer).chain(self.ring.succs.iter().cloned()).collect();
-                    return self.ring.succs.set(unverified);
+                    let known = core::iter::once(&peer).chain(self.ring.succs.iter()).cloned().collect();
+                    self.ring.succs.set(known);
+                    if cfg!(keyway_bug = "chord_rules_2001") {
+                        self.ask(cx, peer, false); // "successor.notify(n)", of one that may be dead
+                    }
+                    return;
                 }
                 return self.ask(cx, peer, false);
             }
@@ -325,11 +329,7 @@ impl Chord {
         cx.reply(ticket, answer);
         if matches!(self.phase, Phase::Linking(_)) && self.ring.pred() == Some(from) {
             // Our predecessor asked in order to adopt us, and has its answer: from now on lookups end here.
-            self.phase = Phase::Member;
-            cx.emit(Event::Joined);
-            cx.emit(Event::NeighborsChanged);
-            cx.emit(Event::ReplicasChanged);
-            self.start_fingers(cx);
+            self.become_member(cx);
         }
     }
 
@@ -373,7 +373,9 @@ impl Chord {
                     return true;
                 }
                 // Nearer: it has just spoken, so it lives. The old one learns who stands before it now.
-                cx.tell(&pred, Msg::Meet { peer: from.clone(), hops: 0 });
+                if !cfg!(keyway_bug = "chord_rules_2001") {
+                    cx.tell(&pred, Msg::Meet { peer: from.clone(), hops: 0 }); // planted: it learns by its own rounds
+                }
             }
             None => {}
         }
@@ -419,6 +421,9 @@ impl Chord {
 
     /// Pings the predecessor; if it is silent, `heir` may follow it.
     fn verify_pred(&mut self, cx: &mut Cx<'_, Chord>, heir: Option<Peer>) {
+        if cfg!(keyway_bug = "chord_rules_2001") {
+            return; // planted: only a nearer one replaces a predecessor, and nobody looks whether it lives
+        }
         let Some(pred) = self.ring.pred() else { return };
         if !self.upkeep.rectifying {
             self.upkeep.rectifying = true;
