@@ -55,6 +55,7 @@ use join::{Join, Stage};
 use merge::Merge;
 pub use message::Msg;
 use shares::Placement;
+pub use table::SPARES_MAX;
 use table::Table;
 use upkeep::Upkeep;
 
@@ -130,6 +131,12 @@ pub struct Kademlia {
 }
 
 impl Kademlia {
+    /// The replacement cache (section 4.1), in order of arrival, for judges: no contact of the node, at most [`SPARES_MAX`] a bucket.
+    #[must_use]
+    pub fn spares(&self) -> &[Peer] {
+        self.table.spares()
+    }
+
     /// Whether it takes part in the members' protocol: a joiner does from its first Hello on.
     fn is_in(&self) -> bool {
         match &self.phase {

@@ -33,7 +33,7 @@ use crate::time::Mono;
 /// Members of a neighborhood known at most. With random ids it is a few dozen; whoever comes later is not taken in.
 pub(super) const GROUP_MAX: usize = 256;
 /// Spares of one bucket at most; the oldest makes room.
-pub(super) const SPARES_MAX: usize = 8;
+pub const SPARES_MAX: usize = 8;
 /// Spares in all.
 pub(super) const SPARES_TOTAL_MAX: usize = 160;
 
@@ -250,7 +250,7 @@ impl Table {
         Some(self.spares.remove(at))
     }
 
-    #[cfg(test)]
+    /// Who waits for room, in order of arrival.
     pub(super) fn spares(&self) -> &[Peer] {
         &self.spares
     }
