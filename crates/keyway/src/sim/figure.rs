@@ -10,7 +10,7 @@ use kuva::render::layout::Layout;
 use kuva::render::plots::Plot as Shape;
 use kuva::{render_to_png, render_to_svg};
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 880.0;
 const HEIGHT: f64 = 440.0;
 /// Pixels of the PNG for each unit of the SVG.
 const PNG_SCALE: f32 = 2.0;
@@ -43,7 +43,7 @@ fn layout(plot: &Plot) -> Layout {
         .with_title_size(15)
         .with_x_label(plot.x_label)
         .with_y_label(plot.y_label)
-        .with_legend_position(LegendPosition::OutsideBottomColumns);
+        .with_legend_position(LegendPosition::OutsideRightTop);
     if plot.log_x { layout.with_log_x() } else { layout }
 }
 
@@ -71,7 +71,7 @@ fn curve(series: &Series, color: &str) -> Vec<Shape> {
     if series.points.iter().any(|p| p.range.is_some()) {
         dots = dots.with_y_err_asymmetric(bars);
     }
-    if points.len() < 2 {
+    if !series.joined {
         return vec![Shape::Scatter(dots.with_legend(series.name.clone()))];
     }
     let line = LinePlot::new().with_data(points).with_color(color).with_legend(series.name.clone());
@@ -96,8 +96,8 @@ mod tests {
             y_label: "hops",
             log_x: true,
             series: vec![
-                Series { name: "published curve".into(), published: true, points: points(1.7) },
-                Series { name: "our curve".into(), published: false, points: points(1.1) },
+                Series::published("published curve", points(1.7)),
+                Series::ours("our curve", points(1.1)),
             ],
         };
         let figure = draw(&plot).unwrap();

@@ -173,22 +173,16 @@ fn notes() -> Vec<String> {
 }
 
 fn plots(rates: &[&Published], faithful: &[Vec<Tallies>], ours: &[Vec<Tallies>]) -> Vec<Plot> {
-    let curve = |name: &str, cases: &[Vec<Tallies>], of: fn(&Tallies) -> f64| Series {
-        name: name.into(),
-        published: false,
-        points: rates
-            .iter()
-            .zip(cases)
-            .map(|(line, rings)| {
-                let m = over(rings, of);
-                Point { x: line.rate, y: m.value, range: Some((m.least, m.most)) }
-            })
-            .collect(),
+    let curve = |name: &str, cases: &[Vec<Tallies>], of: fn(&Tallies) -> f64| {
+        let points = rates.iter().zip(cases).map(|(line, rings)| {
+            let m = over(rings, of);
+            Point { x: line.rate, y: m.value, range: Some((m.least, m.most)) }
+        });
+        Series::ours(name, points.collect())
     };
-    let paper = |of: fn(&Published) -> f64| Series {
-        name: "published (table III)".into(),
-        published: true,
-        points: rates.iter().map(|line| Point { x: line.rate, y: of(line), range: None }).collect(),
+    let paper = |of: fn(&Published) -> f64| {
+        let points = rates.iter().map(|line| Point { x: line.rate, y: of(line), range: None });
+        Series::published("published (table III)", points.collect())
     };
     let plot = |file: &str, y_label, published: fn(&Published) -> f64, of: fn(&Tallies) -> f64| Plot {
         file: file.into(),

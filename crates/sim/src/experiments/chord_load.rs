@@ -182,10 +182,7 @@ pub(super) fn keys(ask: &Ask<'_>) -> Outcome {
 fn load_plot(means: Vec<Point>, p99: Vec<Point>) -> Plot {
     let at = KEYS_PUBLISHED as f64;
     let mean = at / NODES as f64;
-    let published = vec![
-        Point { x: at / 1e5, y: P99_PUBLISHED * mean, range: None },
-        Point { x: at / 1e5, y: MOST_PUBLISHED * mean, range: None },
-    ];
+    let reading = |of: f64| vec![Point { x: at / 1e5, y: of * mean, range: None }];
     Plot {
         file: "chord-load".into(),
         title: "Keys a node (bars: 1st to 99th percentile)".into(),
@@ -193,13 +190,10 @@ fn load_plot(means: Vec<Point>, p99: Vec<Point>) -> Plot {
         y_label: "keys a node",
         log_x: false,
         series: vec![
-            Series {
-                name: "published 99th and greatest (figure 8)".into(),
-                published: true,
-                points: published,
-            },
-            Series { name: "our mean".into(), published: false, points: means },
-            Series { name: "our 99th percentile".into(), published: false, points: p99 },
+            Series::readings("published greatest (figure 8b)", reading(MOST_PUBLISHED)),
+            Series::readings("published 99th percentile", reading(P99_PUBLISHED)),
+            Series::ours("our 99th percentile", p99),
+            Series::ours("our mean", means),
         ],
     }
 }
@@ -241,10 +235,10 @@ pub(super) fn virtual_nodes(ask: &Ask<'_>) -> Outcome {
             y_label: "keys / mean",
             log_x: false,
             series: vec![
-                Series { name: "published 99th (figure 9)".into(), published: true, points: ends(|p| p.2) },
-                Series { name: "our 99th percentile".into(), published: false, points: high },
-                Series { name: "published 1st".into(), published: true, points: ends(|p| p.1) },
-                Series { name: "our 1st percentile".into(), published: false, points: low },
+                Series::readings("published 99th (figure 9)", ends(|p| p.2)),
+                Series::ours("our 99th percentile", high),
+                Series::readings("published 1st", ends(|p| p.1)),
+                Series::ours("our 1st percentile", low),
             ],
         }],
         rows,

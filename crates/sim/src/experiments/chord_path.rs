@@ -95,9 +95,9 @@ pub(super) fn length(ask: &Ask<'_>) -> Outcome {
             y_label: "path length",
             log_x: true,
             series: vec![
-                Series { name: "published (figure 10a)".into(), published: true, points: published.collect() },
-                Series { name: "ours".into(), published: false, points: ours.collect() },
-                Series { name: "1/2 log2 N".into(), published: true, points: theory.collect() },
+                Series::published("published (figure 10a)", published.collect()),
+                Series::ours("ours", ours.collect()),
+                Series::published("1/2 log2 N", theory.collect()),
             ],
         }],
         rows,
@@ -148,8 +148,8 @@ pub(super) fn distribution(ask: &Ask<'_>) -> Outcome {
             y_label: "probability",
             log_x: false,
             series: vec![
-                Series { name: "published mode (figure 10b)".into(), published: true, points: published },
-                Series { name: "ours".into(), published: false, points: ours.collect() },
+                Series::readings("published mode (figure 10b)", published),
+                Series::ours("ours", ours.collect()),
             ],
         }],
         rows,

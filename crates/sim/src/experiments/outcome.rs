@@ -147,8 +147,30 @@ pub struct Series {
     pub name: String,
     /// Whether it is the paper's.
     pub published: bool,
+    /// Whether a line joins its points. It does not if only a few values of a curve are known.
+    pub joined: bool,
     /// In order of x.
     pub points: Vec<Point>,
+}
+
+impl Series {
+    /// What we measured.
+    #[must_use]
+    pub fn ours(name: &str, points: Vec<Point>) -> Series {
+        Series { name: name.into(), published: false, joined: true, points }
+    }
+
+    /// The paper's curve.
+    #[must_use]
+    pub fn published(name: &str, points: Vec<Point>) -> Series {
+        Series { name: name.into(), published: true, joined: true, points }
+    }
+
+    /// Single values of the paper's.
+    #[must_use]
+    pub fn readings(name: &str, points: Vec<Point>) -> Series {
+        Series { name: name.into(), published: true, joined: false, points }
+    }
 }
 
 /// A picture: the published curve and ours.
