@@ -23,7 +23,7 @@ const ONE_WAY: Duration = Duration::from_millis(50);
 /// How long answers are waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest period of upkeep that can be set: nothing is repaired while lookups run.
-const NEVER_MS: u64 = 3_600_000;
+pub(super) const NEVER_MS: u64 = 3_600_000;
 
 /// What to ask of which ring.
 #[derive(Clone, Debug)]
@@ -45,6 +45,8 @@ pub(super) struct Burst {
 pub(crate) struct Counted {
     /// Nodes asked up to the root's predecessor.
     pub(crate) hops: Tally,
+    /// Round trips that it took: nodes asked one after another, the root among them.
+    pub(crate) trips: Tally,
     /// Silent nodes among those asked, without silent ones that were named as the root.
     pub(crate) timeouts: Tally,
     /// Lookups that ended.
@@ -59,6 +61,7 @@ impl Counted {
     /// Adds another ring's.
     pub(crate) fn add(&mut self, other: &Counted) {
         self.hops.merge(&other.hops);
+        self.trips.merge(&other.trips);
         self.timeouts.merge(&other.timeouts);
         self.total += other.total;
         self.failed += other.failed;
@@ -80,22 +83,9 @@ pub(super) struct Settled {
 impl Burst {
     /// The converged ring of this seed.
     pub(super) fn settle(&self, seed: u64, options: &[(&str, u64)]) -> Settled {
-        let overlay = find_overlay("chord").expect("chord is in the registry");
-        let mut all = vec![("successors".to_string(), self.successors)];
-        all.extend(options.iter().map(|(name, value)| ((*name).to_string(), *value)));
-        let config = WorldConfig {
-            latency: Latency::Drawn(Latencies::Constant(ONE_WAY)),
-            replicas: self.replicas,
-            acks: self.replicas.div_ceil(2),
-            options: all,
-            ..WorldConfig::new(overlay, seed)
-        };
-        let mut world = World::new(config);
-        let hosts: Vec<usize> = (0..self.nodes).map(|_| world.add_host()).collect();
-        world.settle(&hosts);
-        let mut oracle = Oracle::new(overlay.name);
-        hosts.iter().for_each(|&n| oracle.joined(*world.peer(n).id(), n));
-        Settled { world, oracle }
+        let mut all = vec![("successors", self.successors)];
+        all.extend(options);
+        Settled::new("chord", self.nodes, self.replicas, &all, seed)
     }
 
     /// One ring without upkeep: settles it, lets nodes die, asks, counts.
@@ -110,6 +100,30 @@ impl Burst {
 }
 
 impl Settled {
+    /// So many nodes of an overlay with these settings.
+    pub(super) fn new(
+        overlay: &str,
+        nodes: usize,
+        replicas: u8,
+        options: &[(&str, u64)],
+        seed: u64,
+    ) -> Settled {
+        let overlay = find_overlay(overlay).expect("it is in the registry");
+        let config = WorldConfig {
+            latency: Latency::Drawn(Latencies::Constant(ONE_WAY)),
+            replicas,
+            acks: replicas.div_ceil(2),
+            options: options.iter().map(|(name, value)| ((*name).to_string(), *value)).collect(),
+            ..WorldConfig::new(overlay, seed)
+        };
+        let mut world = World::new(config);
+        let hosts: Vec<usize> = (0..nodes).map(|_| world.add_host()).collect();
+        world.settle(&hosts);
+        let mut oracle = Oracle::new(overlay.name);
+        hosts.iter().for_each(|&n| oracle.joined(*world.peer(n).id(), n));
+        Settled { world, oracle }
+    }
+
     /// Each member dies with this probability, all in this instant.
     pub(super) fn kill(&mut self, probability: f64) {
         let mut rng = self.world.fork("deaths");
@@ -149,6 +163,7 @@ impl Settled {
             counted.incorrect += u64::from(ended.verdict == Verdict::Incorrect);
             if let Some(answer) = found {
                 counted.hops.add(answer.hops);
+                counted.trips.add((ended.took / (2 * ONE_WAY.0)) as u32);
                 counted.timeouts.add(answer.timeouts - answer.root_timeouts);
             }
         }

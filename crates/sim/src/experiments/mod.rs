@@ -18,6 +18,7 @@ mod chord_churn;
 mod chord_failure;
 mod chord_load;
 mod chord_path;
+mod kademlia_path;
 mod outcome;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,6 +118,12 @@ pub static EXPERIMENTS: &[Experiment] = &[
         about: "half of 10,000 nodes die at once: lookups before any repair, and after three rounds",
         paper: "Chord (ToN 2003), theorem IV.5",
         run: chord_failure::half,
+    },
+    Experiment {
+        name: "kademlia-path-length",
+        about: "path length over the number of nodes, buckets of twenty",
+        paper: "Kademlia (IPTPS 2002), sections 2.2, 2.3 and 3",
+        run: kademlia_path::length,
     },
 ];
 
