@@ -78,7 +78,7 @@ fn look_up<O: Overlay>(nodes: &BTreeMap<Id, O>, me: &Peer, target: Id) -> (Peer,
             step => panic!("{} has lost its way: {step:?}", O::NAME),
         }
     }
-    (found.expect("the loop ends with it").remove(0), lookup.cost().0)
+    (found.expect("the loop ends with it").remove(0), lookup.cost().hops)
 }
 
 /// From everywhere the same root is found, in at most `hops_max` hops; every key has its share where its replica set says so.

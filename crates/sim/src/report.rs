@@ -190,6 +190,7 @@ pub(crate) struct Tallies {
     pub(crate) lookups: LookupReport,
     pub(crate) lookup_times: Times,
     pub(crate) hops: Tally,
+    pub(crate) path: Tally,
     pub(crate) timeouts: Tally,
     pub(crate) puts: StorageReport,
     pub(crate) put_times: Times,

@@ -451,6 +451,7 @@ impl Runner<'_> {
             t.lookups.incorrect += u64::from(ended.verdict == Verdict::Incorrect);
             if let Some(answer) = found {
                 t.hops.add(answer.hops);
+                t.path.add(answer.path);
                 t.timeouts.add(answer.timeouts);
                 t.lookup_times.add(ended.took);
             }

@@ -77,11 +77,13 @@ impl Lookup {
     }
 
     /// All that `from`, or the asker itself, knows around the target.
-    pub(super) fn on_around<O: Overlay>(&mut self, me: &Peer, from: &Peer, around: Around) {
-        // A claim by one who knew less stands no more.
-        self.root = None;
+    pub(super) fn on_around<O: Overlay>(&mut self, me: &Peer, from: &Peer, around: Around, depth: u32) {
+        if from.id() != me.id() {
+            // A claim by one who knew less stands no more.
+            self.root = None;
+        }
         if !self.heirs.list.iter().any(|c| c.peer.id() == from.id()) {
-            self.add::<O>(me, around.nearer);
+            self.add::<O>(me, around.nearer, depth);
         }
         for peer in around.heirs {
             if self.heirs.list.iter().any(|c| c.peer.id() == peer.id()) || self.heirs.list.len() >= HEIRS_MAX
@@ -97,7 +99,7 @@ impl Lookup {
                 None | Some(State::Answered | State::AnsweredAround) => State::New,
                 Some(state) => state,
             };
-            self.heirs.list.insert(at, Candidate { distance, peer, state, again: true });
+            self.heirs.list.insert(at, Candidate { distance, peer, state, again: true, depth });
         }
     }
 

@@ -105,6 +105,8 @@ struct Candidate {
     state: State,
     /// It is asked for the second time: for all that it knows.
     again: bool,
+    /// How many nodes were asked one after another until it was named, itself included.
+    depth: u32,
 }
 
 /// What to do next.
@@ -124,6 +126,19 @@ pub enum Step {
     Failed,
 }
 
+/// What a lookup costs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cost {
+    /// Nodes that were asked and answered, those that were asked beside a slow one included.
+    pub hops: u32,
+    /// Nodes on the way to the one that named the root, each named by the one before.
+    pub path: u32,
+    /// Nodes that stayed silent or were slow.
+    pub timeouts: u32,
+    /// Of these, nodes that had been named as the root.
+    pub root_timeouts: u32,
+}
+
 /// One lookup under way.
 #[derive(Clone, Debug)]
 pub struct Lookup {
@@ -141,6 +156,8 @@ pub struct Lookup {
     /// Peers known to be silent: a root among them is not believed.
     asked: usize,
     hops: u32,
+    /// The depth of the node that led to the root.
+    path: u32,
     timeouts: u32,
     /// Of these, of peers that would have been the root.
     root_timeouts: u32,
@@ -166,6 +183,7 @@ impl Lookup {
             kept: None,
             asked: 0,
             hops: 0,
+            path: 0,
             timeouts: 0,
             root_timeouts: 0,
             refused: false,
@@ -186,15 +204,16 @@ impl Lookup {
         self.wanted
     }
 
-    /// Nodes that were asked and answered, nodes that stayed silent, and how many of those had been named as the root.
+    /// What it has cost so far.
     #[must_use]
-    pub const fn cost(&self) -> (u32, u32, u32) {
-        (self.hops, self.timeouts, self.root_timeouts)
+    pub const fn cost(&self) -> Cost {
+        Cost { hops: self.hops, path: self.path, timeouts: self.timeouts, root_timeouts: self.root_timeouts }
     }
 
     /// It travelled from node to node for a while: what that cost.
     pub const fn add_cost(&mut self, hops: u32, timeouts: u32) {
         self.hops += hops;
+        self.path += hops;
         self.timeouts += timeouts;
     }
 
@@ -223,18 +242,18 @@ impl Lookup {
                 if !self.confirm {
                     return Some(set);
                 }
-                self.claim::<O>(me, set);
+                self.claim::<O>(me, set, 1);
                 None
             }
             Hop::Next(peers) => {
-                self.add::<O>(me, peers);
+                self.add::<O>(me, peers, 1);
                 None
             }
             Hop::Stuck => None,
         }
     }
 
-    fn add<O: Overlay>(&mut self, me: &Peer, peers: Vec<Peer>) {
+    fn add<O: Overlay>(&mut self, me: &Peer, peers: Vec<Peer>, depth: u32) {
         for peer in peers {
             if peer.id() == me.id() || self.shortlist.iter().any(|c| c.peer.id() == peer.id()) {
                 continue;
@@ -242,15 +261,16 @@ impl Lookup {
             let distance = O::distance(&self.target, &peer);
             let at = self.shortlist.partition_point(|c| (c.distance, c.peer.id()) < (distance, peer.id()));
             if at < SHORTLIST_MAX {
-                self.shortlist.insert(at, Candidate { distance, peer, state: State::New, again: false });
+                self.shortlist
+                    .insert(at, Candidate { distance, peer, state: State::New, again: false, depth });
                 self.shortlist.truncate(SHORTLIST_MAX);
             }
         }
     }
 
     /// Somebody names the root. Its set joins the shortlist so that a dead root can be replaced by the next one.
-    fn claim<O: Overlay>(&mut self, me: &Peer, set: Vec<Peer>) {
-        self.add::<O>(me, set.clone());
+    fn claim<O: Overlay>(&mut self, me: &Peer, set: Vec<Peer>, depth: u32) {
+        self.add::<O>(me, set.clone(), depth);
         self.root = Some(set);
     }
 
@@ -279,6 +299,10 @@ impl Lookup {
         }
         let is_claimed = self.root.as_ref().and_then(|s| s.first()).is_some_and(|r| r.id() == from.id());
         self.hops += u32::from(is_hop);
+        let depth = self.shortlist.iter().find(|c| c.peer.id() == from.id()).map_or(0, |c| c.depth);
+        if matches!(answer, HopAnswer::Root(_) | HopAnswer::Around(_)) && !self.is_heir(from.id()) {
+            self.path = depth;
+        }
         self.refused |= is_claimed && matches!(answer, HopAnswer::Next(_));
         match answer {
             HopAnswer::Root(set) => {
@@ -292,13 +316,13 @@ impl Lookup {
                 if !self.confirm || itself || set.first().is_some_and(|r| r.id() == me.id()) {
                     return Some(set);
                 }
-                self.claim::<O>(me, set);
+                self.claim::<O>(me, set, depth + 1);
             }
             HopAnswer::Next(peers) => {
                 if is_claimed {
                     self.root = None;
                 }
-                self.add::<O>(me, peers);
+                self.add::<O>(me, peers, depth + 1);
             }
             HopAnswer::Stuck => {
                 if is_claimed {
@@ -307,7 +331,7 @@ impl Lookup {
                 // Not a member: as good as silence.
                 self.heirs.forget(from.id());
             }
-            HopAnswer::Around(around) => self.on_around::<O>(me, from, around),
+            HopAnswer::Around(around) => self.on_around::<O>(me, from, around, depth + 1),
         }
         None
     }
@@ -334,7 +358,7 @@ impl Lookup {
     /// This node's own knowledge around the target, as [`Step::AskSelf`] asked for it.
     pub fn on_own<O: Overlay>(&mut self, me: &Peer, overlay: &O) {
         match overlay.around(&self.target, NEARER_MAX, AROUND_HEIRS_MAX) {
-            Some(around) => self.on_around::<O>(me, me, around),
+            Some(around) => self.on_around::<O>(me, me, around, 1),
             None => self.rings = false,
         }
     }

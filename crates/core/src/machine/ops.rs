@@ -159,8 +159,11 @@ pub struct GetAnswer {
 pub struct LookupAnswer {
     /// The replica set, root first.
     pub peers: Vec<Peer>,
-    /// Nodes that were asked and answered. The root itself is not asked when its predecessor names it.
+    /// Nodes that were asked and answered, those asked beside a slow one included. The root itself is not counted when its
+    /// predecessor names it.
     pub hops: u32,
+    /// Nodes on the way to the one that named the root, each named by the one before: `hops` without what was asked in vain.
+    pub path: u32,
     /// Asked nodes that stayed silent.
     pub timeouts: u32,
     /// Of these, nodes that had been named as the root.

@@ -8,7 +8,7 @@ use super::{Node, Turn, Why};
 use crate::cx::Input;
 use crate::id::Id;
 use crate::lookup::trail::Trail;
-use crate::lookup::{AROUND, Lookup, Step};
+use crate::lookup::{AROUND, Cost, Lookup, Step};
 use crate::machine::Style;
 use crate::machine::Traced;
 use crate::machine::{LookupAnswer, OpDone, OpError, OpId, Trace};
@@ -180,7 +180,7 @@ impl<O: Overlay> Node<O> {
     }
 
     fn found(&mut self, t: &mut Turn<'_>, mut finding: Finding<O::Call>, set: Vec<Peer>) {
-        let (hops, timeouts, root_timeouts) = finding.lookup.cost();
+        let Cost { hops, path, timeouts, root_timeouts } = finding.lookup.cost();
         self.counters.lookups_failed += u64::from(set.is_empty());
         t.out.trace(|| Trace::Lookup { target: *finding.lookup.target(), root: set.first().cloned(), hops });
         match finding.purpose {
@@ -189,7 +189,7 @@ impl<O: Overlay> Node<O> {
                 let result = if set.is_empty() {
                     Err(OpError::Timeout)
                 } else {
-                    Ok(OpDone::Found(LookupAnswer { peers: set, hops, timeouts, root_timeouts }))
+                    Ok(OpDone::Found(LookupAnswer { peers: set, hops, path, timeouts, root_timeouts }))
                 };
                 self.done(t, op, result);
             }

@@ -135,8 +135,9 @@ pub(super) fn table(ask: &Ask<'_>) -> Outcome {
         let mut row = |what, published, ours, tolerance| {
             rows.push(Row { at: at.clone(), what, published, ours, tolerance })
         };
-        row("mean path", Some(line.path), over(rings, |t| t.hops.mean()), Tolerance::Within(0.15));
-        row("path, 99th percentile", None, p99(rings, |t| &t.hops), Tolerance::Shown);
+        row("mean path", Some(line.path), over(rings, |t| t.path.mean()), Tolerance::Within(0.15));
+        row("path, 99th percentile", None, p99(rings, |t| &t.path), Tolerance::Shown);
+        row("nodes that answered", None, over(rings, |t| t.hops.mean()), Tolerance::Shown);
         row("mean time-outs", Some(line.timeouts), over(rings, |t| t.timeouts.mean()), Tolerance::Shown);
         let rate = |t: &Tallies| wrong(t) / t.lookups.total.max(1) as f64 * PUBLISHED_LOOKUPS;
         row("failures in 10,000", Some(line.failures), over(rings, rate), Tolerance::Shown);
@@ -156,7 +157,7 @@ pub(super) fn table(ask: &Ask<'_>) -> Outcome {
         let enough = (!ask.quick && ask.rings >= super::RINGS).then_some(DEFAULT_LOOKUPS);
         row("lookups", enough, total(rings, |t| t.lookups.total as f64), Tolerance::AtLeast);
         row("failures", Some(0.0), total(rings, wrong), Tolerance::AtMost);
-        row("mean path", None, over(rings, |t| t.hops.mean()), Tolerance::Shown);
+        row("mean path", None, over(rings, |t| t.path.mean()), Tolerance::Shown);
         row("mean time-outs", None, over(rings, |t| t.timeouts.mean()), Tolerance::Shown);
     }
     Outcome { notes: notes(), plots: plots(&rates, &cases, &ours), rows, ..Outcome::default() }
@@ -166,6 +167,9 @@ fn notes() -> Vec<String> {
     vec![
         format!("{NODES} nodes, exp:50ms, {} s of churn before counting", WARM_UP.0 / 1_000_000),
         "failures: no root found, or a node that was the root at no instant between call and return".into(),
+        "the path is the chain of nodes that led to the root; nodes asked beside one that was slow and then answered are not on \
+         it (the paper's fixed time-out of 500 ms has hardly any)"
+            .into(),
         "time-outs are shown, not judged: ours follow the measured round trips (the paper's are 500 ms), so some are answers \
          that came late, and a node that leaves tells its neighbours"
             .into(),
@@ -198,7 +202,7 @@ fn plots(rates: &[&Published], faithful: &[Vec<Tallies>], ours: &[Vec<Tallies>])
     };
     let per_lookup = |t: &Tallies| wrong(t) / t.lookups.total.max(1) as f64 * PUBLISHED_LOOKUPS;
     vec![
-        plot("chord-churn-path", "path length", |l| l.path, |t| t.hops.mean()),
+        plot("chord-churn-path", "path length", |l| l.path, |t| t.path.mean()),
         plot("chord-churn-timeouts", "time-outs of a lookup", |l| l.timeouts, |t| t.timeouts.mean()),
         plot("chord-churn-failures", "failures in 10,000", |l| l.failures, per_lookup),
     ]
