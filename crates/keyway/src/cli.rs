@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
+use crate::completions::CompletionsArgs;
 use crate::config::ConfigArgs;
 use crate::get::GetArgs;
 use crate::health::HealthArgs;
 use crate::import::ImportArgs;
 use crate::log::LogFormat;
+use crate::man::ManArgs;
 use crate::node::NodeArgs;
 use crate::nodes::NodesArgs;
 use crate::output::{Colour, Format};
@@ -109,4 +111,8 @@ pub(crate) enum Verb {
     Bench(BenchArgs),
     /// Check and show configuration
     Config(ConfigArgs),
+    /// Print a script that completes verbs and flags in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each verb
+    Man(ManArgs),
 }

@@ -5,12 +5,14 @@
 //!   keyway put | get | import | status | ...      session.rs ─▶ keyway-client ─▶ any gateway over HTTP
 //!   keyway sim                                    sim/ ─▶ keyway-sim
 //!   keyway bench                                  bench/ ─▶ keyway-net
+//!   keyway completions | man                      the description of the command line itself
 //! ```
 //!
 //! Data goes to stdout, all else to stderr; the exit codes are those of [`exit`].
 
 mod bench;
 mod cli;
+mod completions;
 mod config;
 mod duration;
 mod exit;
@@ -18,6 +20,7 @@ mod get;
 mod health;
 mod import;
 mod log;
+mod man;
 mod node;
 mod nodes;
 mod output;
@@ -50,8 +53,10 @@ fn main() -> ExitCode {
     let Cli { shared, verb } = Cli::parse();
     // A configuration that cannot be read is told in the form that the flags alone ask for.
     let (file, unread) = match File::find(shared.config.as_deref()) {
-        // `config check` reports on the file itself.
-        Err(_) if matches!(verb, Verb::Config(_)) => (File::default(), None),
+        // `config check` reports on the file itself; what describes the command line needs no settings.
+        Err(_) if matches!(verb, Verb::Config(_) | Verb::Completions(_) | Verb::Man(_)) => {
+            (File::default(), None)
+        }
         Err(failure) => (File::default(), Some(failure)),
         Ok(file) => (file, None),
     };
@@ -92,6 +97,8 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Sim(args) => sim::run(args, &session.output),
         Verb::Bench(args) => bench::run(&args, session),
         Verb::Config(args) => config::run(args, shared, &session.output),
+        Verb::Completions(args) => completions::run(&args, &session.output),
+        Verb::Man(args) => man::run(&args, &session.output),
     }
 }
 
