@@ -8,7 +8,7 @@ const HELP: &str = "\
 Tasks of the repository: cargo xtask TASK
 
   tidy [--list]                       check the rules of the house (also a test); or list them
-  golden                              refresh the committed trace hashes and wire bytes, after a change on purpose
+  golden                              refresh the committed trace hashes, wire bytes and OpenAPI document, after a change on purpose
   corpus                              write the seeds of the fuzz corpora again
   planted-bugs [--secs N] [NAME..]    show that each planted bug is found by its own test
   planted-bugs --sweep [NAME..]       show that each planted bug of the nodes is found by a sweep, in a minute
@@ -31,7 +31,11 @@ fn main() -> ExitCode {
             }
             Ok(true)
         }
-        ["golden"] => refresh(&[("keyway-core", "golden_bytes"), ("keyway-sim", "golden")]),
+        ["golden"] => refresh(&[
+            ("keyway-core", "golden_bytes"),
+            ("keyway-sim", "golden"),
+            ("keyway-gateway", "openapi"),
+        ]),
         ["corpus"] => refresh(&[("keyway-core", "corpus"), ("keyway-gateway", "corpus")]),
         ["planted-bugs", "--list"] => {
             for bug in planted::BUGS {

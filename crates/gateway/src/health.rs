@@ -2,20 +2,27 @@
 
 use keyway_core::machine::{Halt, NodeStatus, OpError, Phase};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// One thing that a node must be for it to be ready.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Check {
+    /// `answers`, `member`, `connected`, `writable`, `taken_over`.
     name: &'static str,
+    /// Whether it holds.
     ok: bool,
+    /// The same in words.
     message: String,
 }
 
 /// Whether a node serves.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Readiness {
+    /// All checks hold.
     pub(crate) ready: bool,
+    /// What does not hold, in words.
     reasons: Vec<String>,
+    /// Each check; only if asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     checks: Option<Vec<Check>>,
 }

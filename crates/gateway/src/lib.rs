@@ -1,7 +1,7 @@
 //! # keyway-gateway: the network for hosts that are not part of it
 //!
 //! One HTTP port carries every interface: JSON under `/v1`, XML-RPC by POST to `/` and `/RPC2`, `/metrics`, `/livez`,
-//! `/readyz`, and a page at `/` that says where things are. A gateway holds no data and decides nothing: it translates
+//! `/readyz`, `/openapi.json`, and a page at `/` that says where things are. A gateway holds no data and decides nothing: it translates
 //! between its clients' words and the operations of one [`Node`].
 //!
 //! What is bounded, by default: heads, headers, bodies, the time that each may take, stalled readers, idle connections,

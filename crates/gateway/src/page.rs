@@ -17,6 +17,7 @@ const PATHS: &[(&str, &str)] = &[
     ("GET  /readyz?verbose", "whether it serves, and if not, why"),
     ("GET  /livez", "whether the process is alive"),
     ("GET  /metrics", "OpenMetrics text"),
+    ("GET  /openapi.json", "all of this, for programs"),
     (
         "POST / or /RPC2",
         "XML-RPC: put(key, value, ttl, application), get(key, maxvals, placemark, application)",

@@ -71,7 +71,7 @@ const CORE_LIBRARIES: [&str; 7] =
     ["libm", "rand_chacha", "rand_core", "sha1", "sha2", "siphasher", "thiserror"];
 
 /// Libraries that stand for a floor, and the crates that may use them.
-const FLOORS_OF_LIBRARIES: [(&str, &[&str]); 8] = [
+const FLOORS_OF_LIBRARIES: [(&str, &[&str]); 9] = [
     ("tokio", &["keyway-net", "keyway-client", "keyway-gateway", "keyway"]),
     ("redb", &["keyway-net"]),
     ("socket2", &["keyway-net"]),
@@ -79,6 +79,7 @@ const FLOORS_OF_LIBRARIES: [(&str, &[&str]); 8] = [
     ("quick-xml", &["keyway-gateway"]),
     ("hyper", &["keyway-client", "keyway-gateway"]),
     ("clap", &["keyway"]),
+    ("utoipa", &["keyway-gateway"]),
     ("kuva", &["keyway"]),
 ];
 

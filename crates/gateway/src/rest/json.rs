@@ -8,17 +8,22 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyway_core::frame::NetworkId;
+use keyway_core::keyspace::Geometry;
 use keyway_core::machine::{Copies, GetAnswer, Halt, NodeStatus, Phase, PutReceipt, Value};
+use keyway_core::overlay::registry;
 use keyway_core::store::{Head, Kind};
 use keyway_core::{Duration, Id, Peer, Wall};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::cursor;
 
 /// A node's name.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct PeerName {
+    /// 40 hex digits.
     id: String,
+    /// Where it listens for nodes.
     addr: String,
 }
 
@@ -29,13 +34,19 @@ impl From<&Peer> for PeerName {
 }
 
 /// What a put achieved.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Receipt {
+    /// 40 hex digits.
     key: String,
+    /// The value's name among those of the key.
     value_hash: String,
+    /// The life that it was given.
     ttl_seconds: u64,
+    /// When its life ends.
     expires_ms: u64,
+    /// Who has it, after their disks said so.
     acked: Vec<PeerName>,
+    /// Copies that the network keeps.
     replicas: u8,
 }
 
@@ -53,14 +64,20 @@ impl Receipt {
 }
 
 /// One value.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ValueView {
+    /// The bytes.
     value_base64: String,
+    /// The bytes as text, if they are text that a person may look at.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    /// When its gateway took it.
     put_time_ms: u64,
+    /// The life that its put named.
     ttl_seconds: u64,
+    /// What is left of it.
     remaining_seconds: u64,
+    /// Its name among the values of the key.
     value_hash: String,
 }
 
@@ -86,11 +103,15 @@ fn as_text(bytes: &[u8]) -> Option<&str> {
 }
 
 /// A page of values.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Page {
+    /// 40 hex digits.
     key: String,
+    /// In the order in which they were put.
     values: Vec<ValueView>,
+    /// Where the next page begins (`after`); null if this is the last.
     next: Option<String>,
+    /// How many replicas' answers it was made of.
     merged: u8,
 }
 
@@ -106,13 +127,19 @@ impl Page {
 }
 
 /// One copy, without its bytes.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct CopyView {
+    /// Which value of the key.
     value_hash: String,
+    /// `put`, or `remove`: a record that its value was removed.
     kind: &'static str,
+    /// When its gateway took it.
     put_time_ms: u64,
+    /// The life that its put named.
     ttl_seconds: u64,
+    /// When its life ends.
     expires_ms: u64,
+    /// Length of the value.
     value_bytes: u32,
 }
 
@@ -133,18 +160,24 @@ impl From<&Head> for CopyView {
 }
 
 /// What one replica holds.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ReplicaView {
+    /// Which node.
     peer: PeerName,
+    /// What it holds; null if it did not answer.
     copies: Option<Vec<CopyView>>,
+    /// Whether it has finished taking over what it should hold.
     ready: bool,
+    /// Round trip from the gateway's node; null for that node itself, or if it did not answer.
     rtt_ms: Option<f64>,
 }
 
 /// Which replicas hold what.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Whereabouts {
+    /// 40 hex digits.
     key: String,
+    /// Root first.
     replicas: Vec<ReplicaView>,
 }
 
@@ -161,31 +194,54 @@ impl Whereabouts {
 }
 
 /// A node's own state.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct NodeView<'a> {
+    /// 40 hex digits.
     id: String,
+    /// Where it listens for nodes.
     addr: String,
+    /// Of the program.
     version: &'static str,
+    /// This life of the node; a restart has a greater one.
     incarnation: u64,
+    /// The network's random id; null before it is known.
     network: Option<String>,
+    /// How nodes find each other.
     overlay: &'static str,
+    /// How it places keys: `ring`, on the node that follows; `xor`, on the node of the longest common prefix.
+    geometry: Option<&'static str>,
+    /// `loading`, `joining`, `member`, `leaving`, `stopped`, `refused`.
     phase: &'static str,
+    /// No neighbour answers.
     isolated: bool,
+    /// Why it takes no writes: `disk_full`, `disk_failed`, `clock_skew`; null if it does.
     halt: Option<&'static str>,
+    /// Why its network refused it.
     refused: Option<&'a str>,
+    /// Parts of the key space.
     shares: Shares,
+    /// Records held.
     records: u64,
+    /// Bytes of their values.
     record_bytes: u64,
+    /// Copies of each value.
     replicas: u8,
+    /// Copies that acknowledge a put.
     acks: u8,
+    /// The longest value taken.
     value_bytes_max: u32,
+    /// The longest life given.
     ttl_seconds_max: u64,
+    /// What happened since its start.
     counters: BTreeMap<&'static str, u64>,
 }
 
-#[derive(Serialize)]
+/// Parts of the key space that a node keeps copies of.
+#[derive(Serialize, ToSchema)]
 struct Shares {
+    /// Arcs of the key space that it keeps copies of.
     count: u32,
+    /// Those that it has finished taking over.
     ready: u32,
 }
 
@@ -198,6 +254,7 @@ impl<'a> From<&'a NodeStatus> for NodeView<'a> {
             incarnation: status.incarnation,
             network: (status.network != NetworkId::UNKNOWN).then(|| format!("{:016x}", status.network.0)),
             overlay: status.overlay,
+            geometry: registry::find(status.overlay).map(|entry| geometry(entry.geometry)),
             phase: phase(status.phase),
             isolated: status.isolated,
             halt: status.halt.map(halt),
@@ -215,23 +272,31 @@ impl<'a> From<&'a NodeStatus> for NodeView<'a> {
 }
 
 /// The overlay's tables.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Peers {
+    /// The node itself.
     me: PeerName,
+    /// In the overlay's own order.
     tables: Vec<Table>,
 }
 
-#[derive(Serialize)]
+/// One of the overlay's tables.
+#[derive(Serialize, ToSchema)]
 struct Table {
+    /// In the overlay's own words.
     name: &'static str,
+    /// In the table's order.
     peers: Vec<PeerEntry>,
 }
 
-#[derive(Serialize)]
+/// A peer in a table.
+#[derive(Serialize, ToSchema)]
 struct PeerEntry {
     #[serde(flatten)]
     peer: PeerName,
+    /// Round trip; null if it was not measured.
     rtt_ms: Option<f64>,
+    /// It did not answer lately.
     suspect: bool,
 }
 
@@ -249,6 +314,13 @@ impl From<&NodeStatus> for Peers {
                 .collect(),
         };
         Peers { me: PeerName::from(&status.me), tables: status.tables.iter().map(table).collect() }
+    }
+}
+
+fn geometry(geometry: Geometry) -> &'static str {
+    match geometry {
+        Geometry::Ring => "ring",
+        Geometry::Xor => "xor",
     }
 }
 

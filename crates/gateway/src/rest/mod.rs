@@ -1,4 +1,4 @@
-//! The REST interface: JSON under `/v1`, health, metrics, and a page that says what is where.
+//! The REST interface: JSON under `/v1`, health, metrics, its own description, and a page for people.
 //!
 //! | request | answer |
 //! | --- | --- |
@@ -10,11 +10,13 @@
 //! | `GET /v1/network?max=N` | who is in the network, and what each holds |
 //! | `GET /v1/node/records?max=N&after=CURSOR` | what the node itself holds, without the bytes |
 //! | `GET /livez`, `GET /readyz?verbose`, `GET /metrics` | health and OpenMetrics text |
+//! | `GET /openapi.json` | all this, for programs |
 //!
 //! A text key is the SHA-1 of its bytes after percent-decoding.
 
 mod explain;
 mod json;
+mod openapi;
 pub(crate) mod refusal;
 
 use axum::Router;
@@ -27,12 +29,14 @@ use keyway_core::machine::{Op, OpDone, OpError, Reads};
 use keyway_core::{Duration, Id};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::health::Readiness;
 use crate::http::body;
 use crate::node::{Desk, Node};
 use crate::settings::GatewayConfig;
 use crate::{cursor, metrics, page};
+use openapi::{Any, AnyBytes, AskNetwork, AskNode, GetValues, PutValue, Routes};
 use refusal::Refusal;
 
 /// The life of a value whose put does not say: a day.
@@ -56,22 +60,28 @@ pub(crate) struct Shop<N> {
 
 type Shared<N> = State<std::sync::Arc<Shop<N>>>;
 
-/// The routes.
+/// The routes. Those that programs use are described where they are handled, and the description is one of them.
 pub(crate) fn router<N: Node>(shop: std::sync::Arc<Shop<N>>) -> Router {
-    Router::new()
-        .route("/v1/keys/{text}", get(get_text::<N>).put(put_text::<N>))
-        .route("/v1/ids/{hex}", get(get_id::<N>).put(put_id::<N>))
-        .route("/v1/keys/{text}/where", get(where_text::<N>))
-        .route("/v1/ids/{hex}/where", get(where_id::<N>))
-        .route("/v1/node", get(node::<N>))
-        .route("/v1/keys/{text}/trace", get(explain::trace_text::<N>))
-        .route("/v1/ids/{hex}/trace", get(explain::trace_id::<N>))
-        .route("/v1/node/records", get(explain::records::<N>))
-        .route("/v1/network", get(explain::network::<N>))
-        .route("/v1/peers", get(peers::<N>))
-        .route("/readyz", get(readyz::<N>))
-        .route("/livez", get(livez))
-        .route("/metrics", get(render_metrics::<N>))
+    let (router, document) = Routes::new()
+        .with::<__path_get_text, _>(get_text::<N>)
+        .with::<__path_put_text, _>(put_text::<N>)
+        .with::<__path_get_id, _>(get_id::<N>)
+        .with::<__path_put_id, _>(put_id::<N>)
+        .with::<__path_where_text, _>(where_text::<N>)
+        .with::<__path_where_id, _>(where_id::<N>)
+        .with::<explain::__path_trace_text, _>(explain::trace_text::<N>)
+        .with::<explain::__path_trace_id, _>(explain::trace_id::<N>)
+        .with::<explain::__path_network, _>(explain::network::<N>)
+        .with::<__path_node, _>(node::<N>)
+        .with::<explain::__path_records, _>(explain::records::<N>)
+        .with::<__path_peers, _>(peers::<N>)
+        .with::<__path_readyz, _>(readyz::<N>)
+        .with::<__path_livez, _>(livez)
+        .with::<__path_render_metrics, _>(render_metrics::<N>)
+        .describe::<__path_openapi>()
+        .finish();
+    router
+        .route("/openapi.json", get(move || openapi(document.clone())))
         .route("/", get(front_page))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
@@ -95,26 +105,76 @@ impl Named {
     }
 }
 
+/// Reads the values under a text key, page by page, in the order in which they were put.
+#[utoipa::path(
+    get, path = "/v1/keys/{text}", tag = "values",
+    params(("text" = String, Path, description = "The key, percent-encoded: `/` is `%2F`"), GetQuery),
+    responses(
+        (status = 200, description = "A page of values; with `raw` the bytes of the first one and nothing else",
+            content((json::Page = "application/json"), (inline(AnyBytes) = "application/octet-stream"))),
+        GetValues,
+    ),
+)]
 async fn get_text<N: Node>(shop: Shared<N>, text: PathText, uri: Uri) -> Response<Body> {
     or_refusal(async { read(&shop, Named::Text(path_text(text)?), &uri).await }).await
 }
 
+/// Reads the values under a key given by its id, page by page, in the order in which they were put.
+#[utoipa::path(
+    get, path = "/v1/ids/{hex}", tag = "values",
+    params(("hex" = String, Path, description = "The key as 40 hex digits"), GetQuery),
+    responses(
+        (status = 200, description = "A page of values; with `raw` the bytes of the first one and nothing else",
+            content((json::Page = "application/json"), (inline(AnyBytes) = "application/octet-stream"))),
+        GetValues,
+    ),
+)]
 async fn get_id<N: Node>(shop: Shared<N>, hex: PathText, uri: Uri) -> Response<Body> {
     or_refusal(async { read(&shop, Named::Hex(path_text(hex)?), &uri).await }).await
 }
 
+/// Stores the body under a text key.
+///
+/// Repeating a put is harmless: the same value under the same key is one record, whose life is the longer one.
+#[utoipa::path(
+    put, path = "/v1/keys/{text}", tag = "values",
+    params(("text" = String, Path, description = "The key, percent-encoded: `/` is `%2F`"), PutQuery),
+    request_body(content = inline(AnyBytes), content_type = "application/octet-stream", description = "The value"),
+    responses((status = 201, description = "Stored, and who acknowledged it", body = json::Receipt), PutValue),
+)]
 async fn put_text<N: Node>(shop: Shared<N>, text: PathText, request: Request) -> Response<Body> {
     or_refusal(async { write(&shop, Named::Text(path_text(text)?), request).await }).await
 }
 
+/// Stores the body under a key given by its id.
+///
+/// Repeating a put is harmless: the same value under the same key is one record, whose life is the longer one.
+#[utoipa::path(
+    put, path = "/v1/ids/{hex}", tag = "values",
+    params(("hex" = String, Path, description = "The key as 40 hex digits"), PutQuery),
+    request_body(content = inline(AnyBytes), content_type = "application/octet-stream", description = "The value"),
+    responses((status = 201, description = "Stored, and who acknowledged it", body = json::Receipt), PutValue),
+)]
 async fn put_id<N: Node>(shop: Shared<N>, hex: PathText, request: Request) -> Response<Body> {
     or_refusal(async { write(&shop, Named::Hex(path_text(hex)?), request).await }).await
 }
 
+/// Which nodes keep copies under a text key, and what each holds.
+#[utoipa::path(
+    get, path = "/v1/keys/{text}/where", tag = "values",
+    params(("text" = String, Path, description = "The key, percent-encoded: `/` is `%2F`")),
+    responses((status = 200, description = "The replica set, root first", body = json::Whereabouts), AskNetwork),
+)]
 async fn where_text<N: Node>(shop: Shared<N>, text: PathText) -> Response<Body> {
     or_refusal(async { whereabouts(&shop, Named::Text(path_text(text)?)).await }).await
 }
 
+/// Which nodes keep copies under a key given by its id, and what each holds.
+#[utoipa::path(
+    get, path = "/v1/ids/{hex}/where", tag = "values",
+    params(("hex" = String, Path, description = "The key as 40 hex digits")),
+    responses((status = 200, description = "The replica set, root first", body = json::Whereabouts), AskNetwork),
+)]
 async fn where_id<N: Node>(shop: Shared<N>, hex: PathText) -> Response<Body> {
     or_refusal(async { whereabouts(&shop, Named::Hex(path_text(hex)?)).await }).await
 }
@@ -129,9 +189,11 @@ async fn or_refusal(answer: impl Future<Output = Answer>) -> Response<Body> {
     answer.await.unwrap_or_else(Refusal::into_response)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct PutQuery {
+    /// The value's life in seconds; a day if it is not said.
     ttl: Option<u64>,
 }
 
@@ -166,18 +228,24 @@ async fn write<N: Node>(shop: &Shop<N>, named: Named, request: Request) -> Answe
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct GetQuery {
+    /// Values of the page at most: 100 if it is not said, 1000 in any case.
     max: Option<u32>,
+    /// `next` of the page before, unchanged.
     after: Option<String>,
+    /// `quorum` sees every acknowledged put; `first` is faster and may not.
     #[serde(default)]
+    #[param(inline)]
     reads: ReadsWord,
+    /// The first value's bytes and nothing else.
     #[serde(default)]
     raw: bool,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum ReadsWord {
     #[default]
@@ -245,14 +313,33 @@ async fn whereabouts<N: Node>(shop: &Shop<N>, named: Named) -> Answer {
     }
 }
 
+/// The node's own state and counters.
+#[utoipa::path(
+    get, path = "/v1/node", tag = "node",
+    responses((status = 200, description = "The state", body = json::NodeView), AskNode),
+)]
 async fn node<N: Node>(shop: Shared<N>) -> Response<Body> {
     or_refusal(async { Ok(json(StatusCode::OK, &json::NodeView::from(&*shop.desk.status().await?))) }).await
 }
 
+/// The tables of the node's overlay.
+#[utoipa::path(
+    get, path = "/v1/peers", tag = "node",
+    responses((status = 200, description = "The tables, in the overlay's own words", body = json::Peers), AskNode),
+)]
 async fn peers<N: Node>(shop: Shared<N>) -> Response<Body> {
     or_refusal(async { Ok(json(StatusCode::OK, &json::Peers::from(&*shop.desk.status().await?))) }).await
 }
 
+/// Whether the node serves, and if not, why.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health",
+    params(("verbose" = Option<bool>, Query, description = "Every check by name, the good ones too")),
+    responses(
+        (status = 200, description = "It serves", body = Readiness),
+        (status = 503, description = "It does not", body = Readiness),
+    ),
+)]
 async fn readyz<N: Node>(shop: Shared<N>, RawQuery(query): RawQuery) -> Response<Body> {
     let verbose =
         query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose")));
@@ -262,13 +349,33 @@ async fn readyz<N: Node>(shop: Shared<N>, RawQuery(query): RawQuery) -> Response
     json(code, &readiness)
 }
 
+/// Whether the process answers.
+#[utoipa::path(
+    get, path = "/livez", tag = "health",
+    responses((status = 200, description = "It does", body = String, content_type = "text/plain"), Any),
+)]
 async fn livez() -> Response<Body> {
     text("text/plain; charset=utf-8", "alive\n".into())
 }
 
+/// Metrics as OpenMetrics text.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health",
+    responses((status = 200, description = "Counters, gauges and histograms", body = String,
+        content_type = "application/openmetrics-text"), Any),
+)]
 async fn render_metrics<N: Node>(shop: Shared<N>) -> Response<Body> {
     let status = shop.desk.status().await.ok();
     text(metrics::CONTENT_TYPE, shop.desk.metrics.render(status.as_deref()))
+}
+
+/// This description.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "health",
+    responses((status = 200, description = "An OpenAPI document", body = serde_json::Value), Any),
+)]
+async fn openapi(document: std::sync::Arc<str>) -> Response<Body> {
+    text("application/json", document.to_string())
 }
 
 async fn front_page(headers: HeaderMap) -> Response<Body> {

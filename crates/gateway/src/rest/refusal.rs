@@ -7,6 +7,7 @@ use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use keyway_core::machine::{Halt, OpError};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::body::BodyError;
 use crate::http::gate::Misframed;
@@ -22,18 +23,67 @@ pub(crate) struct Refusal {
     close: bool,
 }
 
-#[derive(Serialize)]
-struct ErrorBody<'a> {
+/// Why the answer is no.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ErrorBody<'a> {
     error: ErrorText<'a>,
 }
 
-#[derive(Serialize)]
+/// The cause, and what to do about it.
+#[derive(Serialize, ToSchema)]
 struct ErrorText<'a> {
+    /// For programs; stable.
     code: &'a str,
+    /// For people.
     message: &'a str,
+    /// What to do, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
 }
+
+/// Which requests a refusal may answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Of {
+    /// All: it comes before anybody reads what the request is for.
+    Any,
+    /// Those that the node answers from what it has.
+    Node,
+    /// Those for which the node asks others.
+    Network,
+    /// Reading values.
+    Get,
+    /// Storing values.
+    Put,
+}
+
+/// Every refusal that clients of the REST interface see: its status and code, when it is given, and to which requests.
+pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
+    use Of::{Any, Get, Network, Node, Put};
+    &[
+        (400, "bad_request", "the request makes no sense; nothing was done", &[Any, Node, Network, Get, Put]),
+        (403, "foreign_origin", "a web page of another origin may not write", &[Put]),
+        (404, "not_found", "there is no value under the key", &[Get]),
+        (408, "too_slow", "the head or the body came too slowly", &[Any, Node, Network, Get, Put]),
+        (411, "bad_request", "a put needs a body with a length, or in chunks", &[Put]),
+        (413, "too_large", "the value is longer than the network takes", &[Put]),
+        (421, "unknown_host", "the gateway does not go by that name", &[Any, Node, Network, Get, Put]),
+        (422, "bad_ttl", "the life is below a second or above what the network gives", &[Put]),
+        (431, "head_too_large", "the head has too many bytes or headers", &[Any, Node, Network, Get, Put]),
+        (
+            500,
+            "internal",
+            "the gateway and its node do not understand each other",
+            &[Node, Network, Get, Put],
+        ),
+        (503, "busy", "too many operations or connections: repeat it", &[Any, Node, Network, Get, Put]),
+        (503, "not_joined", "the node is not in a network: ask another gateway", &[Network, Get, Put]),
+        (503, "quorum", "fewer replicas answered than promised; a put may be on some", &[Network, Get, Put]),
+        (503, "halted", "the node takes no writes: ask another gateway", &[Put]),
+        (503, "clock_skew", "clocks differ too much", &[Put]),
+        (504, "timeout", "no answer in time; the outcome is unknown", &[Node, Network, Get, Put]),
+        (507, "over_capacity", "the replicas of the key have no room", &[Put]),
+    ]
+};
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
@@ -149,5 +199,33 @@ impl From<Misframed> for Refusal {
             Misframed::Ambiguous(_) => (S::BAD_REQUEST, "bad_request"),
         };
         Refusal::new(status, code, why.to_string()).close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_operation_may_end_with_stands_in_the_list() {
+        let ends = [
+            OpError::Timeout,
+            OpError::Quorum { got: 1, want: 2 },
+            OpError::TooLarge { bytes: 2, max: 1 },
+            OpError::BadTtl { max_secs: 1 },
+            OpError::OverCapacity,
+            OpError::Busy,
+            OpError::NotJoined,
+            OpError::Halted(Halt::DiskFull),
+            OpError::ClockSkew,
+        ];
+        let refusals = ends.map(Refusal::from).into_iter();
+        let bodies = [BodyError::TooLarge { max: 1 }, BodyError::TooSlow, BodyError::Cut].map(Refusal::from);
+        for refusal in refusals.chain(bodies) {
+            let listed = REFUSALS.iter().any(|(status, code, _, of)| {
+                (*status, *code) == (refusal.status.as_u16(), refusal.code) && of.contains(&Of::Put)
+            });
+            assert!(listed, "{refusal:?}");
+        }
     }
 }

@@ -1,0 +1,144 @@
+//! `/openapi.json`: the REST interface as programs read it, made from the handlers that serve it.
+//!
+//! A route has one source: what stands above its handler (`#[utoipa::path]`). [`Routes::with`] takes the path and the method
+//! from there for the router and for the document alike, and the shapes from the very JSON types, so that neither can say
+//! what the other does not. (`utoipa-axum` does the same but for handlers that are generic, as ours are over the node.) A
+//! golden file beside the tests holds the document.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, on};
+use utoipa::__dev::SchemaReferences;
+use utoipa::openapi::path::Paths;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::{
+    Components, ContentBuilder, HttpMethod, Info, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+};
+use utoipa::{IntoResponses, PartialSchema, ToSchema};
+
+use super::refusal::{ErrorBody, Of, REFUSALS};
+
+/// What stands at the head of the document.
+const ABOUT: &str = "\
+A node's gateway to the distributed hash table it belongs to. Keys are 160 bits; a text key is the SHA-1 of its bytes. \
+Several values live under one key, in the order in which they were put. Units stand in the names of fields: instants are \
+`_ms` since 1970, lives are `_seconds`. Unknown parameters are refused. The same port answers XML-RPC by POST to `/` and \
+`/RPC2`, which this document does not describe.";
+
+/// The routes of a router and their description, gathered together.
+pub(super) struct Routes<S> {
+    router: Router<S>,
+    paths: Paths,
+    schemas: Vec<(String, RefOr<Schema>)>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    pub(super) fn new() -> Routes<S> {
+        Routes { router: Router::new(), paths: Paths::new(), schemas: Vec::new() }
+    }
+
+    /// Serves and describes what is described by `P`, which is named after the handler: `__path_NAME`.
+    pub(super) fn with<P: utoipa::Path + SchemaReferences, T: 'static>(
+        mut self,
+        handler: impl Handler<T, S>,
+    ) -> Routes<S> {
+        for method in P::methods() {
+            self.router = self.router.route(&P::path(), on(filter(&method), handler.clone()));
+        }
+        self.describe::<P>()
+    }
+
+    /// Describes what somebody else serves.
+    pub(super) fn describe<P: utoipa::Path + SchemaReferences>(mut self) -> Routes<S> {
+        self.paths.add_path_operation(P::path(), P::methods(), P::operation());
+        P::schemas(&mut self.schemas);
+        self
+    }
+
+    /// The router, and the document as JSON.
+    pub(super) fn finish(self) -> (Router<S>, Arc<str>) {
+        let mut document = OpenApi::new(Info::new("Keyway", env!("CARGO_PKG_VERSION")), self.paths);
+        document.info.description = Some(ABOUT.into());
+        let mut components = Components::new();
+        let mut schemas = self.schemas;
+        // Refusals name it, but only answers are searched for what they name.
+        schemas.push((ErrorBody::name().into_owned(), ErrorBody::schema()));
+        ErrorBody::schemas(&mut schemas);
+        components.schemas.extend(schemas);
+        document.components = Some(components);
+        // Maps with text keys and no failing fields cannot fail to be JSON.
+        let text = document.to_json().unwrap_or_default();
+        (self.router, text.into())
+    }
+}
+
+fn filter(method: &HttpMethod) -> MethodFilter {
+    match method {
+        HttpMethod::Get => MethodFilter::GET,
+        HttpMethod::Put => MethodFilter::PUT,
+        HttpMethod::Post => MethodFilter::POST,
+        HttpMethod::Delete => MethodFilter::DELETE,
+        HttpMethod::Options => MethodFilter::OPTIONS,
+        HttpMethod::Head => MethodFilter::HEAD,
+        HttpMethod::Patch => MethodFilter::PATCH,
+        HttpMethod::Trace => MethodFilter::TRACE,
+    }
+}
+
+/// A body of any bytes.
+pub(super) struct AnyBytes;
+
+impl PartialSchema for AnyBytes {
+    fn schema() -> RefOr<Schema> {
+        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(binary)).into()
+    }
+}
+
+impl ToSchema for AnyBytes {}
+
+/// The refusals that requests of a kind may get, one response for each status.
+fn refusals(of: Of) -> BTreeMap<String, RefOr<Response>> {
+    let mut meanings: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    for (status, code, meaning, _) in REFUSALS.iter().filter(|(.., requests)| requests.contains(&of)) {
+        meanings.entry(*status).or_default().push(format!("`{code}`: {meaning}"));
+    }
+    let schema = Ref::from_schema_name(ErrorBody::name());
+    let respond = |(status, meanings): (u16, Vec<String>)| {
+        let content = ContentBuilder::new().schema(Some(schema.clone())).build();
+        let response =
+            ResponseBuilder::new().description(meanings.join("; ")).content("application/json", content);
+        (status.to_string(), RefOr::T(response.build()))
+    };
+    meanings.into_iter().map(respond).collect()
+}
+
+/// Names for the kinds of requests, as descriptions of handlers need them.
+macro_rules! refused {
+    ($($(#[$about:meta])* $name:ident = $of:ident;)*) => {$(
+        $(#[$about])*
+        pub(super) struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                refusals(Of::$of)
+            }
+        }
+    )*};
+}
+
+refused! {
+    /// Refusals of any request.
+    Any = Any;
+    /// Refusals of a question about the node.
+    AskNode = Node;
+    /// Refusals of a question about the network.
+    AskNetwork = Network;
+    /// Refusals of a get.
+    GetValues = Get;
+    /// Refusals of a put.
+    PutValue = Put;
+}
