@@ -1,16 +1,17 @@
 //! # keyway-gateway: the network for hosts that are not part of it
 //!
 //! One HTTP port carries every interface: JSON under `/v1`, XML-RPC by POST to `/` and `/RPC2`, `/metrics`, `/livez`,
-//! `/readyz`, `/openapi.json`, and a page at `/` that says where things are. A gateway holds no data and decides nothing: it translates
-//! between its clients' words and the operations of one [`Node`].
+//! `/readyz`, `/openapi.json`, and at `/` the console for browsers, a list of what is here for terminals. A gateway holds
+//! no data and decides nothing: it translates between its clients' words and the operations of one [`Node`].
 //!
 //! What is bounded, by default: heads, headers, bodies, the time that each may take, stalled readers, idle connections,
 //! connections at once, operations' time ([`Limits`]). What is checked: `Host` and `Origin`, so that web pages of
 //! strangers reach nothing; that a request means one thing; that XML holds nothing but a method call.
 //!
 //! What is absent: TLS and credentials (a proxy's task; the port listens on loopback unless told otherwise), removal,
-//! Sun RPC, the Redis protocol, a console.
+//! Sun RPC, the Redis protocol.
 
+mod console;
 mod cursor;
 mod health;
 mod http;

@@ -1,4 +1,4 @@
-//! `GET /`: what this is, and where things are.
+//! `GET /` in a terminal: what this is, and where things are. Browsers get the console.
 
 /// Path, method, and what it is for.
 const PATHS: &[(&str, &str)] = &[
@@ -26,7 +26,7 @@ const PATHS: &[(&str, &str)] = &[
 
 const TITLE: &str = concat!("Keyway ", env!("CARGO_PKG_VERSION"), ": a gateway to a distributed hash table");
 
-/// For a terminal.
+/// The list.
 pub(crate) fn plain() -> String {
     let mut text = format!("{TITLE}\n\n");
     for (path, what) in PATHS {
@@ -34,24 +34,6 @@ pub(crate) fn plain() -> String {
     }
     text.push_str("\nTry: curl -X PUT --data-binary red http://THIS-ADDRESS/v1/keys/colors\n");
     text.push_str("     curl http://THIS-ADDRESS/v1/keys/colors?raw=true\n");
+    text.push_str("     or open it in a browser: it draws the network, and the way to a key\n");
     text
-}
-
-/// For a browser.
-pub(crate) fn html() -> String {
-    let mut rows = String::new();
-    for (path, what) in PATHS {
-        let target = path.strip_prefix("GET  ").map(|path| path.split('?').next().unwrap_or(path));
-        let path = path.replace('&', "&amp;");
-        match target.filter(|target| !target.contains('{')) {
-            Some(target) => rows.push_str(&format!("<tr><td><a href=\"{target}\">{path}</a><td>{what}\n")),
-            None => rows.push_str(&format!("<tr><td>{path}<td>{what}\n")),
-        }
-    }
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Keyway</title>\n\
-         <style>body{{font:16px/1.5 system-ui;margin:3em auto;max-width:62em;padding:0 1em}}\
-         td{{padding:.2em 1em .2em 0;vertical-align:top}}td:first-child{{font-family:ui-monospace,monospace}}</style>\n\
-         <h1>{TITLE}</h1>\n<table>\n{rows}</table>\n</html>\n"
-    )
 }

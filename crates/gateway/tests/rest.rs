@@ -278,12 +278,38 @@ async fn the_front_page_says_where_things_are() {
     let (code, text) = gateway.ask("GET", "/", b"").await;
     assert_eq!(code, 200);
     assert!(text.starts_with("Keyway ") && text.contains("/v1/keys/{text}"));
-    let html = gateway
-        .exchange(b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nConnection: close\r\n\r\n")
-        .await;
-    assert_eq!(status(&html), 200);
-    assert!(body_of(&html).starts_with("<!doctype html>"));
-    assert!(head_of(&html).contains("X-Content-Type-Options: nosniff"));
+}
+
+#[tokio::test]
+async fn browsers_get_the_console_and_all_that_it_loads_under_a_strict_policy() {
+    let gateway = Gateway::start().await;
+    let browse = async |path: &str| {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/html,*/*\r\nConnection: close\r\n\r\n"
+        );
+        gateway.exchange(request.as_bytes()).await
+    };
+    let page = browse("/?key=colors").await;
+    assert_eq!(status(&page), 200);
+    assert!(body_of(&page).starts_with("<!doctype html>"));
+    let has = |answer: &str, header: &str| head_of(answer).to_ascii_lowercase().contains(header);
+    for header in ["x-content-type-options: nosniff", "content-type: text/html", "vary: accept"] {
+        assert!(has(&page, header), "{header}: {}", head_of(&page));
+    }
+    assert!(has(&page, "content-security-policy: default-src 'none'; script-src 'self';"));
+    for (path, kind) in [
+        ("/assets/console.js", "text/javascript"),
+        ("/assets/console.css", "text/css"),
+        ("/assets/icon.svg", "image/svg+xml"),
+    ] {
+        let answer = browse(path).await;
+        assert_eq!(status(&answer), 200, "{path}");
+        assert!(has(&answer, &format!("content-type: {kind}")), "{path}: {}", head_of(&answer));
+        assert!(has(&answer, "content-security-policy: default-src 'none'"), "{path}");
+    }
+    for path in ["/assets/none.js", "/assets/..%2fconsole.rs", "/assets/", "/assets/%ff"] {
+        assert_eq!(status(&browse(path).await), 404, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -258,6 +258,7 @@ async fn announce(plan: &Plan, served: &[Served], took: Duration, session: &Sess
     for words in ["put colors red", "get colors", "where colors"] {
         output.line(output.style(Style::Bold, &format!("  {name} {words}{gateway}")))?;
     }
+    output.line(format!("\nand in a browser {first_gateway}/?key=colors"))?;
     output.line("\nCtrl-C leaves.")
 }
 

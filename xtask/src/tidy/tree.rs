@@ -15,7 +15,7 @@ const SKIPPED: [&str; 5] = ["target", "artifacts", "coverage", "keyway-data", "n
 /// Hidden folders that belong to the repository.
 const HIDDEN: [&str; 2] = [".ci", ".cargo"];
 /// What is read; of other files only the path is kept.
-const TEXTS: [&str; 8] = ["rs", "toml", "md", "sh", "py", "txt", "yml", "run"];
+const TEXTS: [&str; 11] = ["rs", "toml", "md", "sh", "py", "txt", "yml", "run", "js", "css", "html"];
 /// A longer text is data: only its path is kept.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 

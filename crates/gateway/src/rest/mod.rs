@@ -11,6 +11,7 @@
 //! | `GET /v1/node/records?max=N&after=CURSOR` | what the node itself holds, without the bytes |
 //! | `GET /livez`, `GET /readyz?verbose`, `GET /metrics` | health and OpenMetrics text |
 //! | `GET /openapi.json` | all this, for programs |
+//! | `GET /`, `GET /assets/{name}` | what is where as text; for browsers the console |
 //!
 //! A text key is the SHA-1 of its bytes after percent-decoding.
 
@@ -35,7 +36,7 @@ use crate::health::Readiness;
 use crate::http::body;
 use crate::node::{Desk, Node};
 use crate::settings::GatewayConfig;
-use crate::{cursor, metrics, page};
+use crate::{console, cursor, metrics, page};
 use openapi::{Any, AnyBytes, AskNetwork, AskNode, GetValues, PutValue, Routes};
 use refusal::Refusal;
 
@@ -83,6 +84,7 @@ pub(crate) fn router<N: Node>(shop: std::sync::Arc<Shop<N>>) -> Router {
     router
         .route("/openapi.json", get(move || openapi(document.clone())))
         .route("/", get(front_page))
+        .route(console::ASSETS_ROUTE, get(asset))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .with_state(shop)
@@ -381,9 +383,16 @@ async fn openapi(document: std::sync::Arc<str>) -> Response<Body> {
 async fn front_page(headers: HeaderMap) -> Response<Body> {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accept.contains("text/html") {
-        text("text/html; charset=utf-8", page::html())
+        console::page()
     } else {
         text("text/plain; charset=utf-8", page::plain())
+    }
+}
+
+async fn asset(name: PathText) -> Response<Body> {
+    match path_text(name).ok().and_then(|name| console::asset(&name)) {
+        Some(asset) => asset,
+        None => nowhere().await,
     }
 }
 
