@@ -5,10 +5,12 @@
 
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses a part")]
 
+mod browser;
 mod http;
 mod network;
 mod process;
 
+pub use browser::Browser;
 pub use http::{get, put, wait_until};
 pub use network::{Network, Node};
 pub use process::{Process, Ran, command, keyway, keyway_with_input, python, run};
