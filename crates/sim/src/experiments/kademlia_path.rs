@@ -3,9 +3,9 @@
 //! The paper gives no measurement, only a bound: each step finds a node at most half as far from the key, so a lookup takes at
 //! most log2 N steps and a constant (section 3). What is to be *expected* follows from two of its sentences: a bucket holds k
 //! nodes of its subtree, or all if there are fewer (2.2); a node asked names the nearest that it knows (2.3). We take the k as
-//! drawn at random from ids drawn at random, as the analysis of Cai and Devroye does (*The Analysis of Kademlia for Random
-//! IDs*, 2014, arXiv 1402.1191: about c log n steps, c a constant of k), and count nodes asked one after another, the root
-//! among them. Let n members stand in the smallest subtree that is known to hold key and asker, or key and contacts:
+//! drawn at random and ids as random, and count nodes asked one after another, the root among them. The recursion is ours; its
+//! growth is the known one (Cai, Devroye, *The Analysis of Kademlia for Random IDs*, 2014, arXiv 1402.1191: about c log n steps).
+//! Let n members stand in the smallest subtree that is known to hold key and asker, or key and contacts:
 //!
 //! ```text
 //!   next bit   i of the n are on the key's side, binomial(n, 1/2); nobody on one of the sides: the bit decides nothing
@@ -22,7 +22,8 @@
 //!
 //! The tolerance is 0.15 hops, set before anything was measured. Two things make our path shorter and are no mistake: the converged
 //! state ([`keyway_core::overlay::Overlay::settle`]) spreads a bucket's contacts evenly over its subtree, which gains half a bit a
-//! hop, up to 0.13 hops at these sizes; and a neighborhood may have more than k members, all known.
+//! hop, up to 0.13 hops at these sizes by a simulation of both kinds of tables; and a neighborhood may have more than k members,
+//! all known.
 //!
 //! Measured is the time of a lookup over links that take always the same time, in round trips, with alpha = 1: with three under way
 //! at once more nodes are asked than lie on the path.
