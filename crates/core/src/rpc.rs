@@ -322,6 +322,12 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         self.calls.get(&(request & !TRY_MASK)).map(|call| &call.msg)
     }
 
+    /// Why a call under way was made.
+    #[must_use]
+    pub fn why(&self, request: u64) -> Option<&W> {
+        self.calls.get(&(request & !TRY_MASK)).map(|call| &call.why)
+    }
+
     /// A reply arrived. Returns what it answers, if that is a call under way and comes from the peer that was asked; of a
     /// peer asked by address alone the id is not known before.
     pub fn on_reply(&mut self, now: Mono, request: u64, from: &Peer) -> Option<Answered<W>> {

@@ -15,8 +15,9 @@ import { hopTable, nodeTable, replicaTable } from "./tables.js";
 import { trace } from "./trace.js";
 import { condition, plural, size } from "./words.js";
 
-/** Between an answer and the next question. */
+/** Between an answer and the next question, at least; and for each node: every question asks all of them. */
 const REST_MS = 2000;
+const NODE_REST_MS = 15;
 /** Between two hops as they are drawn, and how long all may take together. */
 const HOP_MS = 450;
 const HOPS_MS_MAX = 4000;
@@ -31,6 +32,8 @@ let searches = 0;
 /** Ends when the network was drawn for the first time: ways are drawn among its nodes. */
 let drawn;
 const firstDrawn = new Promise((resolve) => (drawn = resolve));
+
+const restMs = () => Math.max(REST_MS, NODE_REST_MS * (last.network?.nodes.length ?? 0));
 
 async function look() {
   try {
@@ -50,7 +53,7 @@ async function look() {
 function trouble(refused) {
   const since = last.network ? " What is shown is the last that was told." : "";
   const words = refused.words ?? `The console failed: ${refused.message}.`;
-  say(part("trouble"), `${words}${since} Asking again every ${REST_MS / 1000} seconds.`);
+  say(part("trouble"), `${words}${since} Asking again in ${Math.round(restMs() / 1000)} seconds.`);
   part("trouble").hidden = false;
   document.body.classList.add("stale");
 }
@@ -153,5 +156,5 @@ part("search").addEventListener("submit", (event) => {
 });
 addEventListener("popstate", followAddress);
 
-poll(look, REST_MS);
+poll(look, restMs);
 followAddress();

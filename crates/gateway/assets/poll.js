@@ -1,9 +1,9 @@
 // Doing something again and again while somebody looks.
 
 /**
- * Runs `work` at once and again `restMs` after it ended. While the tab is hidden nothing runs; it goes on when it is shown.
+ * Runs `work` at once and again `restMs()` after it ended. While the tab is hidden nothing runs; it goes on when it is shown.
  * @param {() => Promise<void>} work must not throw
- * @param {number} restMs
+ * @param {() => number} restMs
  */
 export function poll(work, restMs) {
   let timer = 0;
@@ -15,7 +15,7 @@ export function poll(work, restMs) {
     await work();
     busy = false;
     clearTimeout(timer);
-    timer = setTimeout(turn, restMs);
+    timer = setTimeout(turn, restMs());
   }
 
   document.addEventListener("visibilitychange", () => {

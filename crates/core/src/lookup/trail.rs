@@ -10,6 +10,9 @@ use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::time::Duration;
 
+/// Steps that are kept; a lookup that asks more is hopeless, and told so far.
+const STEPS_MAX: usize = 192;
+
 /// The steps so far.
 #[derive(Clone, Debug, Default)]
 pub struct Trail {
@@ -19,6 +22,9 @@ pub struct Trail {
 impl Trail {
     /// `peer` is asked.
     pub fn on_ask<O: Overlay>(&mut self, target: &Id, peer: &Peer) {
+        if self.steps.len() >= STEPS_MAX {
+            return;
+        }
         let distance = O::distance(target, peer);
         let (peer, answer) = (peer.clone(), TraceAnswer::Open);
         self.steps.push(TraceStep { peer, distance, rtt: None, answer, named: Vec::new() });

@@ -94,7 +94,7 @@ pub struct Facts {
     pub shares: (u32, u32),
     /// Whether it is a member, or on its way in or out.
     pub member: bool,
-    /// Others that it knows, neighbours first.
+    /// Others that it knows, neighbours first; left out of what a survey gives.
     pub peers: Vec<Peer>,
 }
 
@@ -160,7 +160,7 @@ pub struct LookupAnswer {
     /// The replica set, root first.
     pub peers: Vec<Peer>,
     /// Nodes that were asked and answered, those asked beside a slow one included. The root itself is not counted when its
-    /// predecessor names it.
+    /// predecessor names it; of a lookup that travelled from node to node it is.
     pub hops: u32,
     /// Nodes on the way to the one that named the root, each named by the one before: `hops` without what was asked in vain.
     pub path: u32,

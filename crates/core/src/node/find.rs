@@ -45,11 +45,18 @@ pub(super) struct Finding<C> {
     trail: Option<Box<Trail>>,
 }
 
+impl<C> For<C> {
+    /// Whether it is a client's operation by itself.
+    const fn is_asked(&self) -> bool {
+        matches!(self, For::Op(_) | For::Trace(_))
+    }
+}
+
 impl<C> Finding<C> {
-    /// Whether the node's lookup style counts: the overlay's own lookups must not depend on others' tables being right, and
-    /// a trace tells the asker's own questions.
+    /// Whether the node's lookup style counts: the overlay's own lookups and those of repair must not depend on others' tables
+    /// being right, and a trace tells the asker's own questions.
     const fn travels(&self) -> bool {
-        !matches!(self.purpose, For::Overlay(_) | For::Trace(_))
+        !matches!(self.purpose, For::Overlay(_) | For::HandOff(_) | For::Trace(_))
     }
 }
 
@@ -64,6 +71,7 @@ impl<O: Overlay> Node<O> {
         purpose: For<O::Call>,
     ) {
         self.counters.lookups += 1;
+        self.lookups_asked += usize::from(purpose.is_asked());
         let mut lookup = Lookup::new(target, wanted.min(SET_MAX as u8), confirm);
         let known = lookup.begin(&self.config.me, &self.overlay);
         let serial = self.serial();
@@ -113,6 +121,9 @@ impl<O: Overlay> Node<O> {
                         && let Some(finding) = self.lookups.get_mut(&serial)
                     {
                         finding.lookup.on_silent(peer.id());
+                        if let Some(trail) = &mut finding.trail {
+                            trail.on_silence(peer.id(), true);
+                        }
                     }
                 }
                 Step::AskSelf => finding.lookup.on_own(&self.config.me, &self.overlay),
@@ -180,6 +191,7 @@ impl<O: Overlay> Node<O> {
     }
 
     fn found(&mut self, t: &mut Turn<'_>, mut finding: Finding<O::Call>, set: Vec<Peer>) {
+        self.lookups_asked -= usize::from(finding.purpose.is_asked());
         let Cost { hops, path, timeouts, root_timeouts } = finding.lookup.cost();
         self.counters.lookups_failed += u64::from(set.is_empty());
         t.out.trace(|| Trace::Lookup { target: *finding.lookup.target(), root: set.first().cloned(), hops });

@@ -174,6 +174,14 @@ impl<O: Overlay> Node<O> {
             }
             return false;
         }
+        // Strangers that answer a survey would push out of memory those whom this node deals with.
+        let surveyed = |why: &Why<O::Call>| matches!(why, Why::About { .. });
+        if header.kind == Kind::Reply
+            && self.rpc.known(header.from.id()).is_none()
+            && self.rpc.why(header.request).is_some_and(surveyed)
+        {
+            return true;
+        }
         match self.rpc.on_heard(t.now.mono, &header.from, header.incarnation) {
             Heard::News if same => self.inputs.push_back(Input::Heard(header.from.clone())),
             Heard::News | Heard::Known => {}

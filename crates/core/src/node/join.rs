@@ -285,10 +285,10 @@ impl<O: Overlay> Node<O> {
     pub(super) fn write_notes(&mut self, t: &mut Turn<'_>) {
         self.contacts.notes_dirty = false;
         let mut peers = self.overlay.neighbors();
-        // A newcomer may not have met its neighbours yet: those it came through know them.
-        peers.extend(self.contacts.members.iter().cloned());
         // Those who fell silent are remembered behind those who are there.
         peers.extend(self.contacts.lost.iter().rev().cloned());
+        // A newcomer may not have met its neighbours yet: those it came through know them.
+        peers.extend(self.contacts.members.iter().cloned());
         let mut seen = Vec::new();
         peers.retain(|p| {
             let new = !seen.contains(p.id()) && p.id() != self.me().id();
@@ -304,7 +304,7 @@ impl<O: Overlay> Node<O> {
 
     /// A peer fell silent.
     pub(super) fn lose(&mut self, t: &mut Turn<'_>, peer: &Peer) {
-        if *peer.id() == Id::ZERO || self.phase != Phase::Member {
+        if *peer.id() == Id::ZERO || peer.id() == self.me().id() || self.phase != Phase::Member {
             return;
         }
         self.note_lost(peer);

@@ -37,8 +37,8 @@ pub const PAGE_RECORDS_MAX: usize = 1024;
 /// Heads in one `HeadsAre`.
 pub const HEADS_MAX: usize = 1024;
 
-/// Peers in one `AboutIs`.
-pub const PEERS_MAX: usize = 64;
+/// Peers in one `AboutIs`: with IPv6 addresses, too, it fits a datagram.
+pub const PEERS_MAX: usize = 27;
 
 impl Wire for Facts {
     fn encode(&self, w: &mut Writer<'_>) {
@@ -335,5 +335,30 @@ impl<O: Overlay> Wire for Message<O> {
             22 => Message::Heard,
             _ => return Err(Malformed("unknown message")),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::DATAGRAM_BYTES_MAX;
+    use crate::overlay::chord::Chord;
+    use crate::peer::Addr;
+
+    /// The frame around a body of a node with an IPv6 address: header and MAC (docs/protocol.md).
+    const FRAME_BYTES: usize = 68 + 16;
+
+    #[test]
+    fn what_many_are_asked_for_fits_a_datagram() {
+        let peer = |n: u8| Peer::new(Id::sha1(&[n]), Addr::V6([n; 16], 5850));
+        let peers: Vec<Peer> = (0..PEERS_MAX as u8).map(peer).collect();
+        let facts = Facts { records: 1, record_bytes: 1, shares: (1, 1), member: true, peers };
+        let set = (0..16).map(peer).collect();
+        for message in
+            [Message::<Chord>::AboutIs(facts), Message::Routed(Routed { id: 1, hops: 1, timeouts: 0, set })]
+        {
+            let bytes = crate::wire::to_vec(&message).len();
+            assert!(FRAME_BYTES + bytes <= DATAGRAM_BYTES_MAX, "{bytes} bytes");
+        }
     }
 }

@@ -183,6 +183,10 @@ pub struct Node<O: Overlay> {
     surveys: Serials<survey::Survey>,
     travels: BTreeMap<u64, travel::Travel>,
     travels_over: OpTimers,
+    /// Travelling lookups that this node has handed on and forgotten, and who had passed them: the last of them.
+    travelled: VecDeque<(u64, Id)>,
+    /// Lookups that clients asked for.
+    lookups_asked: usize,
     gathers: Serials<gather::Gather>,
     pushes: Serials<serve::Pushed>,
     copies: copies::CopiesState,
@@ -247,6 +251,8 @@ impl<O: Overlay> Node<O> {
             surveys: Serials::default(),
             travels: BTreeMap::new(),
             travels_over: OpTimers::default(),
+            travelled: VecDeque::new(),
+            lookups_asked: 0,
             gathers: Serials::default(),
             pushes: Serials::default(),
             copies: copies::CopiesState::default(),
@@ -320,11 +326,11 @@ impl<O: Overlay> Node<O> {
     fn on_no_answer(&mut self, t: &mut Turn<'_>, peer: Peer, why: Why<O::Call>) {
         self.counters.calls_unanswered += 1;
         t.out.trace(|| Trace::NoAnswer(peer.clone()));
-        let suspect = !matches!(why, Why::Overlay(_) | Why::Hello | Why::Probe);
+        let suspect = !matches!(why, Why::Overlay(_) | Why::Hello | Why::Probe | Why::About { .. });
         if suspect {
             self.inputs.push_back(Input::Suspect(peer.clone()));
         }
-        if !matches!(why, Why::Hello | Why::Probe) {
+        if !matches!(why, Why::Hello | Why::Probe | Why::About { .. }) {
             self.lose(t, &peer);
         }
         match why {
@@ -429,7 +435,9 @@ impl<O: Overlay> Node<O> {
             let status = self.status(t.now);
             return self.done(t, op, Ok(crate::machine::OpDone::Status(alloc::boxed::Box::new(status))));
         }
-        if let Op::Held { after, max } = what {
+        if let Op::Held { after, max } = what
+            && self.phase != Phase::Loading
+        {
             return self.done(t, op, Ok(self.held(after.as_ref(), max)));
         }
         if self.phase != Phase::Member {

@@ -62,7 +62,7 @@ impl<O: Overlay> Node<O> {
                 self.reply(t, &ticket, &Message::SyncIs(ready, t.now.wall, answer));
             }
             Message::Route(request) => self.serve_route(t, from, &ticket, request),
-            Message::Routed(routed) => self.serve_routed(t, &ticket, routed),
+            Message::Routed(routed) => self.serve_routed(t, &from, &ticket, routed),
             Message::About => {
                 let facts = self.facts();
                 self.reply(t, &ticket, &Message::AboutIs(facts));

@@ -118,13 +118,14 @@ impl<O: Overlay> Node<O> {
     }
 
     pub(super) fn ops_under_way(&self) -> usize {
-        self.puts.len() + self.gets.len() + self.wheres.len() + self.surveys.len()
+        self.puts.len() + self.gets.len() + self.wheres.len() + self.surveys.len() + self.lookups_asked
     }
 
     fn bounds(&self) -> Vec<(&'static str, usize, usize)> {
         let mut bounds = self.rpc.bounds().to_vec();
         bounds.push(("lookups", self.lookups.len(), super::find::LOOKUPS_MAX));
         bounds.push(("operations", self.ops_under_way(), self.config.ops_max as usize));
+        bounds.push(("surveys", self.surveys.len(), 1));
         bounds.push(("travelling lookups", self.travels.len(), super::travel::TRAVELS_MAX));
         bounds.push(("gatherings", self.gathers.len(), super::gather::GATHERS_MAX));
         bounds.push(("pushes", self.pushes.len(), super::serve::PUSHES_MAX));

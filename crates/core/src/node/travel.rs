@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Invariants:
-//! - A lookup ends: it makes at most [`HOPS_MAX`] hops, a node that holds it does not take it again (its id tells) and passes it to
-//!   each next hop once, at most [`TRIED_MAX`] of them, and forgets it after [`KEPT_FOR`].
+//! - A lookup ends: it makes at most [`HOPS_MAX`] hops, a node that holds or held it does not take it again (its id tells) and
+//!   passes it to each next hop once, at most [`TRIED_MAX`] of them, and forgets it after [`KEPT_FOR`].
 //! - The asker does not depend on it: when no answer has come after eight time-outs of one hop, or the answer is that there was no way
 //!   on, the same lookup goes on iteratively, and what was learned about silent peers meanwhile is known to it.
 //! - Only the root itself ends a lookup (`Hop::Root`), or a node for which the asker is the root: nobody speaks for others.
@@ -35,6 +35,10 @@ use crate::time::{Duration, Mono};
 pub(super) const TRAVELS_MAX: usize = 4096;
 /// Hops after which a lookup has lost its way.
 const HOPS_MAX: u8 = 32;
+/// Peers of a replica set that an answer names: it fits a datagram.
+const WANTED_MAX: u8 = 16;
+/// Lookups remembered after they were handed on.
+const TRAVELLED_MAX: usize = 256;
 /// Nodes that one holder tries.
 const TRIED_MAX: usize = 8;
 /// How long a node on the way keeps a lookup.
@@ -112,6 +116,12 @@ impl<O: Overlay> Node<O> {
     fn drop_travel(&mut self, id: u64) -> Option<Travel> {
         let travel = self.travels.remove(&id)?;
         self.travels_over.disarm(id, travel.until);
+        if let Whose::From(previous) = &travel.whose {
+            if self.travelled.len() >= TRAVELLED_MAX {
+                self.travelled.pop_front();
+            }
+            self.travelled.push_back((id, *previous.id()));
+        }
         Some(travel)
     }
 
@@ -121,16 +131,23 @@ impl<O: Overlay> Node<O> {
         t: &mut Turn<'_>,
         from: Peer,
         ticket: &Ticket,
-        request: RouteRequest,
+        mut request: RouteRequest,
     ) {
-        if self.travels.contains_key(&request.id) {
-            // Again, from one who missed our answer, or by another way.
-            return self.reply(t, ticket, &Message::Taken(true));
+        request.wanted = request.wanted.min(WANTED_MAX);
+        // Again, from one who missed our answer: it is in our hands, or was. By another way: that way goes in circles, or beside
+        // this one, and is no way.
+        let before = match self.travels.get(&request.id) {
+            Some(travel) => Some(matches!(&travel.whose, Whose::From(peer) if *peer == from)),
+            None => self.travelled.iter().find(|(id, _)| *id == request.id).map(|(_, by)| by == from.id()),
+        };
+        if let Some(same_way) = before {
+            return self.reply(t, ticket, &Message::Taken(same_way));
         }
         let member = matches!(self.phase, Phase::Member | Phase::Leaving);
         let step = member.then(|| answer(&self.overlay, &self.config.me, &request.target, request.wanted));
         let way = !matches!(step, None | Some(HopAnswer::Stuck));
-        if !way || self.travels.len() >= TRAVELS_MAX || request.hops >= HOPS_MAX {
+        let ours = request.origin.id() == self.me().id();
+        if !way || ours || self.travels.len() >= TRAVELS_MAX || request.hops >= HOPS_MAX {
             return self.reply(t, ticket, &Message::Taken(false));
         }
         self.reply(t, ticket, &Message::Taken(true));
@@ -188,13 +205,15 @@ impl<O: Overlay> Node<O> {
 
     /// The next hop says whether it goes on with the lookup.
     pub(super) fn on_taken(&mut self, t: &mut Turn<'_>, id: u64, taken: bool) {
+        let Some(travel) = self.travels.get_mut(&id) else { return };
         if !taken {
-            return self.pass_on(t, id);
+            if !travel.taken {
+                self.pass_on(t, id);
+            }
+            return;
         }
         // Where the answer does not come back this way, this node's part is done.
-        if let Some(travel) = self.travels.get_mut(&id) {
-            travel.taken = true;
-        }
+        travel.taken = true;
         let done = |travel: &Travel| !travel.request.back && matches!(travel.whose, Whose::From(_));
         if self.travels.get(&id).is_some_and(done) {
             self.drop_travel(id);
@@ -251,8 +270,14 @@ impl<O: Overlay> Node<O> {
     }
 
     /// An answer comes back.
-    pub(super) fn serve_routed(&mut self, t: &mut Turn<'_>, ticket: &Ticket, routed: Routed) {
+    pub(super) fn serve_routed(&mut self, t: &mut Turn<'_>, from: &Peer, ticket: &Ticket, routed: Routed) {
         self.reply(t, ticket, &Message::Heard);
+        let Some(travel) = self.travels.get(&routed.id) else { return };
+        // One of several that were tried had no way on: perhaps another has. And back comes what went that way.
+        let others = routed.set.is_empty() && travel.tried.len() > 1;
+        if others || (travel.request.back && !travel.tried.contains(from.id())) {
+            return;
+        }
         let Some(travel) = self.drop_travel(routed.id) else { return };
         match travel.whose {
             Whose::Own(serial) => self.travelled(t, serial, routed.set, routed.hops, routed.timeouts),

@@ -1,8 +1,9 @@
 //! Whose name a client calls the gateway by.
 //!
 //! A web page of a stranger can make a browser send requests to a loopback address: by pointing its own name there (DNS
-//! rebinding), or by asking across origins. The first shows in `Host`, the second in `Origin`. Programs that are not
-//! browsers send neither a foreign `Host` nor any `Origin`, so the checks cost them nothing.
+//! rebinding), or by asking across origins. The first shows in `Host`, the second in `Origin`, or for what a page loads like a
+//! picture in `Sec-Fetch-Site`. Programs that are not browsers send neither a foreign `Host` nor any of the others, so the checks
+//! cost them nothing. A foreign page cannot read what it gets, so it may get; but not what costs the network much.
 
 use std::net::IpAddr;
 
@@ -34,19 +35,28 @@ pub(crate) fn check<B>(
         .close());
     }
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
-        return Ok(());
+        let cross_site = request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+        if !cross_site || !costs_much(request.uri().path()) {
+            return Ok(());
+        }
+        return Err(foreign("web pages of other origins may not ask the whole network through this gateway"));
     }
     match request.headers().get(ORIGIN) {
         None => Ok(()),
         Some(origin) if same_origin(origin.as_bytes(), host.as_ref()) => Ok(()),
-        Some(_) => Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "foreign_origin",
-            "web pages of other origins may not write through this gateway",
-        )
-        .hint("serve the page from this gateway's own address, or write from a program")
-        .close()),
+        Some(_) => Err(foreign("web pages of other origins may not write through this gateway")),
     }
+}
+
+fn foreign(why: &'static str) -> Refusal {
+    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", why)
+        .hint("serve the page from this gateway's own address, or ask from a program")
+        .close()
+}
+
+/// Whether one request of this path makes a node ask many others.
+fn costs_much(path: &str) -> bool {
+    path == "/v1/network" || path.ends_with("/trace")
 }
 
 /// The authority that the client named. Absent only where HTTP/1.0 allows it to be.
@@ -151,5 +161,20 @@ mod tests {
         assert_eq!(ask("http://evil.example"), Err("foreign_origin"));
         assert_eq!(ask("null"), Err("foreign_origin"));
         assert_eq!(ask("http://localhost:5851"), Ok(()));
+    }
+
+    #[test]
+    fn pages_of_other_sites_may_not_make_a_node_ask_the_network() {
+        let ask = |path: &str, site: &str| {
+            let request = Request::builder().uri(path).header(HOST, "localhost:5851");
+            let request = request.header("sec-fetch-site", site).body(()).expect("a request");
+            check(&request, None, &[]).map_err(|refusal| refusal.code())
+        };
+        for path in ["/v1/network?max=1024", "/v1/keys/colors/trace"] {
+            assert_eq!(ask(path, "cross-site"), Err("foreign_origin"));
+            assert_eq!(ask(path, "same-origin"), Ok(()));
+            assert_eq!(ask(path, "none"), Ok(()));
+        }
+        assert_eq!(ask("/v1/keys/colors", "cross-site"), Ok(()));
     }
 }

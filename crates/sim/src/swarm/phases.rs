@@ -24,6 +24,8 @@ use crate::world::{Happening, World, WorldConfig};
 
 /// After the last fault is undone everything must have converged within this time: merging split rings takes longest.
 pub(super) const LIVENESS: Duration = Duration::from_secs(300);
+/// A value has reached its replicas by then, in a calm world.
+const ON_THE_WAY: Duration = Duration::from_secs(2);
 /// How long a network runs before the chaos begins: for what is being written.
 const SETTLING: Duration = Duration::from_secs(5);
 /// How long what began under faults may have effects: the longest call, and the ping of whom it suspects.
@@ -611,10 +613,10 @@ impl<'p> Swarm<'p> {
         }
         let failed = result.as_ref().err().map(ToString::to_string);
         match self.clients.end(op, now, result) {
-            Some(Ended::Put { acked, left, .. }) => {
+            Some(Ended::Put { acked, ttl, .. }) => {
                 *(if acked { &mut self.tally.puts_acked } else { &mut self.tally.puts_unknown }) += 1;
-                // A value whose life was over before it was stored, by some replica's clock, is rightly refused.
-                if self.strict_service && left.0 > SKEW.0 * 5 / 2 {
+                // A life that is over, by some replica's clock, before the value can have come there is rightly refused.
+                if self.strict_service && ttl.0 > SKEW.0 * 5 / 2 + ON_THE_WAY.0 {
                     service::judge(&format!("a put at n{host}"), failed)?;
                 }
             }

@@ -40,13 +40,6 @@ pub struct Attempt {
     pub outcome: Outcome,
 }
 
-impl Attempt {
-    /// When its value's life ends at the earliest, by the world's clock.
-    fn life_ends(&self) -> u64 {
-        self.asked.saturating_add(self.ttl.0)
-    }
-}
-
 /// A get that was answered.
 #[derive(Clone, Debug)]
 pub struct Got {
@@ -73,8 +66,8 @@ pub enum Ended {
         identity: Identity,
         /// Whether it was acknowledged.
         acked: bool,
-        /// What was left of its life when the put ended, by the world's clock.
-        left: Duration,
+        /// The life it asked for.
+        ttl: Duration,
     },
     /// A get that was answered.
     Got(Got),
@@ -130,9 +123,8 @@ impl ClientModel {
                     _ => Outcome::Unknown,
                 };
                 self.settle_put(&identity, attempt, at, outcome);
-                let life_ends = self.attempts[&identity][attempt].life_ends();
-                let left = Duration(life_ends.saturating_sub(at));
-                Ended::Put { identity, acked: matches!(outcome, Outcome::Acked(_)), left }
+                let ttl = self.attempts[&identity][attempt].ttl;
+                Ended::Put { identity, acked: matches!(outcome, Outcome::Acked(_)), ttl }
             }
             Pending::Get { host, key, asked, reads } => match result {
                 Ok(OpDone::Got(answer)) => Ended::Got(Got { host, key, asked, ended: at, reads, answer }),

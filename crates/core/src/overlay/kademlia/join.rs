@@ -5,12 +5,13 @@
 //!   Enter    me ── Enter ──▶ the nearest ──▶ Place{its neighborhood, some of its other contacts}
 //!                                            its buckets beyond our common prefix are ours, too
 //!   Verify   me ── Ping ──▶ the neighborhood, and contacts of each bucket until it has enough
-//!   Hello    me ── Hello ──▶ all of the neighborhood that answered ──▶ member when all have taken me in
+//!   Hello    me ── Hello ──▶ all of the neighborhood that answered ──▶ Group{whom it holds}: Hello to those I had not met
+//!                            member when all have taken me in
 //! ```
 //!
 //! The paper refreshes "all k-buckets further away than its closest neighbor" by lookups; the nearest node has done that already. A
 //! node is a member only when everyone who was the root of one of its keys knows it, because from then on lookups must end
-//! here. Until the first Hello it answers nobody; from then on it answers as a member, but no lookup.
+//! here. Two that join at once learn of each other by it: whoever is greeted second names the first. Until the first Hello it answers nobody; from then on it answers as a member, but no lookup.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -35,6 +36,8 @@ const SHOWN: usize = 12;
 const SLACK: usize = 2;
 /// Nodes asked for their place in one attempt.
 const ENTERED_MAX: usize = 3;
+/// Nodes greeted in one attempt; who is met later is met by the rounds of a member.
+const GREETED_MAX: usize = GROUP_MAX + FAR_MAX;
 /// Pause before the second attempt; doubles up to [`RETRY_MS_MAX`].
 const RETRY_MS_MIN: u64 = 250;
 /// Longest pause between attempts.
@@ -70,6 +73,8 @@ pub(super) struct Join {
     waiting: Vec<Peer>,
     /// Contacts of far buckets that have not been pinged.
     far: Vec<Peer>,
+    /// Who has been told that we are there.
+    greeted: Vec<Peer>,
 }
 
 impl Join {
@@ -77,8 +82,9 @@ impl Join {
         self.walk.is_bounded()
             && self.seeds.len() <= SEEDS_MAX
             && self.entered.len() <= ENTERED_MAX
-            && self.waiting.len() <= GROUP_MAX + FAR_MAX
+            && self.waiting.len() <= GREETED_MAX
             && self.far.len() <= FAR_MAX
+            && self.greeted.len() <= GREETED_MAX
     }
 }
 
@@ -113,6 +119,7 @@ impl Kademlia {
             len: 0,
             waiting: Vec::new(),
             far: Vec::new(),
+            greeted: Vec::new(),
         }));
         self.start_walk(cx);
     }
@@ -137,6 +144,7 @@ impl Kademlia {
         join.attempts = join.attempts.saturating_add(1);
         join.stage = Stage::Idle;
         (join.entered, join.waiting, join.far) = (Vec::new(), Vec::new(), Vec::new());
+        join.greeted = Vec::new();
         let join = join.clone();
         // What an earlier attempt learned is not trusted.
         *self = Kademlia { phase: Phase::Joining(join), ..Kademlia::new(self.table.me.clone(), self.config) };
@@ -329,23 +337,58 @@ impl Kademlia {
         let Phase::Joining(join) = &mut self.phase else { return };
         join.stage = Stage::Hello;
         // The longer prefix is what others hold for our neighborhood, the shorter what we must hold for it ourselves.
-        let len = join.len.min(self.table.depth());
-        join.waiting = self.table.within(len).cloned().collect();
-        for peer in &join.waiting {
-            cx.call(peer, Msg::Hello, Call::Hello);
+        join.len = join.len.min(self.table.depth());
+        // Pings of far contacts that are not needed may still be under way.
+        join.waiting = Vec::new();
+        let met: Vec<Peer> = self.table.within(join.len).cloned().collect();
+        for peer in &met {
+            self.greet(cx, peer);
         }
-        if join.waiting.is_empty() {
+        if self.joining(Stage::Hello).is_some_and(|join| join.waiting.is_empty()) {
             self.retry_join(cx);
         }
     }
 
-    pub(super) fn on_welcome(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer, lives: bool) {
+    /// Says hello to a member of the neighborhood, once.
+    fn greet(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer) {
+        let me = *self.table.id();
+        let Some(join) = self.joining(Stage::Hello) else { return };
+        let near = *peer.id() != me && xor::common(&me, peer.id()) >= join.len;
+        if !near || join.greeted.contains(peer) || join.greeted.len() >= GREETED_MAX {
+            return;
+        }
+        join.greeted.push(peer.clone());
+        join.waiting.push(peer.clone());
+        cx.call(peer, Msg::Hello, Call::Hello);
+    }
+
+    /// A newcomer says that it is there; it has been learned.
+    pub(super) fn on_hello(&self, cx: &mut Cx<'_, Kademlia>, ticket: Ticket) {
+        let peers = self.table.group().take(GROUP_MAX).cloned().collect();
+        cx.reply(ticket, Msg::Group { peers });
+    }
+
+    pub(super) fn on_welcome(&mut self, cx: &mut Cx<'_, Kademlia>, from: &Peer, peers: &[Peer]) {
+        if self.joining(Stage::Hello).is_none() {
+            return;
+        }
+        self.learn(cx, from);
+        for peer in &peers[..peers.len().min(GROUP_MAX)] {
+            self.greet(cx, peer);
+        }
+        self.end_hello(cx, from);
+    }
+
+    /// A member that was there a moment ago does not hear us.
+    pub(super) fn on_unwelcome(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer) {
         if !matches!(self.phase, Phase::Joining(_)) {
             return;
         }
-        if !lives {
-            self.table.remove(peer);
-        }
+        self.table.remove(peer);
+        self.end_hello(cx, peer);
+    }
+
+    fn end_hello(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer) {
         let Some(join) = self.joining(Stage::Hello) else { return };
         join.waiting.retain(|p| p != peer);
         if !join.waiting.is_empty() {

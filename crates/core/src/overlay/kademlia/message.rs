@@ -5,7 +5,7 @@
 //!   Ping{member}              Pong                   Suspect{peer}   it did not answer me: look for yourself
 //!   Find{target, max, member} Nodes{peers}           Reunite{peer}   that peer was of another part of a split network
 //!   Enter                     Place{len, group, far} Leaving         I go
-//!   Hello                     Pong
+//!   Hello                     Group{peers}
 //!   Compare{len, digest}      Same | Group{peers}
 //!            any of them:     Absent (not a member)
 //! ```

@@ -181,7 +181,7 @@ impl Kademlia {
             (Msg::Enter, Some(ticket)) => self.on_enter(cx, ticket),
             (Msg::Hello, Some(ticket)) => {
                 self.learn(cx, from);
-                cx.reply(ticket, Msg::Pong);
+                self.on_hello(cx, ticket);
             }
             (Msg::Compare { len, digest }, Some(ticket)) => {
                 self.on_compare(cx, from, ticket, usize::from(len), digest);
@@ -205,7 +205,7 @@ impl Kademlia {
                 self.on_place(cx, from, usize::from(len), group, far);
             }
             (Call::Verify, Msg::Pong) => self.on_verified(cx, from, true),
-            (Call::Hello, Msg::Pong) => self.on_welcome(cx, from, true),
+            (Call::Hello, Msg::Group { peers }) => self.on_welcome(cx, from, &peers),
             (Call::Namesake, Msg::Pong) => self.on_namesake(cx, true),
             (Call::Compare { .. }, Msg::Same) => self.on_same(cx, from),
             (Call::Compare { len }, Msg::Group { peers }) => {
@@ -223,7 +223,7 @@ impl Kademlia {
             Call::Walk(purpose) => self.on_walk_silence(cx, purpose, peer),
             Call::Enter => self.on_enter_silence(cx, peer),
             Call::Verify => self.on_verified(cx, peer, false),
-            Call::Hello => self.on_welcome(cx, peer, false),
+            Call::Hello => self.on_unwelcome(cx, peer),
             Call::Namesake => self.on_namesake(cx, false),
             Call::Compare { .. } => self.on_compare_silence(cx, peer),
             Call::Ping { quiet } => self.on_ping_silence(cx, peer, quiet),
