@@ -1,7 +1,8 @@
 //! Drawn worlds keep every promise: the sweep as a plain test, small by default.
 //!
 //! `cargo xtask planted-bugs --sweep` runs the same test with a bug planted in the nodes and many more seeds (`SWEEP_SEEDS`),
-//! if the bug is an overlay's then of that one alone (`SWEEP_OVERLAY`): it must fail. Longer sweeps: `keyway sim sweep`.
+//! if the bug is an overlay's then of that one alone (`SWEEP_OVERLAY`): it must fail. `.ci/run` gives it seeds for a minute
+//! in an optimised build. Longer sweeps: `keyway sim sweep`.
 
 use keyway_sim::scenario::find_overlay;
 use keyway_sim::sweep::{Sweep, failure_line, sweep};
