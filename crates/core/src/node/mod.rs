@@ -163,7 +163,6 @@ pub struct Node<O: Overlay> {
     timers: Timers<Timer<O::Timer>>,
     ops_over: OpTimers,
     ops_again: OpTimers,
-    travels_over: OpTimers,
     inputs: VecDeque<Input<O>>,
     effects: Vec<Effect<O>>,
     replicas_dirty: bool,
@@ -183,6 +182,7 @@ pub struct Node<O: Overlay> {
     wheres: Serials<get::Where>,
     surveys: Serials<survey::Survey>,
     travels: BTreeMap<u64, travel::Travel>,
+    travels_over: OpTimers,
     /// Travelling lookups that this node has handed on and forgotten, and who had passed them: the last of them.
     travelled: VecDeque<(u64, Id)>,
     /// Lookups that clients asked for.
