@@ -307,8 +307,8 @@ mod tests {
         let mut disk =
             disk(DiskModel { sync: Spread::Uniform(Duration(1), Duration(10_000)), ..DiskModel::default() });
         let mut ends = Vec::new();
-        for now in 0..100 {
-            disk.submit(now, 1, &mut vec![write(now)], None, |b| ends.push(b.ends));
+        for at in 0..100 {
+            disk.submit(at, 1, &mut vec![write(at)], None, |b| ends.push(b.ends));
         }
         assert!(ends.is_sorted());
     }
@@ -318,10 +318,10 @@ mod tests {
         let mut disk = disk(DiskModel::default());
         let mut batches: Vec<Batch> = Vec::new();
         // The first is synced from 0 to 1,000; whatever comes meanwhile is synced together from 1,000 to 2,000.
-        for now in [0, 10, 500, 999, 1_000] {
+        for at in [0, 10, 500, 999, 1_000] {
             let mut last = batches.pop();
             let mut new = None;
-            disk.submit(now, 1, &mut vec![write(now)], last.as_mut(), |b| new = Some(b));
+            disk.submit(at, 1, &mut vec![write(at)], last.as_mut(), |b| new = Some(b));
             batches.extend(last.into_iter().chain(new));
         }
         let seen: Vec<_> = batches.iter().map(|b| (b.begins, b.ends, b.effects.len())).collect();

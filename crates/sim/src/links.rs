@@ -291,10 +291,10 @@ mod tests {
     fn a_stream_pays_for_its_connection_once_and_keeps_order_without_loss() {
         let mut links = links(LinkFaults { loss: 0.3, ..LinkFaults::default() });
         let mut last = 0;
-        for now in 0..100 {
-            let [first, second] = links.send(now, 0, 1, DATAGRAM_BYTES_MAX + 1);
+        for sent in 0..100 {
+            let [first, second] = links.send(sent, 0, 1, DATAGRAM_BYTES_MAX + 1);
             let at = first.unwrap().at;
-            assert!(at >= last && at >= now + 10_000 && second.is_none());
+            assert!(at >= last && at >= sent + 10_000 && second.is_none());
             last = at;
         }
         let mut calm = self::links(LinkFaults::default());

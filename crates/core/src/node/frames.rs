@@ -176,7 +176,8 @@ impl<O: Overlay> Node<O> {
         }
         // Strangers that answer a survey would push out of memory those whom this node deals with.
         let surveyed = |why: &Why<O::Call>| matches!(why, Why::About { .. });
-        if header.kind == Kind::Reply
+        if !self.surveys.is_empty()
+            && header.kind == Kind::Reply
             && self.rpc.known(header.from.id()).is_none()
             && self.rpc.why(header.request).is_some_and(surveyed)
         {

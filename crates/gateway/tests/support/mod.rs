@@ -16,7 +16,7 @@ use keyway_core::{Addr, Duration as Span, Id, Peer, Wall};
 use keyway_gateway::{GatewayConfig, Node, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// Longer than anything here takes on a busy machine.
@@ -33,7 +33,7 @@ struct Inside {
     failure: Option<OpError>,
     unwell: Option<NodeStatus>,
     deaf: bool,
-    asked: u64,
+    asked: watch::Sender<u64>,
     puts: u64,
 }
 
@@ -57,12 +57,9 @@ impl FakeNode {
 
     /// Waits until so many operations have reached the node.
     pub async fn wait_until_asked(&self, count: u64) {
-        let asked = async {
-            while self.inside().asked < count {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, asked).await.expect("the node is asked");
+        let mut asked = self.inside().asked.subscribe();
+        let enough = asked.wait_for(|so_far| *so_far >= count);
+        let _ = tokio::time::timeout(PATIENCE, enough).await.expect("the node is asked");
     }
 
     /// Puts that reached the node.
@@ -156,7 +153,7 @@ impl Node for FakeNode {
     async fn op(&self, what: Op) -> OpResult {
         let (deaf, failure) = {
             let mut inside = self.inside();
-            inside.asked += 1;
+            inside.asked.send_modify(|so_far| *so_far += 1);
             (inside.deaf, inside.failure.clone())
         };
         if deaf {
