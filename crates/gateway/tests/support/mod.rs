@@ -152,7 +152,7 @@ impl FakeNode {
 impl Node for FakeNode {
     async fn op(&self, what: Op) -> OpResult {
         let (deaf, failure) = {
-            let mut inside = self.inside();
+            let inside = self.inside();
             inside.asked.send_modify(|so_far| *so_far += 1);
             (inside.deaf, inside.failure.clone())
         };
