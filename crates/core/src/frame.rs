@@ -15,10 +15,9 @@
 //! start of a node, so that two processes with one identity are detected and frames of a former life are dropped.
 
 use alloc::vec::Vec;
-use core::hash::Hasher;
 
 use sha2::{Digest, Sha256};
-use siphasher::sip128::{Hasher128, SipHasher24};
+use siphasher::sip128::SipHasher24;
 
 use crate::peer::Peer;
 use crate::wire::{Malformed, Reader, Wire, Writer};
@@ -45,7 +44,11 @@ impl NetworkId {
 
 /// The key of the MAC.
 #[derive(Clone, PartialEq, Eq)]
-pub struct FrameKey([u8; 16]);
+pub struct FrameKey {
+    // In the form in which every frame needs it.
+    low: u64,
+    high: u64,
+}
 
 impl FrameKey {
     /// The key of a network without a network key: a checksum, not a secret.
@@ -66,15 +69,15 @@ impl FrameKey {
         h.update(purpose);
         h.update(secret);
         let digest: [u8; 32] = h.finalize().into();
-        let mut key = [0; 16];
-        key.copy_from_slice(&digest[..16]);
-        FrameKey(key)
+        let (mut low, mut high) = ([0; 8], [0; 8]);
+        low.copy_from_slice(&digest[..8]);
+        high.copy_from_slice(&digest[8..16]);
+        FrameKey { low: u64::from_le_bytes(low), high: u64::from_le_bytes(high) }
     }
 
-    fn mac(&self, bytes: &[u8]) -> [u8; MAC_BYTES] {
-        let mut h = SipHasher24::new_with_key(&self.0);
-        h.write(bytes);
-        h.finish128().as_bytes()
+    fn mac(&self, bytes: &[u8]) -> u128 {
+        let hash = SipHasher24::new_with_keys(self.low, self.high).hash(bytes);
+        u128::from(hash.h2) << 64 | u128::from(hash.h1)
     }
 }
 
@@ -170,16 +173,14 @@ pub fn seal(key: &FrameKey, header: &Header, out: &mut Vec<u8>, body: impl FnOnc
     // Room for most frames at once, so that no field of it has to grow the buffer.
     out.reserve(256);
     let mut w = Writer::new(out);
-    w.bytes(&MAGIC);
-    w.u8(VERSION);
-    w.u8(header.kind as u8);
+    w.array([MAGIC[0], MAGIC[1], VERSION, header.kind as u8]);
     w.u64(header.network.0);
     header.from.encode(&mut w);
     w.u64(header.incarnation);
     w.u64(header.request);
     body(&mut w);
     let mac = key.mac(&out[start..]);
-    out.extend_from_slice(&mac);
+    out.extend_from_slice(&mac.to_le_bytes());
 }
 
 /// Checks and opens a frame; the body is borrowed.
@@ -190,10 +191,9 @@ pub fn open<'a>(key: &FrameKey, bytes: &'a [u8]) -> Result<(Header, &'a [u8]), F
     if bytes.len() < 4 + MAC_BYTES || bytes.len() > FRAME_BYTES_MAX || bytes[..2] != MAGIC {
         return Err(FrameError::NotOurs);
     }
-    let (sealed, mac) = bytes.split_at(bytes.len() - MAC_BYTES);
-    // Constant time: fold all differences before looking.
-    let differ = key.mac(sealed).iter().zip(mac).fold(0u8, |d, (a, b)| d | (a ^ b));
-    if differ != 0 {
+    let (sealed, mac) = bytes.split_last_chunk::<MAC_BYTES>().ok_or(FrameError::NotOurs)?;
+    // Constant time: one comparison of whole words.
+    if key.mac(sealed) ^ u128::from_le_bytes(*mac) != 0 {
         return Err(FrameError::Mac);
     }
     if sealed[2] != VERSION {
@@ -263,7 +263,7 @@ mod tests {
         bytes.truncate(bytes.len() - MAC_BYTES);
         bytes[2] = VERSION + 1;
         let mac = key.mac(&bytes);
-        bytes.extend_from_slice(&mac);
+        bytes.extend_from_slice(&mac.to_le_bytes());
         assert_eq!(open(&key, &bytes), Err(FrameError::Version(VERSION + 1)));
     }
 }

@@ -27,8 +27,10 @@ mod ops;
 mod style;
 mod traced;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::any::Any;
 use core::ops::Range;
 
 use crate::cx::Event;
@@ -195,6 +197,8 @@ pub struct Outbox {
     pub done: Vec<(OpId, OpResult)>,
     /// Trace lines; off unless the driver puts an empty list here.
     pub trace: Option<Vec<Trace>>,
+    /// What machines use within a turn and need not keep: their driver keeps it for all of them.
+    scratch: Option<Box<dyn Any + Send>>,
 }
 
 impl Outbox {
@@ -209,6 +213,16 @@ impl Outbox {
         write(&mut self.bytes);
         self.frames.push((to, start..self.bytes.len()));
         self.bytes.len() - start
+    }
+
+    /// The scratch memory left by the turn before, if it was of this type; else new.
+    pub(crate) fn scratch<T: Any + Send + Default>(&mut self) -> Box<T> {
+        self.scratch.take().and_then(|left| left.downcast().ok()).unwrap_or_default()
+    }
+
+    /// Leaves scratch memory to the next turn.
+    pub(crate) fn leave_scratch<T: Any + Send>(&mut self, scratch: Box<T>) {
+        self.scratch = Some(scratch);
     }
 
     /// Whether there is nothing to do.

@@ -150,8 +150,6 @@ pub struct Known {
     pub incarnation: u64,
     /// The address that goes with it.
     pub peer: Peer,
-    /// When a frame of it was last verified.
-    pub heard: Mono,
     /// Its last call ended without an answer.
     pub suspect: bool,
 }
@@ -422,21 +420,18 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             if known.peer != *from {
                 known.peer = from.clone();
             }
-            (known.incarnation, known.heard, known.suspect) = (incarnation, now, false);
+            (known.incarnation, known.suspect) = (incarnation, false);
+            self.known.hear(now);
             return if news { Heard::News } else { Heard::Known };
-        }
-        if self.known.len() >= KNOWN_MAX {
-            self.known.forget_oldest();
         }
         let known = Known {
             quick: Estimate::default(),
             disk: None,
             incarnation,
             peer: from.clone(),
-            heard: now,
             suspect: false,
         };
-        self.known.insert(known);
+        self.known.insert(known, now);
         Heard::News
     }
 
@@ -444,6 +439,12 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     #[must_use]
     pub fn known(&self, id: &Id) -> Option<&Known> {
         self.known.get(id)
+    }
+
+    /// When a frame of a peer was last verified.
+    #[must_use]
+    pub fn heard(&self, id: &Id) -> Option<Mono> {
+        self.known.heard(id)
     }
 
     /// The smoothed round trip to a peer.

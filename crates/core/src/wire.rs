@@ -36,18 +36,22 @@ impl<'a> Writer<'a> {
         Writer { out }
     }
     /// One byte.
+    #[inline]
     pub fn u8(&mut self, v: u8) {
         self.out.push(v);
     }
     /// Two bytes.
+    #[inline]
     pub fn u16(&mut self, v: u16) {
         self.out.extend_from_slice(&v.to_be_bytes());
     }
     /// Four bytes.
+    #[inline]
     pub fn u32(&mut self, v: u32) {
         self.out.extend_from_slice(&v.to_be_bytes());
     }
     /// Eight bytes.
+    #[inline]
     pub fn u64(&mut self, v: u64) {
         self.out.extend_from_slice(&v.to_be_bytes());
     }
@@ -55,7 +59,13 @@ impl<'a> Writer<'a> {
     pub fn bool(&mut self, v: bool) {
         self.u8(u8::from(v));
     }
+    /// An array without a length: what is of one size is written at one stroke.
+    #[inline]
+    pub fn array<const N: usize>(&mut self, v: [u8; N]) {
+        self.out.extend_from_slice(&v);
+    }
     /// Raw bytes without a length.
+    #[inline]
     pub fn bytes(&mut self, v: &[u8]) {
         self.out.extend_from_slice(v);
     }
@@ -108,6 +118,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If fewer are left.
+    #[inline]
     pub fn take(&mut self, n: usize) -> Result<&'a [u8], Malformed> {
         let (head, rest) = self.rest.split_at_checked(n).ok_or(Malformed("ends early"))?;
         self.rest = rest;
@@ -117,6 +128,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If fewer are left.
+    #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(Malformed("ends early"))?;
         self.rest = rest;
@@ -126,6 +138,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// At the end.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, Malformed> {
         Ok(self.array::<1>()?[0])
     }
@@ -133,6 +146,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// At the end.
+    #[inline]
     pub fn u16(&mut self) -> Result<u16, Malformed> {
         Ok(u16::from_be_bytes(self.array()?))
     }
@@ -147,6 +161,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// At the end.
+    #[inline]
     pub fn u64(&mut self) -> Result<u64, Malformed> {
         Ok(u64::from_be_bytes(self.array()?))
     }
@@ -165,6 +180,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If they are not all there.
+    #[inline]
     pub fn blob8(&mut self) -> Result<&'a [u8], Malformed> {
         let n = self.u8()?;
         self.take(usize::from(n))

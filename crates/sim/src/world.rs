@@ -543,32 +543,36 @@ impl World {
 
     /// Does what the outbox says.
     fn perform(&mut self, n: usize) {
-        let mut out = core::mem::take(&mut self.out);
-        for (to, bytes) in out.datagrams() {
-            self.send(n, to, bytes);
+        self.send_frames(n);
+        if !self.out.disk.is_empty() {
+            self.submit_disk(n);
         }
-        if !out.disk.is_empty() {
-            self.submit_disk(n, &mut out);
+        if self.out.trace.is_some() {
+            self.perform_trace(n);
         }
-        self.perform_trace(n, &mut out);
-        for (op, result) in out.done.drain(..) {
-            if op == STOP_OP && result == Ok(OpDone::Stopped) {
-                self.say(n, || "left".into());
-                let waiting = self.take_batches(n);
-                waiting.into_iter().for_each(|effects| self.hosts[n].disk.finish(effects, |_, _| ()));
-                self.bury(n);
-                self.happenings.push_back(Happening::Left(n));
-            } else {
-                self.say(n, || format!("{op:?} {}", trace::result(&result)));
-                self.happenings.push_back(Happening::Done { host: n, op, result });
-            }
+        if !self.out.done.is_empty() {
+            let mut done = core::mem::take(&mut self.out.done);
+            done.drain(..).for_each(|(op, result)| self.end_op(n, op, result));
+            self.out.done = done;
         }
-        out.clear();
-        self.out = out;
+        self.out.clear();
         let host = &mut self.hosts[n];
         let deadline = host.machine.as_ref().and_then(|m| m.deadline());
         host.due = deadline.map_or(u64::MAX, |d| host.clock.reached(d, host.born).max(self.time));
         self.arm_tick(n);
+    }
+
+    fn end_op(&mut self, n: usize, op: OpId, result: OpResult) {
+        if op == STOP_OP && result == Ok(OpDone::Stopped) {
+            self.say(n, || "left".into());
+            let waiting = self.take_batches(n);
+            waiting.into_iter().for_each(|effects| self.hosts[n].disk.finish(effects, |_, _| ()));
+            self.bury(n);
+            self.happenings.push_back(Happening::Left(n));
+        } else {
+            self.say(n, || format!("{op:?} {}", trace::result(&result)));
+            self.happenings.push_back(Happening::Done { host: n, op, result });
+        }
     }
 
     /// Sees to it that a tick comes when it is due, or before. A later one keeps its place in the queue: time-outs come and
@@ -581,8 +585,8 @@ impl World {
         }
     }
 
-    fn perform_trace(&mut self, n: usize, out: &mut Outbox) {
-        let Some(mut lines) = out.trace.take() else { return };
+    fn perform_trace(&mut self, n: usize) {
+        let Some(mut lines) = self.out.trace.take() else { return };
         for line in lines.drain(..) {
             if line == Trace::Phase(keyway_core::machine::Phase::Member) && !self.hosts[n].member {
                 self.become_member(n);
@@ -599,25 +603,28 @@ impl World {
         self.hosts[n].member = true;
     }
 
-    fn send(&mut self, from: usize, to: Addr, bytes: &[u8]) {
-        let Some(to) = self.host_at(to) else { return };
-        for arrival in self.links.send(self.time, from, to, bytes.len()).into_iter().flatten() {
-            let slot = self.flights.add(from as u32, bytes);
-            if let Some(bit) = arrival.flip {
-                self.flights.bytes_mut(slot)[bit as usize / 8] ^= 1 << (bit % 8);
+    fn send_frames(&mut self, from: usize) {
+        let World { out, hosts, links, flights, queue, time, .. } = self;
+        for (to, bytes) in out.datagrams() {
+            let Some(to) = questions::host_at(to, hosts.len()) else { continue };
+            for arrival in links.send(*time, from, to, bytes.len()).into_iter().flatten() {
+                let slot = flights.add(from as u32, bytes);
+                if let Some(bit) = arrival.flip {
+                    flights.bytes_mut(slot)[bit as usize / 8] ^= 1 << (bit % 8);
+                }
+                queue.push(arrival.at, What::Frame { host: to as u32, slot });
             }
-            self.queue.push(arrival.at, What::Frame { host: to as u32, slot });
         }
     }
 
-    fn submit_disk(&mut self, n: usize, out: &mut Outbox) {
+    fn submit_disk(&mut self, n: usize) {
         let host = &mut self.hosts[n];
         let (batches, free, queue) = (&mut self.batches, &mut self.free_batches, &mut self.queue);
         let (waiting, gathering) = (&mut host.batches, &mut host.gathering);
         let mut last = gathering.and_then(|slot| batches[slot as usize].take().map(|batch| (slot, batch)));
         let mut begun = Vec::new();
         let joined = last.as_mut().map(|(_, batch)| batch);
-        host.disk.submit(self.time, host.life, &mut out.disk, joined, |batch| begun.push(batch));
+        host.disk.submit(self.time, host.life, &mut self.out.disk, joined, |batch| begun.push(batch));
         if let Some((slot, batch)) = last {
             batches[slot as usize] = Some(batch);
         }

@@ -266,7 +266,8 @@ impl<O: Overlay> Node<O> {
         let present = self.overlay.neighbors();
         self.contacts.former.iter().any(|peer| {
             let seen = present.iter().any(|p| p.id() == peer.id());
-            let alive = self.rpc.known(peer.id()).is_some_and(|k| k.heard >= began && !k.suspect);
+            let alive = self.rpc.heard(peer.id()).is_some_and(|heard| heard >= began)
+                && !self.rpc.is_suspect(peer.id());
             !seen && (alive || since < COLD)
         })
     }

@@ -152,6 +152,20 @@ struct Turn<'a> {
     out: &'a mut Outbox,
 }
 
+/// What a turn uses and no node needs to keep: a million sleeping nodes hold none of it, and the driver's one is always at
+/// hand in the processor's caches.
+struct Scratch<O: Overlay> {
+    inputs: VecDeque<Input<O>>,
+    effects: Vec<Effect<O>>,
+    store_events: Vec<StoreEvent<Waiter>>,
+}
+
+impl<O: Overlay> Default for Scratch<O> {
+    fn default() -> Scratch<O> {
+        Scratch { inputs: VecDeque::new(), effects: Vec::new(), store_events: Vec::new() }
+    }
+}
+
 /// A node over overlay `O`.
 pub struct Node<O: Overlay> {
     // What every turn touches stands together: in a large world each turn finds its node out of the caches, and pays for
@@ -386,14 +400,24 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    /// Between turns a node keeps no scratch memory: the next turn is served from what the allocator handed out last,
-    /// which the processor still has at hand, and a million sleeping nodes hold none.
-    fn drop_scratch(&mut self) {
+    /// Takes up the scratch memory that the turn before has left, of whichever node that was.
+    fn take_scratch(&mut self, out: &mut Outbox) -> Box<Scratch<O>> {
+        let mut scratch = out.scratch::<Scratch<O>>();
         if self.inputs.is_empty() {
-            self.inputs = VecDeque::new();
+            self.inputs = take(&mut scratch.inputs);
         }
-        self.effects = Vec::new();
-        self.store_events = Vec::new();
+        self.effects = take(&mut scratch.effects);
+        self.store_events = take(&mut scratch.store_events);
+        scratch
+    }
+
+    fn leave_scratch(&mut self, mut scratch: Box<Scratch<O>>, out: &mut Outbox) {
+        if self.inputs.is_empty() {
+            scratch.inputs = take(&mut self.inputs);
+        }
+        scratch.effects = take(&mut self.effects);
+        scratch.store_events = take(&mut self.store_events);
+        out.leave_scratch(scratch);
     }
 
     fn perform(&mut self, t: &mut Turn<'_>, effect: Effect<O>) {
@@ -579,6 +603,7 @@ impl<O: Overlay> Node<O> {
 
 impl<O: Overlay> Machine for Node<O> {
     fn handle(&mut self, now: Now, inputs: &mut [NodeInput<'_>], out: &mut Outbox) {
+        let scratch = self.take_scratch(out);
         let mut t = Turn { now, out };
         for input in inputs {
             if matches!(self.phase, Phase::Stopped | Phase::Refused) {
@@ -611,21 +636,19 @@ impl<O: Overlay> Machine for Node<O> {
         if self.phase != Phase::Stopped && self.phase != Phase::Refused {
             self.settle_turn(&mut t);
         }
-        self.drop_scratch();
+        self.leave_scratch(scratch, out);
     }
 
     fn deadline(&self) -> Option<Mono> {
         if matches!(self.phase, Phase::Stopped | Phase::Refused) {
             return None;
         }
-        let deadlines = [
-            self.rpc.deadline(),
-            self.timers.deadline(),
-            self.ops_over.deadline(),
-            self.ops_again.deadline(),
-            self.travels_over.deadline(),
-        ];
-        deadlines.into_iter().flatten().min()
+        // Asked after every turn: without branches.
+        let at = |deadline: Option<Mono>| deadline.map_or(u64::MAX, |at| at.0);
+        let ops = at(self.ops_over.deadline()).min(at(self.ops_again.deadline()));
+        let first = at(self.rpc.deadline()).min(at(self.timers.deadline())).min(ops);
+        let first = first.min(at(self.travels_over.deadline()));
+        (first != u64::MAX).then_some(Mono(first))
     }
 
     fn check(&self) -> Result<(), Violation> {
@@ -635,6 +658,7 @@ impl<O: Overlay> Machine for Node<O> {
     }
 
     fn settle(&mut self, now: Now, network: NetworkId, everyone: &[Peer], out: &mut Outbox) {
+        let scratch = self.take_scratch(out);
         let mut t = Turn { now, out };
         self.network = network;
         let mut effects = take(&mut self.effects);
@@ -648,7 +672,7 @@ impl<O: Overlay> Machine for Node<O> {
         self.store.load(&mut t.out.disk);
         self.set_phase(&mut t, Phase::Member);
         self.settle_copies(&mut t);
-        self.drop_scratch();
+        self.leave_scratch(scratch, out);
     }
 
     fn inspect(&self) -> Inspection {

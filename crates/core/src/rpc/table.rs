@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::Known;
+use super::{KNOWN_MAX, Known};
 use crate::id::Id;
 use crate::time::Mono;
 
@@ -97,40 +97,57 @@ const GROWTH: usize = 4;
 /// Known peers by id.
 #[derive(Clone, Debug)]
 pub(super) struct Peers {
-    /// The first bytes of the ids, in order: a search reads these alone until it has found its place.
-    heads: Vec<u32>,
-    /// In the same order.
+    /// In order of id: its first 24 bits, and in the lowest eight the place in `entries`. A search reads this alone until it
+    /// has found its place, and a newcomer moves nothing else.
+    order: Vec<u32>,
     entries: Vec<Known>,
+    /// When each entry was heard last, apart: who was heard longest ago is looked for through all of them.
+    heard: Vec<Mono>,
+    /// The entry found last: a frame's sender is looked up more than once.
+    last: u8,
 }
 
+const _: () = assert!(KNOWN_MAX <= 1 << PLACE_BITS);
+
+/// The bits of an entry of `order` that say where the peer stands.
+const PLACE_BITS: u32 = 8;
+
+/// The first bits of an id, where `order` has them.
 fn head(id: &Id) -> u32 {
     let mut first = [0; 4];
     first.copy_from_slice(&id.as_bytes()[..4]);
-    u32::from_be_bytes(first)
+    u32::from_be_bytes(first) >> PLACE_BITS << PLACE_BITS
+}
+
+const fn place(entry: u32) -> usize {
+    (entry & ((1 << PLACE_BITS) - 1)) as usize
 }
 
 impl Peers {
     pub(super) const fn new() -> Peers {
-        Peers { heads: Vec::new(), entries: Vec::new() }
+        Peers { order: Vec::new(), entries: Vec::new(), heard: Vec::new(), last: 0 }
     }
 
+    /// The place in `entries`, or where in `order` the peer would stand.
     fn find(&self, id: &Id) -> Result<usize, usize> {
         let head = head(id);
-        let heads = &self.heads[..];
+        let order = &self.order[..];
         // Ids are spread evenly, so the place can be guessed: halving would read four lines that are far from each other,
         // this reads one or two. A crowd of ids that begin alike costs a walk along the list, which is bounded.
-        let mut i = ((u64::from(head) * heads.len() as u64) >> 32) as usize;
-        while i > 0 && heads[i - 1] >= head {
+        let mut i = ((u64::from(head) * order.len() as u64) >> 32) as usize;
+        while i > 0 && order[i - 1] >= head {
             i -= 1;
         }
-        while heads.get(i).is_some_and(|h| *h < head) {
+        while order.get(i).is_some_and(|entry| *entry < head) {
             i += 1;
         }
-        while self.heads.get(i) == Some(&head) {
+        while let Some(entry) = order.get(i)
+            && entry >> PLACE_BITS == head >> PLACE_BITS
+        {
             // Ids that begin alike stand in their own order.
-            match self.entries[i].peer.id().cmp(id) {
+            match self.entries[place(*entry)].peer.id().cmp(id) {
                 core::cmp::Ordering::Less => i += 1,
-                core::cmp::Ordering::Equal => return Ok(i),
+                core::cmp::Ordering::Equal => return Ok(place(*entry)),
                 core::cmp::Ordering::Greater => break,
             }
         }
@@ -146,30 +163,56 @@ impl Peers {
     }
 
     pub(super) fn get_mut(&mut self, id: &Id) -> Option<&mut Known> {
-        self.find(id).ok().map(|i| &mut self.entries[i])
+        let last = usize::from(self.last);
+        if self.entries.get(last).is_none_or(|known| known.peer.id() != id) {
+            self.last = self.find(id).ok()? as u8;
+        }
+        self.entries.get_mut(usize::from(self.last))
     }
 
-    /// Adds a peer that is not here yet.
-    pub(super) fn insert(&mut self, known: Known) {
+    /// When a peer was heard last.
+    pub(super) fn heard(&self, id: &Id) -> Option<Mono> {
+        self.find(id).ok().map(|i| self.heard[i])
+    }
+
+    /// The peer found last has been heard.
+    pub(super) fn hear(&mut self, now: Mono) {
+        if let Some(heard) = self.heard.get_mut(usize::from(self.last)) {
+            *heard = now;
+        }
+    }
+
+    /// Adds a peer that is not here yet, in the place of the one heard longest ago if there are [`KNOWN_MAX`].
+    pub(super) fn insert(&mut self, known: Known, now: Mono) {
+        if self.find(known.peer.id()).is_ok() {
+            return;
+        }
+        let head = head(known.peer.id());
+        let place = if self.entries.len() < KNOWN_MAX { self.entries.len() } else { self.forget_oldest() };
         let Err(i) = self.find(known.peer.id()) else { return };
-        if self.entries.len() == self.entries.capacity() {
-            self.entries.reserve_exact(GROWTH);
-            self.heads.reserve_exact(GROWTH);
+        if place == self.entries.len() {
+            if place == self.entries.capacity() {
+                self.entries.reserve_exact(GROWTH);
+                self.heard.reserve_exact(GROWTH);
+                self.order.reserve_exact(GROWTH);
+            }
+            self.entries.push(known);
+            self.heard.push(now);
+        } else {
+            (self.entries[place], self.heard[place]) = (known, now);
         }
-        self.heads.insert(i, head(known.peer.id()));
-        self.entries.insert(i, known);
+        self.order.insert(i, head | place as u32);
+        self.last = place as u8;
     }
 
-    /// Forgets the peer heard longest ago.
-    pub(super) fn forget_oldest(&mut self) {
-        if let Some(i) = (0..self.entries.len()).min_by_key(|i| self.entries[*i].heard) {
-            self.heads.remove(i);
-            self.entries.remove(i);
-        }
+    /// Takes the peer heard longest ago out of `order`; its place is free then.
+    fn forget_oldest(&mut self) -> usize {
+        let oldest = (0..self.order.len()).min_by_key(|i| self.heard[place(self.order[*i])]);
+        oldest.map_or(0, |i| place(self.order.remove(i)))
     }
 
     /// In order of id.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Known> {
-        self.entries.iter()
+        self.order.iter().map(|entry| &self.entries[place(*entry)])
     }
 }

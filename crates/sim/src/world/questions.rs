@@ -10,13 +10,18 @@ use super::{World, WorldConfig};
 use crate::disk::{Disk, DiskModel};
 use crate::links::{LinkCounts, LinkFaults};
 
+/// Which of so many hosts has this address.
+pub(super) fn host_at(addr: Addr, hosts: usize) -> Option<usize> {
+    let Addr::V4([10, a, b, c], _) = addr else { return None };
+    let n = u32::from_be_bytes([0, a, b, c]) as usize;
+    (n < hosts).then_some(n)
+}
+
 impl World {
     /// The host at an address.
     #[must_use]
     pub fn host_at(&self, addr: Addr) -> Option<usize> {
-        let Addr::V4([10, a, b, c], _) = addr else { return None };
-        let n = u32::from_be_bytes([0, a, b, c]) as usize;
-        (n < self.hosts.len()).then_some(n)
+        host_at(addr, self.hosts.len())
     }
 
     /// Microseconds since the world began.
