@@ -22,7 +22,7 @@ use crate::frame::NetworkId;
 use crate::id::Id;
 use crate::machine::{OpDone, Phase, STOP_OP};
 use crate::overlay::Overlay;
-use crate::peer::{Addr, Peer};
+use crate::peer::{Addr, Peer, Roll};
 use crate::rpc::Class;
 use crate::time::{Duration, Mono, Now};
 use crate::wire::{Malformed, Reader, Wire, Writer};
@@ -285,19 +285,18 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn write_notes(&mut self, t: &mut Turn<'_>) {
         self.contacts.notes_dirty = false;
-        let mut peers = self.overlay.neighbors();
-        // Those who fell silent are remembered behind those who are there.
-        peers.extend(self.contacts.lost.iter().rev().cloned());
-        // A newcomer may not have met its neighbours yet: those it came through know them.
-        peers.extend(self.contacts.members.iter().cloned());
-        let mut seen = Vec::new();
-        peers.retain(|p| {
-            let new = !seen.contains(p.id()) && p.id() != self.me().id();
-            seen.push(*p.id());
-            new
-        });
-        peers.truncate(REMEMBERED_MAX);
-        let notes = Notes { network: self.network.0, peers };
+        let mut roll = Roll::default();
+        let neighbors = self.overlay.neighbors();
+        // Those who fell silent are remembered behind those who are there; and a newcomer may not have met its neighbours yet:
+        // those it came through know them.
+        let others = self.contacts.lost.iter().rev().chain(&self.contacts.members);
+        for peer in neighbors.iter().chain(others).filter(|p| p.id() != self.config.me.id()) {
+            if roll.len() == REMEMBERED_MAX {
+                break;
+            }
+            roll.add(peer);
+        }
+        let notes = Notes { network: self.network.0, peers: roll.into_peers() };
         self.store.write_notes(crate::wire::to_vec(&notes), &mut t.out.disk);
     }
 

@@ -35,7 +35,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::mem::take;
+use core::mem::{swap, take};
 
 use crate::cx::{Cx, Effect, Event, Input, Ticket};
 use crate::frame::{Kind, NetworkId};
@@ -400,24 +400,13 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    /// Takes up the scratch memory that the turn before has left, of whichever node that was.
-    fn take_scratch(&mut self, out: &mut Outbox) -> Box<Scratch<O>> {
-        let mut scratch = out.scratch::<Scratch<O>>();
+    /// Exchanges this node's empty lists for those that the turn before has left, of whichever node that was, and back.
+    fn swap_scratch(&mut self, scratch: &mut Scratch<O>) {
         if self.inputs.is_empty() {
-            self.inputs = take(&mut scratch.inputs);
+            swap(&mut self.inputs, &mut scratch.inputs);
         }
-        self.effects = take(&mut scratch.effects);
-        self.store_events = take(&mut scratch.store_events);
-        scratch
-    }
-
-    fn leave_scratch(&mut self, mut scratch: Box<Scratch<O>>, out: &mut Outbox) {
-        if self.inputs.is_empty() {
-            scratch.inputs = take(&mut self.inputs);
-        }
-        scratch.effects = take(&mut self.effects);
-        scratch.store_events = take(&mut self.store_events);
-        out.leave_scratch(scratch);
+        swap(&mut self.effects, &mut scratch.effects);
+        swap(&mut self.store_events, &mut scratch.store_events);
     }
 
     fn perform(&mut self, t: &mut Turn<'_>, effect: Effect<O>) {
@@ -603,7 +592,8 @@ impl<O: Overlay> Node<O> {
 
 impl<O: Overlay> Machine for Node<O> {
     fn handle(&mut self, now: Now, inputs: &mut [NodeInput<'_>], out: &mut Outbox) {
-        let scratch = self.take_scratch(out);
+        let mut scratch = out.scratch::<Scratch<O>>();
+        self.swap_scratch(&mut scratch);
         let mut t = Turn { now, out };
         for input in inputs {
             if matches!(self.phase, Phase::Stopped | Phase::Refused) {
@@ -636,7 +626,8 @@ impl<O: Overlay> Machine for Node<O> {
         if self.phase != Phase::Stopped && self.phase != Phase::Refused {
             self.settle_turn(&mut t);
         }
-        self.leave_scratch(scratch, out);
+        self.swap_scratch(&mut scratch);
+        out.leave_scratch(scratch);
     }
 
     fn deadline(&self) -> Option<Mono> {
@@ -658,7 +649,8 @@ impl<O: Overlay> Machine for Node<O> {
     }
 
     fn settle(&mut self, now: Now, network: NetworkId, everyone: &[Peer], out: &mut Outbox) {
-        let scratch = self.take_scratch(out);
+        let mut scratch = out.scratch::<Scratch<O>>();
+        self.swap_scratch(&mut scratch);
         let mut t = Turn { now, out };
         self.network = network;
         let mut effects = take(&mut self.effects);
@@ -672,7 +664,8 @@ impl<O: Overlay> Machine for Node<O> {
         self.store.load(&mut t.out.disk);
         self.set_phase(&mut t, Phase::Member);
         self.settle_copies(&mut t);
-        self.leave_scratch(scratch, out);
+        self.swap_scratch(&mut scratch);
+        out.leave_scratch(scratch);
     }
 
     fn inspect(&self) -> Inspection {

@@ -330,7 +330,9 @@ impl Overlay for Chord {
     }
 
     fn neighbors(&self) -> Vec<Peer> {
-        let mut peers = self.ring.succs.to_vec();
+        let count = self.ring.succs.len() + self.ring.preds.len() + self.fingers.peers().len();
+        let mut peers = Vec::with_capacity(count);
+        peers.extend_from_slice(&self.ring.succs);
         for peer in self.ring.preds.iter().chain(self.fingers.peers()) {
             if !peers.contains(peer) {
                 peers.push(peer.clone());
