@@ -162,7 +162,9 @@ struct Call<M, W> {
     tries: u8,
     tries_max: u8,
     busy: u8,
-    sent: [Mono; TRIES_MAX as usize],
+    /// When the first try was sent, and how many microseconds after it the others were.
+    sent: Mono,
+    sent_after: [u32; TRIES_MAX as usize],
     deadline: Mono,
     /// Last: an answer has no use for it.
     msg: M,
@@ -302,7 +304,8 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             tries: 0,
             tries_max: if once { 1 } else { self.loss.tries() },
             busy: 0,
-            sent: [now; TRIES_MAX as usize],
+            sent: now,
+            sent_after: [0; TRIES_MAX as usize],
             deadline,
         };
         self.deadlines_of(&call).insert((deadline, base));
@@ -342,7 +345,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         let answered = usize::from(call.tries.min((request & TRY_MASK) as u8));
         (0..answered).for_each(|_| self.loss.sample(1));
         self.loss.sample(0);
-        let rtt = now.since(call.sent[answered]);
+        let rtt = now.since(call.sent + Duration(u64::from(call.sent_after[answered])));
         let own = match call.class {
             Class::Quick => &mut self.own_quick,
             Class::Disk => &mut self.own_disk,
@@ -388,7 +391,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         let call = self.calls.get_mut(&base)?;
         if call.tries + 1 < call.tries_max {
             call.tries += 1;
-            call.sent[usize::from(call.tries)] = now;
+            call.sent_after[usize::from(call.tries)] = u32::try_from(now.since(call.sent).0).unwrap_or(u32::MAX);
             call.deadline = now + wait;
             self.deadlines.insert((call.deadline, base));
             let request = base | u64::from(call.tries);

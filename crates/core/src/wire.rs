@@ -5,6 +5,7 @@
 //! bound, so the memory that a message can make us take is at most a small multiple of its own length. Trailing bytes
 //! are an error ([`Reader::finish`]).
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::id::Id;
@@ -224,6 +225,15 @@ impl<'a> Reader<'a> {
     /// If something is.
     pub fn finish(self) -> Result<(), Malformed> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed("trailing bytes")) }
+    }
+}
+
+impl<T: Wire> Wire for Box<T> {
+    fn encode(&self, w: &mut Writer<'_>) {
+        (**self).encode(w);
+    }
+    fn decode(r: &mut Reader<'_>) -> Result<Box<T>, Malformed> {
+        Ok(Box::new(T::decode(r)?))
     }
 }
 

@@ -115,7 +115,7 @@ fn frames() -> Vec<(String, Vec<u8>)> {
         ("hello", Message::Hello(Wall(1))),
         ("hop", Message::Hop(Id::pow2(100), 3)),
         ("next", Message::HopIs(HopAnswer::Next(peers))),
-        ("store", Message::Store(record())),
+        ("store", Message::Store(Box::new(record()))),
         ("page", Message::Page(true, vec![record(), record()], true)),
         ("sync_is", Message::SyncIs(false, Wall(2), Answer::Split(vec![(Arc::FULL, Digest::default())]))),
         ("pull", Message::Pull(vec![record().head.identity; 3])),

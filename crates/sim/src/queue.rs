@@ -172,32 +172,29 @@ impl Queue {
         Some(self.soon.peek() > self.current.last())
     }
 
-    /// The next event, still in its place.
-    fn peek(&mut self) -> Option<&Event> {
-        if self.next_is_soon()? { self.soon.peek() } else { self.current.last() }
-    }
-
-    fn pop(&mut self) -> Option<Event> {
-        let event = if self.next_is_soon()? { self.soon.pop() } else { self.current.pop() };
-        self.len -= usize::from(event.is_some());
-        event
+    /// Takes the next event if it is as wished.
+    fn pop_if(&mut self, wished: impl Fn(&Event) -> bool) -> Option<Event> {
+        let soon = self.next_is_soon()?;
+        let next = if soon { self.soon.peek() } else { self.current.last() };
+        if !wished(next?) {
+            return None;
+        }
+        self.len -= 1;
+        if soon { self.soon.pop() } else { self.current.pop() }
     }
 
     /// Takes the next event if it is due at or before `until`.
     pub(crate) fn pop_until(&mut self, until: u64) -> Option<Event> {
-        if self.peek()?.at > until {
-            return None;
-        }
-        self.pop()
+        self.pop_if(|next| next.at <= until)
     }
 
     /// Takes the next event if it concerns `host` at exactly `at`: what a driver would find waiting in one wake-up.
     pub(crate) fn pop_same(&mut self, at: u64, host: usize) -> Option<What> {
-        let next = self.peek()?;
-        if next.at != at || next.what.host() != Some(host) {
+        // Two events at one instant stand in one bucket: no wheel need be turned to know that there is none.
+        if self.current.is_empty() && self.soon.is_empty() {
             return None;
         }
-        self.pop().map(|e| e.what)
+        self.pop_if(|next| next.at == at && next.what.host() == Some(host)).map(|event| event.what)
     }
 
     /// Events that wait.

@@ -11,6 +11,7 @@
 //!
 //! Those for a takeover come first; the others wait their turn. Bounded: [`EXCHANGES_MAX`] at once, [`QUESTIONS_MAX`] questions, one pull and one push under way in each.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::gather::{Then, batch};
@@ -142,7 +143,7 @@ impl<O: Overlay> Node<O> {
             let Some(question) = x.session.next_question(&self.store) else { break };
             x.questions += 1;
             let (peer, why) = (x.peer.clone(), Why::Sync { exchange: serial, arc: question.arc });
-            if !self.call(t, &peer, Message::Sync(question), Class::Quick, why) {
+            if !self.call(t, &peer, Message::Sync(Box::new(question)), Class::Quick, why) {
                 return self.fail_exchange(t, serial);
             }
         }

@@ -10,6 +10,7 @@
 //! same. "Not found" needs the quorum like any other answer. A merged page ends where the first of its parts ends:
 //! beyond that place another replica might still have something.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -129,7 +130,7 @@ impl<O: Overlay> Node<O> {
             self.own_page(t, serial, attempt, &request);
         } else {
             let why = Why::Fetch { op: serial, attempt };
-            if !self.call(t, &peer, Message::Fetch(request), Class::Quick, why) {
+            if !self.call(t, &peer, Message::Fetch(Box::new(request)), Class::Quick, why) {
                 self.on_fetch_unanswered(t, serial, attempt, &peer);
             }
         }

@@ -16,6 +16,7 @@
 //!  Push{records}                        Pushed{stored}             giving what they lack: answered when durable
 //! ```
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::id::Id;
@@ -56,6 +57,25 @@ impl Wire for Facts {
             shares: (r.u32()?, r.u32()?),
             member: r.bool()?,
             peers: r.list(PEERS_MAX)?,
+        })
+    }
+}
+
+impl Wire for PageRequest {
+    fn encode(&self, w: &mut Writer<'_>) {
+        self.key.encode(w);
+        w.option(self.after.as_ref());
+        w.u32(self.max);
+        w.u32(self.page_bytes);
+        w.u32(self.overhead_bytes);
+    }
+    fn decode(r: &mut Reader<'_>) -> Result<PageRequest, Malformed> {
+        Ok(PageRequest {
+            key: Id::decode(r)?,
+            after: r.option()?,
+            max: r.u32()?,
+            page_bytes: r.u32()?,
+            overhead_bytes: r.u32()?,
         })
     }
 }
@@ -188,11 +208,11 @@ pub enum Message<O: Overlay> {
     /// The step.
     HopIs(HopAnswer),
     /// Keep this.
-    Store(Record),
+    Store(Box<Record>),
     /// The verdict.
     Stored(Verdict),
     /// A page of values.
-    Fetch(PageRequest),
+    Fetch(Box<PageRequest>),
     /// The page: whether this replica has finished taking over, live records in order, whether there are more.
     Page(bool, Vec<Record>, bool),
     /// All heads under a key.
@@ -200,7 +220,7 @@ pub enum Message<O: Overlay> {
     /// The heads, and whether this replica has finished taking over.
     HeadsAre(bool, Vec<Head>),
     /// Compare an arc.
-    Sync(Question),
+    Sync(Box<Question>),
     /// The comparison; whether the speaker has finished taking over all of the arc; its clock.
     SyncIs(bool, Wall, Answer),
     /// Send me these.
@@ -214,13 +234,13 @@ pub enum Message<O: Overlay> {
     /// "What do you hold, whom do you know?"
     About,
     /// The facts.
-    AboutIs(Facts),
+    AboutIs(Box<Facts>),
     /// Go on with this lookup.
-    Route(RouteRequest),
+    Route(Box<RouteRequest>),
     /// Whether the speaker goes on with it.
     Taken(bool),
     /// How a lookup ended.
-    Routed(Routed),
+    Routed(Box<Routed>),
     /// It has been heard.
     Heard,
 }
@@ -256,14 +276,7 @@ impl<O: Overlay> Wire for Message<O> {
             Message::HopIs(answer) => tagged(w, 4, answer),
             Message::Store(record) => tagged(w, 5, record),
             Message::Stored(verdict) => tagged(w, 6, verdict),
-            Message::Fetch(page) => {
-                w.u8(7);
-                page.key.encode(w);
-                w.option(page.after.as_ref());
-                w.u32(page.max);
-                w.u32(page.page_bytes);
-                w.u32(page.overhead_bytes);
-            }
+            Message::Fetch(page) => tagged(w, 7, page),
             Message::Page(ready, records, more) => {
                 w.u8(8);
                 w.bool(*ready);
@@ -309,29 +322,23 @@ impl<O: Overlay> Wire for Message<O> {
             2 => Message::Welcome(Wall(r.u64()?), r.bool()?),
             3 => Message::Hop(Id::decode(r)?, r.u8()?),
             4 => Message::HopIs(HopAnswer::decode(r)?),
-            5 => Message::Store(Record::decode(r)?),
+            5 => Message::Store(Wire::decode(r)?),
             6 => Message::Stored(Verdict::decode(r)?),
-            7 => Message::Fetch(PageRequest {
-                key: Id::decode(r)?,
-                after: r.option()?,
-                max: r.u32()?,
-                page_bytes: r.u32()?,
-                overhead_bytes: r.u32()?,
-            }),
+            7 => Message::Fetch(Wire::decode(r)?),
             8 => Message::Page(r.bool()?, r.list(PAGE_RECORDS_MAX)?, r.bool()?),
             9 => Message::Heads(Id::decode(r)?),
             10 => Message::HeadsAre(r.bool()?, r.list(HEADS_MAX)?),
-            11 => Message::Sync(Question::decode(r)?),
+            11 => Message::Sync(Wire::decode(r)?),
             12 => Message::SyncIs(r.bool()?, Wall(r.u64()?), Answer::decode(r)?),
             13 => Message::Pull(r.list(BATCH_RECORDS_MAX)?),
             14 => Message::Records(r.list(BATCH_RECORDS_MAX)?),
             15 => Message::Push(r.list(BATCH_RECORDS_MAX)?),
             16 => Message::Pushed(r.u16()?),
             17 => Message::About,
-            18 => Message::AboutIs(Facts::decode(r)?),
-            19 => Message::Route(RouteRequest::decode(r)?),
+            18 => Message::AboutIs(Wire::decode(r)?),
+            19 => Message::Route(Wire::decode(r)?),
             20 => Message::Taken(r.bool()?),
-            21 => Message::Routed(Routed::decode(r)?),
+            21 => Message::Routed(Wire::decode(r)?),
             22 => Message::Heard,
             _ => return Err(Malformed("unknown message")),
         })
@@ -355,7 +362,10 @@ mod tests {
         let facts = Facts { records: 1, record_bytes: 1, shares: (1, 1), member: true, peers };
         let set = (0..16).map(peer).collect();
         for message in
-            [Message::<Chord>::AboutIs(facts), Message::Routed(Routed { id: 1, hops: 1, timeouts: 0, set })]
+            [
+                Message::<Chord>::AboutIs(Box::new(facts)),
+                Message::Routed(Box::new(Routed { id: 1, hops: 1, timeouts: 0, set })),
+            ]
         {
             let bytes = crate::wire::to_vec(&message).len();
             assert!(FRAME_BYTES + bytes <= DATAGRAM_BYTES_MAX, "{bytes} bytes");

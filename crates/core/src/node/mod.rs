@@ -316,7 +316,7 @@ impl<O: Overlay> Node<O> {
             (Why::Hop(lookup), Message::HopIs(answer)) => self.on_hop(t, lookup, &from, rtt, answer),
             (Why::Route { travel }, Message::Taken(taken)) => self.on_taken(t, travel, taken),
             (Why::Routed { .. }, Message::Heard) => {}
-            (Why::About { op }, Message::AboutIs(facts)) => self.on_about(t, op, &from, rtt, facts),
+            (Why::About { op }, Message::AboutIs(facts)) => self.on_about(t, op, &from, rtt, *facts),
             (Why::Store { op, attempt }, Message::Stored(verdict)) => {
                 self.on_verdict(t, op, attempt, from, verdict);
             }

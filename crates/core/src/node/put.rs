@@ -8,6 +8,7 @@
 //!
 //! The record, with its put time, is fixed once: a repeated attempt sends the same bytes, so that attempts merge.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::find::For;
@@ -107,7 +108,7 @@ impl<O: Overlay> Node<O> {
                 }
             } else {
                 let why = Why::Store { op: serial, attempt };
-                if !self.call(t, peer, Message::Store(record.clone()), Class::Disk, why) {
+                if !self.call(t, peer, Message::Store(Box::new(record.clone())), Class::Disk, why) {
                     self.on_store_unanswered(t, serial, attempt);
                 }
             }

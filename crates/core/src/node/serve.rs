@@ -1,5 +1,6 @@
 //! Requests of other nodes, answered from this node's own state.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::gather::{Then, batch};
@@ -44,7 +45,7 @@ impl<O: Overlay> Node<O> {
                 };
                 self.reply(t, &ticket, &Message::HopIs(answer));
             }
-            Message::Store(record) => self.serve_store(t, ticket, record),
+            Message::Store(record) => self.serve_store(t, ticket, *record),
             Message::Fetch(request) => {
                 let ready = self.copies.is_ready(&request.key);
                 let (page, more) = self.page_of(t.now, &request);
@@ -61,11 +62,11 @@ impl<O: Overlay> Node<O> {
                 self.counters.syncs += 1;
                 self.reply(t, &ticket, &Message::SyncIs(ready, t.now.wall, answer));
             }
-            Message::Route(request) => self.serve_route(t, from, &ticket, request),
-            Message::Routed(routed) => self.serve_routed(t, &from, &ticket, routed),
+            Message::Route(request) => self.serve_route(t, from, &ticket, *request),
+            Message::Routed(routed) => self.serve_routed(t, &from, &ticket, *routed),
             Message::About => {
                 let facts = self.facts();
-                self.reply(t, &ticket, &Message::AboutIs(facts));
+                self.reply(t, &ticket, &Message::AboutIs(Box::new(facts)));
             }
             Message::Pull(identities) => self.serve_pull(t, ticket, &identities),
             Message::Push(records) => self.serve_push(t, ticket, records),

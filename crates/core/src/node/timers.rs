@@ -30,9 +30,10 @@ impl<K: Ord + Copy> Timers<K> {
     }
 
     fn find_first(&mut self) {
-        self.first = self.armed.iter().map(|a| a.at).min();
         let latest = |a: &Armed<K>| a.at + Duration::from_millis(u64::from(a.slack_ms));
-        self.deadline = self.armed.iter().map(latest).min();
+        let both = self.armed.iter().map(|a| (a.at, latest(a)));
+        let earliest = both.reduce(|(at, end), (a, e)| (at.min(a), end.min(e)));
+        (self.first, self.deadline) = (earliest.map(|(at, _)| at), earliest.map(|(_, end)| end));
     }
 
     /// Arms `key` for `at`, replacing an earlier arming.

@@ -17,6 +17,7 @@
 //!
 //! Whoever keeps the answer's way back and finds the previous hop dead answers the asker straight.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::message::{Message, RouteRequest, Routed};
@@ -197,7 +198,7 @@ impl<O: Overlay> Node<O> {
             if let Some(travel) = self.travels.get_mut(&id) {
                 travel.tried.push(*next.id());
             }
-            if self.call(t, &next, Message::Route(request), Class::Quick, Why::Route { travel: id }) {
+            if self.call(t, &next, Message::Route(Box::new(request)), Class::Quick, Why::Route { travel: id }) {
                 return;
             }
         }
@@ -261,7 +262,7 @@ impl<O: Overlay> Node<O> {
     fn send_back(&mut self, t: &mut Turn<'_>, to: &Peer, routed: Routed, origin: &Peer) {
         let straight = (to != origin).then(|| (routed.clone(), origin.clone()));
         let why = Why::Routed { straight: straight.map(alloc::boxed::Box::new) };
-        self.call(t, to, Message::Routed(routed), Class::Quick, why);
+        self.call(t, to, Message::Routed(Box::new(routed)), Class::Quick, why);
     }
 
     /// The previous hop is dead: the asker hears it from us.
