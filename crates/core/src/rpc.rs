@@ -391,7 +391,8 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         let call = self.calls.get_mut(&base)?;
         if call.tries + 1 < call.tries_max {
             call.tries += 1;
-            call.sent_after[usize::from(call.tries)] = u32::try_from(now.since(call.sent).0).unwrap_or(u32::MAX);
+            call.sent_after[usize::from(call.tries)] =
+                u32::try_from(now.since(call.sent).0).unwrap_or(u32::MAX);
             call.deadline = now + wait;
             self.deadlines.insert((call.deadline, base));
             let request = base | u64::from(call.tries);
@@ -427,13 +428,8 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             self.known.hear(now);
             return if news { Heard::News } else { Heard::Known };
         }
-        let known = Known {
-            quick: Estimate::default(),
-            disk: None,
-            incarnation,
-            peer: from.clone(),
-            suspect: false,
-        };
+        let known =
+            Known { quick: Estimate::default(), disk: None, incarnation, peer: from.clone(), suspect: false };
         self.known.insert(known, now);
         Heard::News
     }

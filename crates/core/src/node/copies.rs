@@ -119,7 +119,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// A settled node is ready for all that it shares.
-    pub(super) fn settle_copies(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn settle_copies(&mut self, t: &mut Turn<'_, O>) {
         self.replicas_dirty = false;
         self.copies.shares = self.overlay.shares(usize::from(self.config.replicas));
         self.copies.ready = ArcSet::default();
@@ -129,7 +129,7 @@ impl<O: Overlay> Node<O> {
         self.arm_sync(t);
     }
 
-    pub(super) fn on_replicas_changed(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn on_replicas_changed(&mut self, t: &mut Turn<'_, O>) {
         if !matches!(self.phase, Phase::Member) {
             return;
         }
@@ -148,7 +148,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// One takeover for each arc that is shared and not ready; those under way with the same holders go on.
-    fn plan_takeovers(&mut self, t: &mut Turn<'_>) {
+    fn plan_takeovers(&mut self, t: &mut Turn<'_, O>) {
         let replicas = usize::from(self.config.replicas);
         let me = *self.me().id();
         let mut wanted: Vec<(Arc, Vec<Peer>)> = Vec::new();
@@ -194,7 +194,7 @@ impl<O: Overlay> Node<O> {
     /// An exchange ended: `complete` if both sides are equal now (as far as its purpose goes).
     pub(super) fn exchange_over(
         &mut self,
-        t: &mut Turn<'_>,
+        t: &mut Turn<'_, O>,
         peer: &Peer,
         arc: &Arc,
         purpose: Purpose,
@@ -227,7 +227,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn judge_takeover(&mut self, t: &mut Turn<'_>, serial: u64) {
+    fn judge_takeover(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let quorum = usize::from(self.config.read_quorum());
         let cold = self.is_cold(t.now);
         let Some(at) = self.copies.takeovers.iter().position(|j| j.serial == serial) else { return };
@@ -254,7 +254,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// Takeovers that ended without success begin again, with the holders of now.
-    pub(super) fn maintain(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn maintain(&mut self, t: &mut Turn<'_, O>) {
         if self.phase == Phase::Leaving {
             if !self.hand_over_all(t) {
                 self.say_goodbye(t);
@@ -266,7 +266,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// A record of this key was lost here: what is left is no proof of absence until the others have been asked again.
-    pub(super) fn on_damaged(&mut self, t: &mut Turn<'_>, key: &Id) {
+    pub(super) fn on_damaged(&mut self, t: &mut Turn<'_, O>, key: &Id) {
         if self.copies.ready.contains(key) {
             self.copies.ready.remove(&Arc::point(*key));
             self.timers.arm_by(Timer::Maintain, t.now.mono + SYNC_SOON);
@@ -276,14 +276,14 @@ impl<O: Overlay> Node<O> {
     // ---- repair ------------------------------------------------------------------------------------------------
 
     /// There is something to compare now: make sure that a round is armed.
-    pub(super) fn arm_sync(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn arm_sync(&mut self, t: &mut Turn<'_, O>) {
         if self.store.records() > 0 && self.phase == Phase::Member {
             let wait = SYNC_EVERY;
             self.timers.arm_by(Timer::Sync, t.now.mono + wait);
         }
     }
 
-    fn arm_sync_soon(&mut self, t: &mut Turn<'_>) {
+    fn arm_sync_soon(&mut self, t: &mut Turn<'_, O>) {
         if self.store.records() > 0 {
             let wait = self.rng.jitter(SYNC_SOON);
             self.timers.arm_by(Timer::Sync, t.now.mono + wait);
@@ -291,7 +291,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// One round: each share with its holders, then the records that belong elsewhere.
-    pub(super) fn sync_shares(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn sync_shares(&mut self, t: &mut Turn<'_, O>) {
         if self.phase != Phase::Member || self.store.records() == 0 {
             return;
         }
@@ -327,7 +327,7 @@ impl<O: Overlay> Node<O> {
     // ---- hand-off ----------------------------------------------------------------------------------------------
 
     /// Looks for a record outside all shares, and finds out who should have it. One at a time.
-    fn hand_off_some(&mut self, t: &mut Turn<'_>) {
+    fn hand_off_some(&mut self, t: &mut Turn<'_, O>) {
         if cfg!(keyway_bug = "node_no_handoff")
             || self.copies.handoff.is_some()
             || self.copies.shares.is_empty()
@@ -356,7 +356,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// The replica set of `key` is known (or the lookup failed: it is empty).
-    pub(super) fn hand_off_to(&mut self, t: &mut Turn<'_>, key: Id, set: Vec<Peer>) {
+    pub(super) fn hand_off_to(&mut self, t: &mut Turn<'_, O>, key: Id, set: Vec<Peer>) {
         let me = *self.me().id();
         let Some(job) = &mut self.copies.handoff else { return };
         if set.is_empty() || set.iter().any(|p| *p.id() == me) {
@@ -388,7 +388,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn hand_off_over(&mut self, t: &mut Turn<'_>, serial: u64, arc: &Arc, complete: bool) {
+    fn hand_off_over(&mut self, t: &mut Turn<'_, O>, serial: u64, arc: &Arc, complete: bool) {
         let Some(job) = &mut self.copies.handoff else { return };
         if job.serial != serial {
             return;
@@ -416,7 +416,7 @@ impl<O: Overlay> Node<O> {
     // ---- leaving -----------------------------------------------------------------------------------------------
 
     /// Gives every share to those who will hold it without this node. Returns whether there is anything to wait for.
-    pub(super) fn hand_over_all(&mut self, t: &mut Turn<'_>) -> bool {
+    pub(super) fn hand_over_all(&mut self, t: &mut Turn<'_, O>) -> bool {
         let replicas = usize::from(self.config.replicas);
         let me = *self.me().id();
         self.copies.queue.clear();

@@ -82,7 +82,7 @@ pub(super) struct Exchange {
 
 impl<O: Overlay> Node<O> {
     /// Begins an exchange, or queues it.
-    pub(super) fn exchange(&mut self, t: &mut Turn<'_>, peer: Peer, arc: Arc, purpose: Purpose) {
+    pub(super) fn exchange(&mut self, t: &mut Turn<'_, O>, peer: Peer, arc: Arc, purpose: Purpose) {
         if self.copies.exchanges.len() >= EXCHANGES_MAX {
             if self.copies.queue.len() < EXCHANGES_QUEUED_MAX {
                 self.copies.queue.push_back((peer, arc, purpose));
@@ -114,7 +114,7 @@ impl<O: Overlay> Node<O> {
 
     /// Exchanges for takeovers that are not wanted any more make room: after a split that healed they are of arcs from
     /// which this node is far away. What they have brought stays.
-    pub(super) fn drop_stale_exchanges(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn drop_stale_exchanges(&mut self, t: &mut Turn<'_, O>) {
         let copies = &mut self.copies;
         let takeovers = &copies.takeovers;
         let wanted = |why: &Purpose| match *why {
@@ -134,7 +134,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// Asks, pulls and pushes what can be; ends the exchange when nothing is left.
-    fn drive(&mut self, t: &mut Turn<'_>, serial: u64) {
+    fn drive(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         loop {
             let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
             if x.questions >= QUESTIONS_MAX {
@@ -158,7 +158,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn pull_some(&mut self, t: &mut Turn<'_>, serial: u64) {
+    fn pull_some(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
         if x.pulling {
             return;
@@ -182,7 +182,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn push_some(&mut self, t: &mut Turn<'_>, serial: u64) {
+    fn push_some(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
         if x.pushing {
             return;
@@ -202,7 +202,7 @@ impl<O: Overlay> Node<O> {
         self.gather(t, &fit, Then::Push(serial));
     }
 
-    pub(super) fn push_records(&mut self, t: &mut Turn<'_>, serial: u64, records: Vec<Record>) {
+    pub(super) fn push_records(&mut self, t: &mut Turn<'_, O>, serial: u64, records: Vec<Record>) {
         let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
         if records.is_empty() {
             // All of them vanished meanwhile (expired, damaged): nothing to give.
@@ -224,7 +224,7 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn on_sync_answer(
         &mut self,
-        t: &mut Turn<'_>,
+        t: &mut Turn<'_, O>,
         serial: u64,
         arc: &Arc,
         ready: bool,
@@ -237,7 +237,7 @@ impl<O: Overlay> Node<O> {
         self.drive(t, serial);
     }
 
-    pub(super) fn on_pulled(&mut self, t: &mut Turn<'_>, serial: u64, records: Vec<Record>) {
+    pub(super) fn on_pulled(&mut self, t: &mut Turn<'_, O>, serial: u64, records: Vec<Record>) {
         let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
         x.pulling = false;
         // What did not fit into the answer is asked for again; an empty answer means that the rest is gone there.
@@ -263,7 +263,7 @@ impl<O: Overlay> Node<O> {
         self.drive(t, serial);
     }
 
-    pub(super) fn on_pulled_stored(&mut self, t: &mut Turn<'_>, serial: u64, stored: bool) {
+    pub(super) fn on_pulled_stored(&mut self, t: &mut Turn<'_, O>, serial: u64, stored: bool) {
         let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
         x.writing = x.writing.saturating_sub(1);
         x.incomplete |= !stored;
@@ -272,18 +272,18 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    pub(super) fn on_pushed(&mut self, t: &mut Turn<'_>, serial: u64, stored: u16) {
+    pub(super) fn on_pushed(&mut self, t: &mut Turn<'_, O>, serial: u64, stored: u16) {
         let Some(x) = self.copies.exchanges.get_mut(&serial) else { return };
         x.pushing = false;
         x.incomplete |= stored < x.last_push;
         self.drive(t, serial);
     }
 
-    pub(super) fn fail_exchange(&mut self, t: &mut Turn<'_>, serial: u64) {
+    pub(super) fn fail_exchange(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         self.end_exchange(t, serial, false);
     }
 
-    fn end_exchange(&mut self, t: &mut Turn<'_>, serial: u64, complete: bool) {
+    fn end_exchange(&mut self, t: &mut Turn<'_, O>, serial: u64, complete: bool) {
         let Some(x) = self.copies.exchanges.remove(&serial) else { return };
         let ready = x.peer_ready == Some(true);
         t.out.trace(|| Trace::Compared {
@@ -297,7 +297,7 @@ impl<O: Overlay> Node<O> {
         self.begin_queued(t);
     }
 
-    fn begin_queued(&mut self, t: &mut Turn<'_>) {
+    fn begin_queued(&mut self, t: &mut Turn<'_, O>) {
         while self.copies.exchanges.len() < EXCHANGES_MAX
             && let Some((peer, arc, purpose)) = self.next_queued()
         {

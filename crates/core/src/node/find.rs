@@ -64,7 +64,7 @@ impl<O: Overlay> Node<O> {
     /// Finds the replica set of `target`. Exactly one `found` follows, perhaps at once.
     pub(super) fn find(
         &mut self,
-        t: &mut Turn<'_>,
+        t: &mut Turn<'_, O>,
         target: Id,
         wanted: u8,
         confirm: bool,
@@ -94,7 +94,7 @@ impl<O: Overlay> Node<O> {
     /// The lookup has come back from its way through the network. Without a set it goes on iteratively.
     pub(super) fn travelled(
         &mut self,
-        t: &mut Turn<'_>,
+        t: &mut Turn<'_, O>,
         serial: u64,
         set: Vec<Peer>,
         hops: u8,
@@ -105,7 +105,7 @@ impl<O: Overlay> Node<O> {
         if set.is_empty() { self.step(t, serial) } else { self.end(t, serial, set) }
     }
 
-    fn step(&mut self, t: &mut Turn<'_>, serial: u64) {
+    fn step(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         loop {
             let Some(finding) = self.lookups.get_mut(&serial) else { return };
             let rpc = &self.rpc;
@@ -134,7 +134,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn end(&mut self, t: &mut Turn<'_>, serial: u64, set: Vec<Peer>) {
+    fn end(&mut self, t: &mut Turn<'_, O>, serial: u64, set: Vec<Peer>) {
         let Some(mut finding) = self.lookups.remove(&serial) else { return };
         // Puts, gets and the overlay have a patience of their own.
         if set.is_empty()
@@ -154,7 +154,7 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn on_hop(
         &mut self,
-        t: &mut Turn<'_>,
+        t: &mut Turn<'_, O>,
         serial: u64,
         from: &Peer,
         rtt: Duration,
@@ -171,7 +171,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    pub(super) fn on_hop_slow(&mut self, t: &mut Turn<'_>, serial: u64, peer: &Peer) {
+    pub(super) fn on_hop_slow(&mut self, t: &mut Turn<'_, O>, serial: u64, peer: &Peer) {
         let Some(finding) = self.lookups.get_mut(&serial) else { return };
         finding.lookup.on_slow(peer.id());
         if let Some(trail) = &mut finding.trail {
@@ -181,7 +181,7 @@ impl<O: Overlay> Node<O> {
         self.step(t, serial);
     }
 
-    pub(super) fn on_hop_silent(&mut self, t: &mut Turn<'_>, serial: u64, peer: &Peer) {
+    pub(super) fn on_hop_silent(&mut self, t: &mut Turn<'_, O>, serial: u64, peer: &Peer) {
         let Some(finding) = self.lookups.get_mut(&serial) else { return };
         finding.lookup.on_silent(peer.id());
         if let Some(trail) = &mut finding.trail {
@@ -190,13 +190,13 @@ impl<O: Overlay> Node<O> {
         self.step(t, serial);
     }
 
-    fn found(&mut self, t: &mut Turn<'_>, mut finding: Finding<O::Call>, set: Vec<Peer>) {
+    fn found(&mut self, t: &mut Turn<'_, O>, mut finding: Finding<O::Call>, set: Vec<Peer>) {
         self.lookups_asked -= usize::from(finding.purpose.is_asked());
         let Cost { hops, path, timeouts, root_timeouts } = finding.lookup.cost();
         self.counters.lookups_failed += u64::from(set.is_empty());
         t.out.trace(|| Trace::Lookup { target: *finding.lookup.target(), root: set.first().cloned(), hops });
         match finding.purpose {
-            For::Overlay(why) => self.inputs.push_back(Input::Found { why, peers: set }),
+            For::Overlay(why) => t.scratch.inputs.push_back(Input::Found { why, peers: set }),
             For::Op(op) => {
                 let result = if set.is_empty() {
                     Err(OpError::Timeout)

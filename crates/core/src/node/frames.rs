@@ -25,7 +25,7 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn send(
         &mut self,
-        t: &mut Turn<'_>,
+        t: &mut Turn<'_, O>,
         kind: Kind,
         to: Addr,
         request: u64,
@@ -54,7 +54,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    pub(super) fn refuse(&mut self, t: &mut Turn<'_>, to: Addr, request: u64, why: FrameRefusal) {
+    pub(super) fn refuse(&mut self, t: &mut Turn<'_, O>, to: Addr, request: u64, why: FrameRefusal) {
         self.counters.frames_refused += 1;
         t.out.trace(|| Trace::Dropped("refused"));
         let header = self.header(Kind::Refused, request);
@@ -63,14 +63,14 @@ impl<O: Overlay> Node<O> {
         self.counters.frames_out += 1;
     }
 
-    pub(super) fn reply(&mut self, t: &mut Turn<'_>, ticket: &Ticket, msg: &Message<O>) {
+    pub(super) fn reply(&mut self, t: &mut Turn<'_, O>, ticket: &Ticket, msg: &Message<O>) {
         self.send(t, Kind::Reply, ticket.to, ticket.request, Some(msg));
     }
 
     /// Sends a request; its end comes back through `on_answer` or `on_no_answer`. False when it could not be begun.
     pub(super) fn call(
         &mut self,
-        t: &mut Turn<'_>,
+        t: &mut Turn<'_, O>,
         to: &Peer,
         msg: Message<O>,
         class: Class,
@@ -91,7 +91,7 @@ impl<O: Overlay> Node<O> {
 
     // ---- receiving ---------------------------------------------------------------------------------------------
 
-    pub(super) fn on_frame(&mut self, t: &mut Turn<'_>, from: Addr, bytes: &[u8]) {
+    pub(super) fn on_frame(&mut self, t: &mut Turn<'_, O>, from: Addr, bytes: &[u8]) {
         let (header, body) = match frame::open(&self.config.key, bytes) {
             Ok(opened) => opened,
             Err(FrameError::Version(theirs)) => {
@@ -133,7 +133,7 @@ impl<O: Overlay> Node<O> {
         match header.kind {
             Kind::Tell => {
                 if let Message::Overlay(msg) = msg {
-                    self.inputs.push_back(Input::Message { from: header.from, ticket: None, msg });
+                    t.scratch.inputs.push_back(Input::Message { from: header.from, ticket: None, msg });
                 }
             }
             Kind::Request => self.serve(t, header.from, ticket, msg),
@@ -150,7 +150,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// Whether a sealed frame may be looked at: right network, living incarnation. Refuses by name otherwise.
-    pub(super) fn admit(&mut self, t: &mut Turn<'_>, from: Addr, header: &Header, body: &[u8]) -> bool {
+    pub(super) fn admit(&mut self, t: &mut Turn<'_, O>, from: Addr, header: &Header, body: &[u8]) -> bool {
         if header.kind == Kind::Refused {
             self.on_refused(t, from, header, body);
             return false;
@@ -184,7 +184,7 @@ impl<O: Overlay> Node<O> {
             return true;
         }
         match self.rpc.on_heard(t.now.mono, &header.from, header.incarnation) {
-            Heard::News if same => self.inputs.push_back(Input::Heard(header.from.clone())),
+            Heard::News if same => t.scratch.inputs.push_back(Input::Heard(header.from.clone())),
             Heard::News | Heard::Known => {}
             Heard::Superseded => {
                 self.refuse(t, header.from.addr(), header.request, FrameRefusal::Superseded);
@@ -194,7 +194,7 @@ impl<O: Overlay> Node<O> {
         true
     }
 
-    pub(super) fn on_refused(&mut self, t: &mut Turn<'_>, from: Addr, header: &Header, body: &[u8]) {
+    pub(super) fn on_refused(&mut self, t: &mut Turn<'_, O>, from: Addr, header: &Header, body: &[u8]) {
         // Only an answer to something that we asked counts, so that nobody can talk us out of the network.
         let call = match header.request {
             0 => None,
@@ -218,7 +218,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// Another process runs this identity: exactly one may survive, and it is the younger.
-    pub(super) fn superseded(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn superseded(&mut self, t: &mut Turn<'_, O>) {
         self.refused = Some(
             "another process runs this node's identity (a copy of its data directory?): this one stops serving"
                 .to_string(),

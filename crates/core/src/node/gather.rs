@@ -39,7 +39,7 @@ pub(super) struct Gather {
 
 impl<O: Overlay> Node<O> {
     /// Reads these records, those that are here, and goes on with `then`, perhaps at once.
-    pub(super) fn gather(&mut self, t: &mut Turn<'_>, identities: &[Identity], then: Then) {
+    pub(super) fn gather(&mut self, t: &mut Turn<'_, O>, identities: &[Identity], then: Then) {
         if self.gathers.len() >= GATHERS_MAX {
             if let Then::Push(exchange) = then {
                 self.fail_exchange(t, exchange);
@@ -62,7 +62,7 @@ impl<O: Overlay> Node<O> {
         self.gathers.insert(serial, gather);
     }
 
-    pub(super) fn on_read(&mut self, t: &mut Turn<'_>, waiter: &Waiter, record: Option<Record>) {
+    pub(super) fn on_read(&mut self, t: &mut Turn<'_, O>, waiter: &Waiter, record: Option<Record>) {
         let Waiter::Gather(serial) = waiter else { return };
         let Some(gather) = self.gathers.get_mut(serial) else { return };
         gather.unread |= record.is_none();
@@ -75,7 +75,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn gathered(&mut self, t: &mut Turn<'_>, gather: Gather) {
+    fn gathered(&mut self, t: &mut Turn<'_, O>, gather: Gather) {
         let Gather { mut records, unread, then, .. } = gather;
         match then {
             Then::Records(ticket) => self.reply(t, &ticket, &Message::Records(records)),
@@ -130,7 +130,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// This node's own part of a get.
-    pub(super) fn own_page(&mut self, t: &mut Turn<'_>, op: u64, attempt: u8, request: &PageRequest) {
+    pub(super) fn own_page(&mut self, t: &mut Turn<'_, O>, op: u64, attempt: u8, request: &PageRequest) {
         let ready = self.copies.is_ready(&request.key);
         let (page, more) = self.page_of(t.now, request);
         self.gather(t, &page, Then::OwnPage { op, attempt, ready, more });

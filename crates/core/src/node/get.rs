@@ -62,7 +62,7 @@ pub(super) struct Where {
 }
 
 impl<O: Overlay> Node<O> {
-    pub(super) fn get(&mut self, t: &mut Turn<'_>, op: OpId, request: PageRequest, reads: Reads) {
+    pub(super) fn get(&mut self, t: &mut Turn<'_, O>, op: OpId, request: PageRequest, reads: Reads) {
         self.counters.gets += 1;
         let here = self.copies.is_ready(&request.key);
         let alone = here && (reads == Reads::First || self.config.read_quorum() == 1);
@@ -93,7 +93,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// The replica set is known (or the lookup failed: it is empty).
-    pub(super) fn get_from(&mut self, t: &mut Turn<'_>, serial: u64, mut set: Vec<Peer>) {
+    pub(super) fn get_from(&mut self, t: &mut Turn<'_, O>, serial: u64, mut set: Vec<Peer>) {
         set.truncate(usize::from(self.config.replicas));
         let me = *self.me().id();
         // Nearest first; whoever was silent lately last.
@@ -118,7 +118,7 @@ impl<O: Overlay> Node<O> {
         self.judge_get(t, serial);
     }
 
-    fn ask_one(&mut self, t: &mut Turn<'_>, serial: u64) {
+    fn ask_one(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let me = *self.me().id();
         let Some(get) = self.gets.get_mut(&serial) else { return };
         if get.unasked.is_empty() {
@@ -137,14 +137,14 @@ impl<O: Overlay> Node<O> {
     }
 
     /// The asked replica is slow: the next one is asked as well.
-    pub(super) fn hedge_get(&mut self, t: &mut Turn<'_>, serial: u64, attempt: u8) {
+    pub(super) fn hedge_get(&mut self, t: &mut Turn<'_, O>, serial: u64, attempt: u8) {
         if self.gets.get(&serial).is_some_and(|g| g.attempt == attempt && !g.unasked.is_empty()) {
             self.counters.hedges += 1;
             self.ask_one(t, serial);
         }
     }
 
-    pub(super) fn on_page(&mut self, t: &mut Turn<'_>, serial: u64, attempt: u8, ready: bool, page: Page) {
+    pub(super) fn on_page(&mut self, t: &mut Turn<'_, O>, serial: u64, attempt: u8, ready: bool, page: Page) {
         let Some(get) = self.gets.get_mut(&serial) else { return };
         if get.attempt != attempt {
             return;
@@ -164,7 +164,13 @@ impl<O: Overlay> Node<O> {
         self.judge_get(t, serial);
     }
 
-    pub(super) fn on_fetch_unanswered(&mut self, t: &mut Turn<'_>, serial: u64, attempt: u8, _peer: &Peer) {
+    pub(super) fn on_fetch_unanswered(
+        &mut self,
+        t: &mut Turn<'_, O>,
+        serial: u64,
+        attempt: u8,
+        _peer: &Peer,
+    ) {
         let Some(get) = self.gets.get_mut(&serial) else { return };
         if get.attempt != attempt {
             return;
@@ -175,7 +181,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// Answers if enough have spoken; tries again later if nobody is left to ask.
-    fn judge_get(&mut self, t: &mut Turn<'_>, serial: u64) {
+    fn judge_get(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let quorum = self.config.read_quorum();
         let Some(get) = self.gets.get_mut(&serial) else { return };
         let merged = get.pages.len() as u8;
@@ -194,21 +200,21 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    pub(super) fn get_again(&mut self, t: &mut Turn<'_>, serial: u64) {
+    pub(super) fn get_again(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(get) = self.gets.get_mut(&serial) else { return };
         get.resting = false;
         let key = get.request.key;
         self.find(t, key, self.config.replicas, false, For::Get(serial));
     }
 
-    pub(super) fn get_over(&mut self, t: &mut Turn<'_>, serial: u64) {
+    pub(super) fn get_over(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(get) = self.gets.get(&serial) else { return };
         let want = wanted(get.reads, self.config.read_quorum());
         let got = get.ready;
         self.end_get(t, serial, Err(OpError::Quorum { got, want }));
     }
 
-    fn end_get(&mut self, t: &mut Turn<'_>, serial: u64, result: Result<OpDone, OpError>) {
+    fn end_get(&mut self, t: &mut Turn<'_, O>, serial: u64, result: Result<OpDone, OpError>) {
         let Some(get) = self.gets.remove(&serial) else { return };
         self.ops_over.disarm(serial, get.over);
         self.counters.gets_failed += u64::from(result.is_err());
@@ -217,7 +223,7 @@ impl<O: Overlay> Node<O> {
 
     // ---- where -------------------------------------------------------------------------------------------------
 
-    pub(super) fn where_is(&mut self, t: &mut Turn<'_>, op: OpId, key: Id) {
+    pub(super) fn where_is(&mut self, t: &mut Turn<'_, O>, op: OpId, key: Id) {
         let serial = self.serial();
         let over = t.now.mono + OP_TIME_MAX;
         self.wheres.insert(serial, Where { op, key, copies: Vec::new(), waiting: 0, over });
@@ -225,7 +231,7 @@ impl<O: Overlay> Node<O> {
         self.find(t, key, self.config.replicas, false, For::Where(serial));
     }
 
-    pub(super) fn where_from(&mut self, t: &mut Turn<'_>, serial: u64, set: Vec<Peer>) {
+    pub(super) fn where_from(&mut self, t: &mut Turn<'_, O>, serial: u64, set: Vec<Peer>) {
         let me = *self.me().id();
         let Some(key) = self.wheres.get(&serial).map(|w| w.key) else { return };
         for peer in set {
@@ -250,7 +256,7 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn on_heads(
         &mut self,
-        t: &mut Turn<'_>,
+        t: &mut Turn<'_, O>,
         serial: u64,
         from: &Peer,
         ready: bool,
@@ -264,19 +270,19 @@ impl<O: Overlay> Node<O> {
         self.judge_where(t, serial);
     }
 
-    pub(super) fn on_heads_unanswered(&mut self, t: &mut Turn<'_>, serial: u64) {
+    pub(super) fn on_heads_unanswered(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(w) = self.wheres.get_mut(&serial) else { return };
         w.waiting = w.waiting.saturating_sub(1);
         self.judge_where(t, serial);
     }
 
-    fn judge_where(&mut self, t: &mut Turn<'_>, serial: u64) {
+    fn judge_where(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         if self.wheres.get(&serial).is_some_and(|w| w.waiting == 0) {
             self.where_over(t, serial);
         }
     }
 
-    pub(super) fn where_over(&mut self, t: &mut Turn<'_>, serial: u64) {
+    pub(super) fn where_over(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(w) = self.wheres.remove(&serial) else { return };
         self.ops_over.disarm(serial, w.over);
         let result = if w.copies.is_empty() { Err(OpError::Timeout) } else { Ok(OpDone::Where(w.copies)) };

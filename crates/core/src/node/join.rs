@@ -114,14 +114,14 @@ impl Contacts {
 }
 
 impl<O: Overlay> Node<O> {
-    pub(super) fn start(&mut self, t: &mut Turn<'_>, seeds: &[Addr]) {
+    pub(super) fn start(&mut self, t: &mut Turn<'_, O>, seeds: &[Addr]) {
         let me = self.me().addr();
         self.contacts.seeds = seeds.iter().filter(|a| **a != me).take(SEEDS_MAX).copied().collect();
         self.store.load(&mut t.out.disk);
     }
 
     /// The disk's index is in memory.
-    pub(super) fn on_loaded(&mut self, t: &mut Turn<'_>, notes: Option<Vec<u8>>) {
+    pub(super) fn on_loaded(&mut self, t: &mut Turn<'_, O>, notes: Option<Vec<u8>>) {
         if self.phase != Phase::Loading {
             return;
         }
@@ -145,18 +145,18 @@ impl<O: Overlay> Node<O> {
     }
 
     /// Becomes the first member. A fresh network gets a random id.
-    fn found_network(&mut self, t: &mut Turn<'_>) {
+    fn found_network(&mut self, t: &mut Turn<'_, O>) {
         if self.network == NetworkId::UNKNOWN {
             self.network = NetworkId(self.rng.next_u64() | 1);
             self.own_everything();
         }
         self.contacts.joining_since = Some(t.now.mono);
-        self.inputs.push_back(Input::Join { seeds: Vec::new() });
+        t.scratch.inputs.push_back(Input::Join { seeds: Vec::new() });
         self.timers.arm(Timer::Join, t.now.mono + JOIN_AGAIN);
     }
 
     /// Greets all seeds and remembered peers, and decides on what the last round brought.
-    pub(super) fn greet(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn greet(&mut self, t: &mut Turn<'_, O>) {
         if self.phase != Phase::Joining {
             return;
         }
@@ -192,7 +192,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// Whether this node, which belongs to a network of which nobody is up, should be its first member again.
-    fn goes_first(&self, t: &Turn<'_>) -> bool {
+    fn goes_first(&self, t: &Turn<'_, O>) -> bool {
         let Some(began) = self.contacts.began else { return false };
         let waited = t.now.mono.since(began);
         // Whoever has not been heard out yet may be a member, or have a smaller id.
@@ -213,7 +213,7 @@ impl<O: Overlay> Node<O> {
         self.contacts.greeted.remove(&peer.addr());
     }
 
-    pub(super) fn on_welcome(&mut self, t: &mut Turn<'_>, asked: &Peer, from: Peer, member: bool) {
+    pub(super) fn on_welcome(&mut self, t: &mut Turn<'_, O>, asked: &Peer, from: Peer, member: bool) {
         self.contacts.greeted.remove(&asked.addr());
         if self.phase != Phase::Joining {
             return;
@@ -227,12 +227,12 @@ impl<O: Overlay> Node<O> {
         self.contacts.members.push(from);
         if self.contacts.joining_since.is_none() {
             self.contacts.joining_since = Some(t.now.mono);
-            self.inputs.push_back(Input::Join { seeds: self.contacts.members.clone() });
+            t.scratch.inputs.push_back(Input::Join { seeds: self.contacts.members.clone() });
             self.timers.arm(Timer::Join, t.now.mono + JOIN_AGAIN);
         }
     }
 
-    pub(super) fn on_joined(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn on_joined(&mut self, t: &mut Turn<'_, O>) {
         self.set_phase(t, Phase::Member);
         self.timers.disarm(Timer::Join);
         self.contacts.joining_since = None;
@@ -274,7 +274,7 @@ impl<O: Overlay> Node<O> {
 
     // ---- notes -------------------------------------------------------------------------------------------------
 
-    pub(super) fn on_neighbors_changed(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn on_neighbors_changed(&mut self, t: &mut Turn<'_, O>) {
         // Who leaves keeps the names of those that were there when it began to: where all leave at once, each would
         // otherwise forget everybody, and all would come back alone.
         if !self.contacts.notes_dirty && self.phase == Phase::Member {
@@ -283,7 +283,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    pub(super) fn write_notes(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn write_notes(&mut self, t: &mut Turn<'_, O>) {
         self.contacts.notes_dirty = false;
         let mut roll = Roll::default();
         let neighbors = self.overlay.neighbors();
@@ -303,7 +303,7 @@ impl<O: Overlay> Node<O> {
     // ---- lost peers --------------------------------------------------------------------------------------------
 
     /// A peer fell silent.
-    pub(super) fn lose(&mut self, t: &mut Turn<'_>, peer: &Peer) {
+    pub(super) fn lose(&mut self, t: &mut Turn<'_, O>, peer: &Peer) {
         if *peer.id() == Id::ZERO || peer.id() == self.me().id() || self.phase != Phase::Member {
             return;
         }
@@ -321,7 +321,7 @@ impl<O: Overlay> Node<O> {
         self.contacts.lost.push(peer.clone());
     }
 
-    fn arm_probe(&mut self, t: &mut Turn<'_>) {
+    fn arm_probe(&mut self, t: &mut Turn<'_, O>) {
         if !self.contacts.lost.is_empty() || !self.strange_seeds().is_empty() {
             let mean = if self.is_cold(t.now) { PROBE_COLD_EVERY } else { PROBE_EVERY };
             let wait = self.rng.jitter(mean);
@@ -341,7 +341,7 @@ impl<O: Overlay> Node<O> {
         self.contacts.seeds.iter().filter(strange).copied().collect()
     }
 
-    pub(super) fn probe_lost(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn probe_lost(&mut self, t: &mut Turn<'_, O>) {
         if self.phase != Phase::Member {
             return;
         }
@@ -362,14 +362,14 @@ impl<O: Overlay> Node<O> {
         self.arm_probe(t);
     }
 
-    pub(super) fn on_probe_answered(&mut self, from: Peer) {
+    pub(super) fn on_probe_answered(&mut self, t: &mut Turn<'_, O>, from: Peer) {
         self.contacts.lost.retain(|p| p.id() != from.id());
-        self.inputs.push_back(Input::Returned(from));
+        t.scratch.inputs.push_back(Input::Returned(from));
     }
 
     // ---- leaving -----------------------------------------------------------------------------------------------
 
-    pub(super) fn stop(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn stop(&mut self, t: &mut Turn<'_, O>) {
         match self.phase {
             Phase::Member => {
                 self.write_notes(t);
@@ -387,7 +387,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// Handed over, or time is up: the overlay says goodbye.
-    pub(super) fn say_goodbye(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn say_goodbye(&mut self, t: &mut Turn<'_, O>) {
         if self.phase != Phase::Leaving {
             return;
         }
@@ -396,10 +396,10 @@ impl<O: Overlay> Node<O> {
             return self.on_left(t);
         }
         self.timers.arm(Timer::Leave, t.now.mono + GOODBYE_TIME_MAX);
-        self.inputs.push_back(Input::Leave);
+        t.scratch.inputs.push_back(Input::Leave);
     }
 
-    pub(super) fn on_left(&mut self, t: &mut Turn<'_>) {
+    pub(super) fn on_left(&mut self, t: &mut Turn<'_, O>) {
         self.set_phase(t, Phase::Stopped);
         t.out.done.push((STOP_OP, Ok(OpDone::Stopped)));
     }

@@ -361,12 +361,10 @@ mod tests {
         let peers: Vec<Peer> = (0..PEERS_MAX as u8).map(peer).collect();
         let facts = Facts { records: 1, record_bytes: 1, shares: (1, 1), member: true, peers };
         let set = (0..16).map(peer).collect();
-        for message in
-            [
-                Message::<Chord>::AboutIs(Box::new(facts)),
-                Message::Routed(Box::new(Routed { id: 1, hops: 1, timeouts: 0, set })),
-            ]
-        {
+        for message in [
+            Message::<Chord>::AboutIs(Box::new(facts)),
+            Message::Routed(Box::new(Routed { id: 1, hops: 1, timeouts: 0, set })),
+        ] {
             let bytes = crate::wire::to_vec(&message).len();
             assert!(FRAME_BYTES + bytes <= DATAGRAM_BYTES_MAX, "{bytes} bytes");
         }

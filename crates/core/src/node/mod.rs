@@ -35,7 +35,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::mem::{swap, take};
+use core::mem::take;
 
 use crate::cx::{Cx, Effect, Event, Input, Ticket};
 use crate::frame::{Kind, NetworkId};
@@ -146,12 +146,6 @@ enum Waiter {
     Gather(u64),
 }
 
-/// The ambience of one turn.
-struct Turn<'a> {
-    now: Now,
-    out: &'a mut Outbox,
-}
-
 /// What a turn uses and no node needs to keep: a million sleeping nodes hold none of it, and the driver's one is always at
 /// hand in the processor's caches.
 struct Scratch<O: Overlay> {
@@ -166,6 +160,26 @@ impl<O: Overlay> Default for Scratch<O> {
     }
 }
 
+/// The ambience of one turn.
+struct Turn<'a, O: Overlay> {
+    now: Now,
+    out: &'a mut Outbox,
+    scratch: Box<Scratch<O>>,
+}
+
+impl<'a, O: Overlay> Turn<'a, O> {
+    fn begin(now: Now, out: &'a mut Outbox) -> Turn<'a, O> {
+        let scratch = out.scratch();
+        Turn { now, out, scratch }
+    }
+
+    fn end(mut self) {
+        // A node that is over has not fed its overlay; the next turn may be another node's.
+        self.scratch.inputs.clear();
+        self.out.leave_scratch(self.scratch);
+    }
+}
+
 /// A node over overlay `O`.
 pub struct Node<O: Overlay> {
     // What every turn touches stands together: in a large world each turn finds its node out of the caches, and pays for
@@ -177,8 +191,6 @@ pub struct Node<O: Overlay> {
     timers: Timers<Timer<O::Timer>>,
     ops_over: OpTimers,
     ops_again: OpTimers,
-    inputs: VecDeque<Input<O>>,
-    effects: Vec<Effect<O>>,
     replicas_dirty: bool,
     counters: Counters,
     overlay: O,
@@ -188,7 +200,6 @@ pub struct Node<O: Overlay> {
     // What some turns touch.
     refused: Option<String>,
     store: Store<Waiter>,
-    store_events: Vec<StoreEvent<Waiter>>,
     serial: u64,
     lookups: Serials<find::Finding<O::Call>>,
     puts: Serials<put::Put>,
@@ -248,15 +259,12 @@ impl<O: Overlay> Node<O> {
             overlay: O::new(config.me.clone(), overlay_config),
             overlay_rng: rng.fork("overlay", 0),
             rng: rng.fork("node", 0),
-            effects: Vec::new(),
-            inputs: VecDeque::new(),
             replicas_dirty: false,
             rpc: Rpc::new(),
             timers: Timers::new(),
             ops_over: OpTimers::default(),
             ops_again: OpTimers::default(),
             store,
-            store_events: Vec::new(),
             serial: 0,
             lookups: Serials::default(),
             puts: Serials::default(),
@@ -287,32 +295,38 @@ impl<O: Overlay> Node<O> {
         self.serial
     }
 
-    fn set_phase(&mut self, t: &mut Turn<'_>, phase: Phase) {
+    fn set_phase(&mut self, t: &mut Turn<'_, O>, phase: Phase) {
         if self.phase != phase {
             self.phase = phase;
             t.out.trace(|| Trace::Phase(phase));
         }
     }
 
-    fn done(&mut self, t: &mut Turn<'_>, op: OpId, result: OpResult) {
+    fn done(&mut self, t: &mut Turn<'_, O>, op: OpId, result: OpResult) {
         t.out.done.push((op, result));
     }
 
     // ---- answers ---------------------------------------------------------------------------------------------
 
-    fn on_answer(&mut self, t: &mut Turn<'_>, answered: Answered<Why<O::Call>>, from: Peer, msg: Message<O>) {
+    fn on_answer(
+        &mut self,
+        t: &mut Turn<'_, O>,
+        answered: Answered<Why<O::Call>>,
+        from: Peer,
+        msg: Message<O>,
+    ) {
         let Answered { asked, why, rtt } = answered;
         if let Message::Welcome(wall, _) | Message::SyncIs(_, wall, _) = &msg {
             self.learn_clock(t, &from, *wall, rtt);
         }
         match (why, msg) {
             (Why::Overlay(why), Message::Overlay(msg)) => {
-                self.inputs.push_back(Input::Answer { why, from, msg });
+                t.scratch.inputs.push_back(Input::Answer { why, from, msg });
             }
             (Why::Hello, Message::Welcome(_, member)) => {
                 self.on_welcome(t, &asked, from, member);
             }
-            (Why::Probe, Message::Welcome(..)) => self.on_probe_answered(from),
+            (Why::Probe, Message::Welcome(..)) => self.on_probe_answered(t, from),
             (Why::Hop(lookup), Message::HopIs(answer)) => self.on_hop(t, lookup, &from, rtt, answer),
             (Why::Route { travel }, Message::Taken(taken)) => self.on_taken(t, travel, taken),
             (Why::Routed { .. }, Message::Heard) => {}
@@ -337,18 +351,18 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn on_no_answer(&mut self, t: &mut Turn<'_>, peer: Peer, why: Why<O::Call>) {
+    fn on_no_answer(&mut self, t: &mut Turn<'_, O>, peer: Peer, why: Why<O::Call>) {
         self.counters.calls_unanswered += 1;
         t.out.trace(|| Trace::NoAnswer(peer.clone()));
         let suspect = !matches!(why, Why::Overlay(_) | Why::Hello | Why::Probe | Why::About { .. });
         if suspect {
-            self.inputs.push_back(Input::Suspect(peer.clone()));
+            t.scratch.inputs.push_back(Input::Suspect(peer.clone()));
         }
         if !matches!(why, Why::Hello | Why::Probe | Why::About { .. }) {
             self.lose(t, &peer);
         }
         match why {
-            Why::Overlay(why) => self.inputs.push_back(Input::NoAnswer { why, peer }),
+            Why::Overlay(why) => t.scratch.inputs.push_back(Input::NoAnswer { why, peer }),
             Why::Hello => self.on_hello_unanswered(&peer),
             Why::Probe => {}
             Why::Hop(lookup) => self.on_hop_silent(t, lookup, &peer),
@@ -365,7 +379,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn on_slow(&mut self, t: &mut Turn<'_>, peer: &Peer, why: &Why<O::Call>) {
+    fn on_slow(&mut self, t: &mut Turn<'_, O>, peer: &Peer, why: &Why<O::Call>) {
         match *why {
             Why::Hop(lookup) => self.on_hop_slow(t, lookup, peer),
             Why::Fetch { op, attempt } => self.hedge_get(t, op, attempt),
@@ -377,15 +391,15 @@ impl<O: Overlay> Node<O> {
     // ---- the overlay -------------------------------------------------------------------------------------------
 
     /// Feeds the overlay until it is quiet.
-    fn drain_overlay(&mut self, t: &mut Turn<'_>) {
+    fn drain_overlay(&mut self, t: &mut Turn<'_, O>) {
         let mut budget = OVERLAY_INPUTS_MAX;
-        while let Some(input) = self.inputs.pop_front() {
+        while let Some(input) = t.scratch.inputs.pop_front() {
             if budget == 0 {
-                self.inputs.clear();
+                t.scratch.inputs.clear();
                 return;
             }
             budget -= 1;
-            let mut effects = take(&mut self.effects);
+            let mut effects = take(&mut t.scratch.effects);
             let mut cx = Cx::new(t.now, &mut self.overlay_rng, &mut effects);
             self.overlay.handle(&mut cx, input);
             if cfg!(debug_assertions)
@@ -396,27 +410,18 @@ impl<O: Overlay> Node<O> {
             for effect in effects.drain(..) {
                 self.perform(t, effect);
             }
-            self.effects = effects;
+            t.scratch.effects = effects;
         }
     }
 
-    /// Exchanges this node's empty lists for those that the turn before has left, of whichever node that was, and back.
-    fn swap_scratch(&mut self, scratch: &mut Scratch<O>) {
-        if self.inputs.is_empty() {
-            swap(&mut self.inputs, &mut scratch.inputs);
-        }
-        swap(&mut self.effects, &mut scratch.effects);
-        swap(&mut self.store_events, &mut scratch.store_events);
-    }
-
-    fn perform(&mut self, t: &mut Turn<'_>, effect: Effect<O>) {
+    fn perform(&mut self, t: &mut Turn<'_, O>, effect: Effect<O>) {
         match effect {
             Effect::Tell(to, msg) => {
                 self.send(t, Kind::Tell, to.addr(), 0, Some(&Message::Overlay(msg)));
             }
             Effect::Call(to, msg, why) => {
                 if !self.call(t, &to, Message::Overlay(msg), Class::Quick, Why::Overlay(why.clone())) {
-                    self.inputs.push_back(Input::NoAnswer { why, peer: to });
+                    t.scratch.inputs.push_back(Input::NoAnswer { why, peer: to });
                 }
             }
             Effect::Reply(ticket, msg) => self.reply(t, &ticket, &Message::Overlay(msg)),
@@ -428,7 +433,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn on_event(&mut self, t: &mut Turn<'_>, event: Event) {
+    fn on_event(&mut self, t: &mut Turn<'_, O>, event: Event) {
         t.out.trace(|| Trace::Overlay(event));
         match event {
             Event::Joined => {
@@ -443,7 +448,7 @@ impl<O: Overlay> Node<O> {
 
     // ---- the turn ----------------------------------------------------------------------------------------------
 
-    fn on_op(&mut self, t: &mut Turn<'_>, op: OpId, what: Op) {
+    fn on_op(&mut self, t: &mut Turn<'_, O>, op: OpId, what: Op) {
         if let Op::Status = what {
             let status = self.status(t.now);
             return self.done(t, op, Ok(crate::machine::OpDone::Status(alloc::boxed::Box::new(status))));
@@ -480,11 +485,11 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn on_disk(&mut self, t: &mut Turn<'_>, token: DiskToken, result: crate::machine::DiskResult) {
+    fn on_disk(&mut self, t: &mut Turn<'_, O>, token: DiskToken, result: crate::machine::DiskResult) {
         if matches!(result, crate::machine::DiskResult::Failed(_)) {
             self.counters.disk_errors += 1;
         }
-        let mut events = take(&mut self.store_events);
+        let mut events = take(&mut t.scratch.store_events);
         self.store.disk_done(t.now.wall, token, result, &mut t.out.disk, &mut events);
         for event in events.drain(..) {
             match event {
@@ -503,12 +508,12 @@ impl<O: Overlay> Node<O> {
                 }
             }
         }
-        self.store_events = events;
+        t.scratch.store_events = events;
     }
 
-    fn on_timer(&mut self, t: &mut Turn<'_>, timer: Timer<O::Timer>) {
+    fn on_timer(&mut self, t: &mut Turn<'_, O>, timer: Timer<O::Timer>) {
         match timer {
-            Timer::Overlay(timer) => self.inputs.push_back(Input::Timer(timer)),
+            Timer::Overlay(timer) => t.scratch.inputs.push_back(Input::Timer(timer)),
             Timer::Join => self.greet(t),
             Timer::Probe => self.probe_lost(t),
             Timer::Notes => self.write_notes(t),
@@ -525,7 +530,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn op_over(&mut self, t: &mut Turn<'_>, op: u64) {
+    fn op_over(&mut self, t: &mut Turn<'_, O>, op: u64) {
         if self.puts.contains_key(&op) {
             self.put_over(t, op);
         } else if self.gets.contains_key(&op) {
@@ -537,7 +542,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn op_again(&mut self, t: &mut Turn<'_>, op: u64) {
+    fn op_again(&mut self, t: &mut Turn<'_, O>, op: u64) {
         if self.puts.contains_key(&op) {
             self.put_again(t, op);
         } else if self.gets.contains_key(&op) {
@@ -546,7 +551,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// Everything that has become due, then the overlay, until nothing is left for this instant.
-    fn settle_turn(&mut self, t: &mut Turn<'_>) {
+    fn settle_turn(&mut self, t: &mut Turn<'_, O>) {
         while let Some(due) = self.rpc.pop_due(t.now.mono) {
             self.counters.tries_timed_out += 1;
             match due {
@@ -576,7 +581,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn expire(&mut self, t: &mut Turn<'_>) {
+    fn expire(&mut self, t: &mut Turn<'_, O>) {
         let dropped = self.store.expire(t.now.wall, 1024, &mut t.out.disk);
         self.counters.records_expired += dropped as u64;
         self.arm_expiry(t.now);
@@ -592,9 +597,7 @@ impl<O: Overlay> Node<O> {
 
 impl<O: Overlay> Machine for Node<O> {
     fn handle(&mut self, now: Now, inputs: &mut [NodeInput<'_>], out: &mut Outbox) {
-        let mut scratch = out.scratch::<Scratch<O>>();
-        self.swap_scratch(&mut scratch);
-        let mut t = Turn { now, out };
+        let mut t = Turn::begin(now, out);
         for input in inputs {
             if matches!(self.phase, Phase::Stopped | Phase::Refused) {
                 if let NodeInput::Op { op, what } = input
@@ -626,8 +629,7 @@ impl<O: Overlay> Machine for Node<O> {
         if self.phase != Phase::Stopped && self.phase != Phase::Refused {
             self.settle_turn(&mut t);
         }
-        self.swap_scratch(&mut scratch);
-        out.leave_scratch(scratch);
+        t.end();
     }
 
     fn deadline(&self) -> Option<Mono> {
@@ -649,23 +651,20 @@ impl<O: Overlay> Machine for Node<O> {
     }
 
     fn settle(&mut self, now: Now, network: NetworkId, everyone: &[Peer], out: &mut Outbox) {
-        let mut scratch = out.scratch::<Scratch<O>>();
-        self.swap_scratch(&mut scratch);
-        let mut t = Turn { now, out };
+        let mut t = Turn::begin(now, out);
         self.network = network;
-        let mut effects = take(&mut self.effects);
+        let mut effects = take(&mut t.scratch.effects);
         let mut cx = Cx::new(now, &mut self.overlay_rng, &mut effects);
         self.overlay.settle(&mut cx, everyone);
         for effect in effects.drain(..) {
             self.perform(&mut t, effect);
         }
-        self.effects = effects;
+        t.scratch.effects = effects;
         // The phase skips `Loading`, the store cannot: it takes no writes before it has seen its disk.
         self.store.load(&mut t.out.disk);
         self.set_phase(&mut t, Phase::Member);
         self.settle_copies(&mut t);
-        self.swap_scratch(&mut scratch);
-        out.leave_scratch(scratch);
+        t.end();
     }
 
     fn inspect(&self) -> Inspection {

@@ -51,7 +51,7 @@ pub(super) fn backoff(attempt: u8) -> Duration {
 }
 
 impl<O: Overlay> Node<O> {
-    pub(super) fn put(&mut self, t: &mut Turn<'_>, op: OpId, key: Id, value: Vec<u8>, ttl: Duration) {
+    pub(super) fn put(&mut self, t: &mut Turn<'_, O>, op: OpId, key: Id, value: Vec<u8>, ttl: Duration) {
         self.counters.puts += 1;
         let refused = if value.len() > self.config.value_bytes_max as usize {
             Some(OpError::TooLarge { bytes: value.len() as u64, max: u64::from(self.config.value_bytes_max) })
@@ -85,7 +85,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// The replica set is known (or the lookup failed: it is empty).
-    pub(super) fn put_to(&mut self, t: &mut Turn<'_>, serial: u64, set: Vec<Peer>) {
+    pub(super) fn put_to(&mut self, t: &mut Turn<'_, O>, serial: u64, set: Vec<Peer>) {
         let (me, want) = (*self.me().id(), self.config.acks);
         let Some(put) = self.puts.get_mut(&serial) else { return };
         if !set.is_empty() && set.len() < usize::from(want) && put.attempt > 0 {
@@ -118,7 +118,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn store_own(&mut self, t: &mut Turn<'_>, op: u64, attempt: u8, record: Record) -> Option<Verdict> {
+    fn store_own(&mut self, t: &mut Turn<'_, O>, op: u64, attempt: u8, record: Record) -> Option<Verdict> {
         let waiter = Waiter::Put { op, attempt };
         match self.store.put(t.now.wall, record, Some(waiter), &mut t.out.disk) {
             Stored::Held => Some(Verdict::Stored),
@@ -130,7 +130,7 @@ impl<O: Overlay> Node<O> {
     /// This node's own copy is durable, or not.
     pub(super) fn on_own_stored(
         &mut self,
-        t: &mut Turn<'_>,
+        t: &mut Turn<'_, O>,
         op: u64,
         attempt: u8,
         result: Result<(), Refusal>,
@@ -142,7 +142,7 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn on_verdict(
         &mut self,
-        t: &mut Turn<'_>,
+        t: &mut Turn<'_, O>,
         serial: u64,
         attempt: u8,
         from: Peer,
@@ -184,7 +184,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    pub(super) fn on_store_unanswered(&mut self, t: &mut Turn<'_>, serial: u64, attempt: u8) {
+    pub(super) fn on_store_unanswered(&mut self, t: &mut Turn<'_, O>, serial: u64, attempt: u8) {
         let Some(put) = self.puts.get_mut(&serial) else { return };
         put.maybe_held = true;
         if put.attempt != attempt {
@@ -197,7 +197,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// All of this attempt have spoken and too few agreed: look the key up again after a while.
-    fn put_later(&mut self, t: &mut Turn<'_>, serial: u64) {
+    fn put_later(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(put) = self.puts.get_mut(&serial) else { return };
         if let Some(error) = definite(put.refusal, &put.record, &self.config) {
             return self.end_put(t, serial, Err(error));
@@ -208,14 +208,14 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    pub(super) fn put_again(&mut self, t: &mut Turn<'_>, serial: u64) {
+    pub(super) fn put_again(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(put) = self.puts.get_mut(&serial) else { return };
         put.resting = false;
         let key = put.record.head.identity.key;
         self.find(t, key, self.config.replicas, false, For::Put(serial));
     }
 
-    pub(super) fn put_over(&mut self, t: &mut Turn<'_>, serial: u64) {
+    pub(super) fn put_over(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(put) = self.puts.get(&serial) else { return };
         let got = put.acked.iter().filter(|p| put.set.contains(p)).count() as u8;
         let error = match put.refusal {
@@ -228,7 +228,7 @@ impl<O: Overlay> Node<O> {
         self.end_put(t, serial, Err(error));
     }
 
-    fn end_put(&mut self, t: &mut Turn<'_>, serial: u64, result: Result<OpDone, OpError>) {
+    fn end_put(&mut self, t: &mut Turn<'_, O>, serial: u64, result: Result<OpDone, OpError>) {
         let Some(put) = self.puts.remove(&serial) else { return };
         self.ops_over.disarm(serial, put.over);
         self.counters.puts_failed += u64::from(result.is_err());

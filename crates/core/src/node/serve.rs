@@ -27,10 +27,10 @@ pub(super) struct Pushed {
 }
 
 impl<O: Overlay> Node<O> {
-    pub(super) fn serve(&mut self, t: &mut Turn<'_>, from: Peer, ticket: Ticket, msg: Message<O>) {
+    pub(super) fn serve(&mut self, t: &mut Turn<'_, O>, from: Peer, ticket: Ticket, msg: Message<O>) {
         match msg {
             Message::Overlay(msg) => {
-                self.inputs.push_back(Input::Message { from, ticket: Some(ticket), msg })
+                t.scratch.inputs.push_back(Input::Message { from, ticket: Some(ticket), msg })
             }
             // Its clock is not learned: how long a request travelled is unknown.
             Message::Hello(_) => {
@@ -80,7 +80,7 @@ impl<O: Overlay> Node<O> {
         self.phase == Phase::Member && self.copies.shares_key(key)
     }
 
-    fn serve_store(&mut self, t: &mut Turn<'_>, ticket: Ticket, record: Record) {
+    fn serve_store(&mut self, t: &mut Turn<'_, O>, ticket: Ticket, record: Record) {
         let verdict = if !self.is_mine(&record.head.identity.key) {
             Verdict::NotMine
         } else if self.skew.is_out() {
@@ -96,7 +96,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// The store has finished with a record.
-    pub(super) fn on_stored(&mut self, t: &mut Turn<'_>, waiter: Waiter, result: Result<(), Refusal>) {
+    pub(super) fn on_stored(&mut self, t: &mut Turn<'_, O>, waiter: Waiter, result: Result<(), Refusal>) {
         self.counters.records_stored += u64::from(result.is_ok());
         if result.is_ok() {
             self.arm_expiry(t.now);
@@ -114,14 +114,14 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn serve_pull(&mut self, t: &mut Turn<'_>, ticket: Ticket, identities: &[Identity]) {
+    fn serve_pull(&mut self, t: &mut Turn<'_, O>, ticket: Ticket, identities: &[Identity]) {
         let sized: Vec<_> =
             identities.iter().filter_map(|i| self.store.head(i).map(|h| (*i, h.value_bytes))).collect();
         let fit: Vec<_> = sized[..batch(&sized)].iter().map(|(i, _)| *i).collect();
         self.gather(t, &fit, Then::Records(ticket));
     }
 
-    fn serve_push(&mut self, t: &mut Turn<'_>, ticket: Ticket, records: Vec<Record>) {
+    fn serve_push(&mut self, t: &mut Turn<'_, O>, ticket: Ticket, records: Vec<Record>) {
         if self.pushes.len() >= PUSHES_MAX || self.phase == Phase::Loading {
             return;
         }
@@ -140,7 +140,7 @@ impl<O: Overlay> Node<O> {
         self.pushes.insert(serial, pushed);
     }
 
-    fn push_stored(&mut self, t: &mut Turn<'_>, serial: u64, stored: bool) {
+    fn push_stored(&mut self, t: &mut Turn<'_, O>, serial: u64, stored: bool) {
         let Some(pushed) = self.pushes.get_mut(&serial) else { return };
         pushed.waiting -= 1;
         pushed.stored += u16::from(stored);

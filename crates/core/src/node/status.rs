@@ -59,7 +59,7 @@ fn certain_offset(theirs: Wall, ours: Wall, rtt: Duration) -> Option<i64> {
 
 impl<O: Overlay> Node<O> {
     /// Another node's clock, as of some instant of a round trip of `rtt`.
-    pub(super) fn learn_clock(&mut self, t: &mut Turn<'_>, from: &Peer, wall: Wall, rtt: Duration) {
+    pub(super) fn learn_clock(&mut self, t: &mut Turn<'_, O>, from: &Peer, wall: Wall, rtt: Duration) {
         let Some(offset) = certain_offset(wall, t.now.wall, rtt) else { return };
         let before = self.skew.out;
         self.skew.learn(from.id(), offset);

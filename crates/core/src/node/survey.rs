@@ -83,7 +83,7 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    pub(super) fn survey(&mut self, t: &mut Turn<'_>, op: OpId, max: u32) {
+    pub(super) fn survey(&mut self, t: &mut Turn<'_, O>, op: OpId, max: u32) {
         let max = max.clamp(1, SURVEY_MAX) as usize;
         // One at a time: who asks meanwhile gets what it finds.
         if let Some((_, survey)) = self.surveys.iter_mut().next() {
@@ -115,7 +115,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// Asks the next ones, or ends.
-    fn survey_on(&mut self, t: &mut Turn<'_>, serial: u64) {
+    fn survey_on(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         loop {
             let Some(survey) = self.surveys.get_mut(&serial) else { return };
             if survey.waiting >= SURVEY_PARALLEL {
@@ -139,7 +139,7 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn on_about(
         &mut self,
-        t: &mut Turn<'_>,
+        t: &mut Turn<'_, O>,
         serial: u64,
         from: &Peer,
         rtt: Duration,
@@ -154,13 +154,13 @@ impl<O: Overlay> Node<O> {
         self.survey_on(t, serial);
     }
 
-    pub(super) fn on_about_unanswered(&mut self, t: &mut Turn<'_>, serial: u64) {
+    pub(super) fn on_about_unanswered(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(survey) = self.surveys.get_mut(&serial) else { return };
         survey.waiting = survey.waiting.saturating_sub(1);
         self.survey_on(t, serial);
     }
 
-    pub(super) fn survey_over(&mut self, t: &mut Turn<'_>, serial: u64) {
+    pub(super) fn survey_over(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(survey) = self.surveys.remove(&serial) else { return };
         self.ops_over.disarm(serial, survey.over);
         let complete = !survey.cut && survey.waiting == 0 && survey.queue.is_empty();

@@ -91,7 +91,7 @@ impl Travel {
 
 impl<O: Overlay> Node<O> {
     /// Sends this node's own lookup on its way. False if it cannot: then it goes iteratively.
-    pub(super) fn depart(&mut self, t: &mut Turn<'_>, serial: u64, target: Id, wanted: u8) -> bool {
+    pub(super) fn depart(&mut self, t: &mut Turn<'_, O>, serial: u64, target: Id, wanted: u8) -> bool {
         if self.travels.len() >= TRAVELS_MAX {
             return false;
         }
@@ -129,7 +129,7 @@ impl<O: Overlay> Node<O> {
     /// Another node passes a lookup on to us.
     pub(super) fn serve_route(
         &mut self,
-        t: &mut Turn<'_>,
+        t: &mut Turn<'_, O>,
         from: Peer,
         ticket: &Ticket,
         mut request: RouteRequest,
@@ -182,7 +182,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// Takes the next step of a lookup that this node holds.
-    fn pass_on(&mut self, t: &mut Turn<'_>, id: u64) {
+    fn pass_on(&mut self, t: &mut Turn<'_, O>, id: u64) {
         loop {
             let Some(travel) = self.travels.get(&id) else { return };
             let next = match self.way(travel) {
@@ -198,14 +198,15 @@ impl<O: Overlay> Node<O> {
             if let Some(travel) = self.travels.get_mut(&id) {
                 travel.tried.push(*next.id());
             }
-            if self.call(t, &next, Message::Route(Box::new(request)), Class::Quick, Why::Route { travel: id }) {
+            if self.call(t, &next, Message::Route(Box::new(request)), Class::Quick, Why::Route { travel: id })
+            {
                 return;
             }
         }
     }
 
     /// The next hop says whether it goes on with the lookup.
-    pub(super) fn on_taken(&mut self, t: &mut Turn<'_>, id: u64, taken: bool) {
+    pub(super) fn on_taken(&mut self, t: &mut Turn<'_, O>, id: u64, taken: bool) {
         let Some(travel) = self.travels.get_mut(&id) else { return };
         if !taken {
             if !travel.taken {
@@ -222,7 +223,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// The next hop is slow: another is tried, if there is one.
-    pub(super) fn on_route_slow(&mut self, t: &mut Turn<'_>, id: u64, peer: &Peer) {
+    pub(super) fn on_route_slow(&mut self, t: &mut Turn<'_, O>, id: u64, peer: &Peer) {
         let other = self.travels.get(&id).is_some_and(|travel| !matches!(self.way(travel), Way::None));
         let Some(travel) = self.travels.get_mut(&id) else { return };
         if !other || travel.taken || travel.replaced.contains(peer.id()) {
@@ -235,7 +236,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// The next hop stayed silent.
-    pub(super) fn on_route_silent(&mut self, t: &mut Turn<'_>, id: u64, peer: &Peer) {
+    pub(super) fn on_route_silent(&mut self, t: &mut Turn<'_, O>, id: u64, peer: &Peer) {
         let Some(travel) = self.travels.get_mut(&id) else { return };
         if travel.taken || travel.replaced.contains(peer.id()) {
             return;
@@ -245,7 +246,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// The lookup's end is here: at its root, or where there is no way on (no set).
-    fn arrive(&mut self, t: &mut Turn<'_>, id: u64, set: Vec<Peer>) {
+    fn arrive(&mut self, t: &mut Turn<'_, O>, id: u64, set: Vec<Peer>) {
         let Some(travel) = self.drop_travel(id) else { return };
         let RouteRequest { hops, timeouts, .. } = travel.request;
         let timeouts = timeouts.saturating_add(travel.timeouts);
@@ -259,19 +260,19 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    fn send_back(&mut self, t: &mut Turn<'_>, to: &Peer, routed: Routed, origin: &Peer) {
+    fn send_back(&mut self, t: &mut Turn<'_, O>, to: &Peer, routed: Routed, origin: &Peer) {
         let straight = (to != origin).then(|| (routed.clone(), origin.clone()));
         let why = Why::Routed { straight: straight.map(alloc::boxed::Box::new) };
         self.call(t, to, Message::Routed(Box::new(routed)), Class::Quick, why);
     }
 
     /// The previous hop is dead: the asker hears it from us.
-    pub(super) fn on_routed_unheard(&mut self, t: &mut Turn<'_>, routed: Routed, origin: &Peer) {
+    pub(super) fn on_routed_unheard(&mut self, t: &mut Turn<'_, O>, routed: Routed, origin: &Peer) {
         self.send_back(t, origin, routed, origin);
     }
 
     /// An answer comes back.
-    pub(super) fn serve_routed(&mut self, t: &mut Turn<'_>, from: &Peer, ticket: &Ticket, routed: Routed) {
+    pub(super) fn serve_routed(&mut self, t: &mut Turn<'_, O>, from: &Peer, ticket: &Ticket, routed: Routed) {
         self.reply(t, ticket, &Message::Heard);
         let Some(travel) = self.travels.get(&routed.id) else { return };
         // One of several that were tried had no way on: perhaps another has. And back comes what went that way.
@@ -287,7 +288,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// The time of a lookup that this node keeps is up.
-    pub(super) fn travel_over(&mut self, t: &mut Turn<'_>, id: u64) {
+    pub(super) fn travel_over(&mut self, t: &mut Turn<'_, O>, id: u64) {
         if let Some(Travel { whose: Whose::Own(serial), timeouts, .. }) = self.travels.remove(&id) {
             self.travelled(t, serial, Vec::new(), 0, timeouts);
         }
