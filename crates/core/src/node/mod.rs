@@ -191,10 +191,11 @@ pub struct Node<O: Overlay> {
     timers: Timers<Timer<O::Timer>>,
     ops_over: OpTimers,
     ops_again: OpTimers,
+    travels_over: OpTimers,
     replicas_dirty: bool,
+    config: NodeConfig,
     counters: Counters,
     overlay: O,
-    config: NodeConfig,
     overlay_rng: Rng,
     rng: Rng,
     // What some turns touch.
@@ -207,7 +208,6 @@ pub struct Node<O: Overlay> {
     wheres: Serials<get::Where>,
     surveys: Serials<survey::Survey>,
     travels: BTreeMap<u64, travel::Travel>,
-    travels_over: OpTimers,
     /// Travelling lookups that this node has handed on and forgotten, and who had passed them: the last of them.
     travelled: VecDeque<(u64, Id)>,
     /// Lookups that clients asked for.
