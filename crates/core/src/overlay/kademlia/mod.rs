@@ -22,9 +22,10 @@
 //! neighborhood is the smallest subtree that the rule allows; everything is bounded. Rules of conduct: nobody enters the table
 //! who has not spoken as a member; nobody leaves it but by own farewell or after an unanswered call.
 //!
-//! Rooms: `table` holds contacts, `shares` places copies; `upkeep` keeps the neighborhood, `refresh` the buckets, `join` enters,
+//! Rooms: `table` holds contacts in `buckets`, `shares` places copies; `upkeep` keeps the neighborhood, `refresh` the buckets, `join` enters,
 //! `merge` joins what was split, both by a `walk`.
 
+mod buckets;
 mod config;
 mod join;
 mod merge;
@@ -131,7 +132,8 @@ pub struct Kademlia {
 }
 
 impl Kademlia {
-    /// The replacement cache (section 4.1), in order of arrival, for judges: no contact of the node, at most [`SPARES_MAX`] a bucket.
+    /// The replacement cache (section 4.1), for judges: no contact of the node, at most [`SPARES_MAX`] a bucket, in each bucket in
+    /// order of arrival.
     #[must_use]
     pub fn spares(&self) -> &[Peer] {
         self.table.spares()
