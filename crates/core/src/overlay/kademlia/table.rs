@@ -68,6 +68,8 @@ pub(super) struct Table {
     contacts: Buckets<Contact>,
     /// Bits that all of the neighborhood share.
     depth: usize,
+    /// Of the neighborhood: asked for in every round and changed seldom.
+    digest: u64,
     /// In each bucket in order of arrival.
     spares: Buckets<Peer>,
 }
@@ -76,9 +78,20 @@ fn seconds(now: Mono) -> u32 {
     u32::try_from(now.0 / 1_000_000).unwrap_or(u32::MAX)
 }
 
+/// What a peer adds to a digest: FNV-1a over id and address.
+fn word(peer: &Peer) -> u64 {
+    let fold = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3);
+    let h = peer.id().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, fold);
+    match peer.addr() {
+        Addr::V4(ip, port) => port.to_be_bytes().iter().fold(ip.iter().fold(h, fold), fold),
+        Addr::V6(ip, port) => port.to_be_bytes().iter().fold(ip.iter().fold(h, fold), fold),
+    }
+}
+
 impl Table {
     pub(super) fn new(me: Peer, k: usize, neighbors: usize) -> Table {
-        Table { me, k, neighbors, contacts: Buckets::new(), depth: 0, spares: Buckets::new() }
+        let digest = word(&me);
+        Table { me, k, neighbors, contacts: Buckets::new(), depth: 0, digest, spares: Buckets::new() }
     }
 
     pub(super) fn id(&self) -> &Id {
@@ -154,7 +167,7 @@ impl Table {
                 }
                 // A later life of that id, at another address.
                 contact.peer = peer.clone();
-                if near { Change::Group } else { Change::Far }
+                self.changed(near)
             }
             Err(at) => {
                 let full = if near {
@@ -168,7 +181,7 @@ impl Table {
                 }
                 self.drop_spare(bucket, |spare| spare.id() == peer.id());
                 self.contacts.insert(bucket, at, Contact { peer: peer.clone(), seen });
-                if self.divide() || near { Change::Group } else { Change::Far }
+                self.changed(near)
             }
         }
     }
@@ -183,7 +196,16 @@ impl Table {
         }
         let near = bucket >= self.depth;
         self.contacts.remove(bucket, at);
-        if self.divide() || near { Change::Group } else { Change::Far }
+        self.changed(near)
+    }
+
+    /// Somebody has come or gone, in the neighborhood as it was or beyond it.
+    fn changed(&mut self, near: bool) -> Change {
+        if !self.divide() && !near {
+            return Change::Far;
+        }
+        self.digest = self.sum(self.depth);
+        Change::Group
     }
 
     /// Whether the subtree of so many bits is divided: both the other half and ours, with this node in it, have enough members.
@@ -293,21 +315,22 @@ impl Table {
 
     /// A digest of this node and of all contacts that share `len` bits with it, in whatever order.
     pub(super) fn digest(&self, len: usize) -> u64 {
-        // FNV-1a over id and address. A sum of such words differs when the sets do, but for chance.
-        let fold = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3);
-        let one = |p: &Peer| {
-            let h = p.id().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, fold);
-            match p.addr() {
-                Addr::V4(ip, port) => port.to_be_bytes().iter().fold(ip.iter().fold(h, fold), fold),
-                Addr::V6(ip, port) => port.to_be_bytes().iter().fold(ip.iter().fold(h, fold), fold),
-            }
-        };
-        self.within(len).fold(one(&self.me), |sum, p| sum.wrapping_add(one(p)))
+        if len == self.depth { self.digest } else { self.sum(len) }
+    }
+
+    fn sum(&self, len: usize) -> u64 {
+        // A sum of such words differs when the sets do, but for chance.
+        self.within(len).fold(word(&self.me), |sum, p| sum.wrapping_add(word(p)))
     }
 
     /// The next member of the neighborhood in order of ids, round the circle: everyone is watched by the one before it.
     pub(super) fn next(&self) -> Option<&Peer> {
-        self.group().min_by_key(|p| p.id().wrapping_sub(self.id()))
+        let mut inhabited = (self.depth..self.contacts.reach()).filter(|bucket| self.count(*bucket) > 0);
+        // Greater than this node are the buckets in whose bit it has a 0, and of these the deepest is the next above it.
+        let above = inhabited.clone().rev().find(|bucket| !xor::bit(self.id(), *bucket));
+        // The smallest ids of all part from it first.
+        let bucket = above.or_else(|| inhabited.next())?;
+        self.contacts.of(bucket).iter().map(|c| &c.peer).min_by_key(|p| p.id())
     }
 
     // ---- tooling
@@ -340,6 +363,7 @@ impl Table {
         }
         contacts.sort_unstable_by_key(|c| xor::distance(&me, c.peer.id()));
         self.contacts = Buckets::from_sorted(contacts, |c| xor::common(&me, c.peer.id()));
+        self.digest = self.sum(self.depth);
     }
 
     pub(super) fn check(&self) -> Result<(), Violation> {
@@ -363,6 +387,9 @@ impl Table {
         }
         if self.is_divided(self.depth) {
             return broken("kademlia: a neighborhood is divided no further only if it cannot be");
+        }
+        if self.digest != self.sum(self.depth) {
+            return broken("kademlia: the digest is that of the neighborhood");
         }
         if self.group().len() > GROUP_MAX || self.spares.all().len() > SPARES_TOTAL_MAX {
             return broken("kademlia: neighborhood and spares are bounded");
