@@ -13,6 +13,7 @@
 //! subtree that is empty beside an inhabited one.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::id::Id;
 use crate::keyspace::Arc;
@@ -22,9 +23,10 @@ use crate::peer::Peer;
 
 /// A neighborhood, as one of its members knows it.
 pub(super) struct Placement<'a> {
-    me: &'a Peer,
     /// All of it, this node among them, in order of id.
     members: Vec<&'a Peer>,
+    /// Where this node stands in the list.
+    own: usize,
     /// Its subtree.
     region: Subtree,
 }
@@ -38,7 +40,8 @@ impl<'a> Placement<'a> {
         let mut members: Vec<&Peer> = others.collect();
         members.push(me);
         members.sort_unstable_by_key(|p| p.id());
-        Placement { me, members, region }
+        let own = members.partition_point(|p| p.id() < me.id());
+        Placement { members, own, region }
     }
 
     /// The `n` holders of a key, root first; none if the key is not in the neighborhood's subtree.
@@ -54,90 +57,137 @@ impl<'a> Placement<'a> {
 
     /// The arcs for which this node is among the first `n` holders, in order of id.
     pub(super) fn shares(&self, n: usize) -> Vec<Share> {
-        let mut shares = Vec::new();
+        let mut division =
+            Division { place: self, n, path: Vec::new(), holders: Vec::new(), shares: Vec::new() };
         if n > 0 {
-            self.divide(self.region, n, &mut shares);
+            division.path.push(0..self.members.len());
+            division.divide(self.region);
         }
-        shares
-    }
-
-    fn inside(&self, tree: Subtree) -> &[&'a Peer] {
-        let start = self.members.partition_point(|p| *p.id() < tree.first());
-        let end = self.members.partition_point(|p| *p.id() <= tree.last());
-        &self.members[start..end.max(start)]
-    }
-
-    fn divide(&self, tree: Subtree, n: usize, shares: &mut Vec<Share>) {
-        let first = tree.first();
-        let shared = xor::common(&first, self.me.id());
-        // Whoever shares more bits with all keys of the subtree is nearer to each of them.
-        if shared < tree.prefix_len() && self.inside(Subtree::around(&first, shared + 1)).len() >= n {
-            return;
-        }
-        match self.holders(tree, n) {
-            Some(holders) if holders.contains(&self.me) => {
-                let joins = shares
-                    .last()
-                    .is_some_and(|s| s.arc.to.next() == first && holders.iter().copied().eq(&s.peers));
-                if let Some(last) = shares.last_mut().filter(|_| joins) {
-                    last.arc = Arc::new(last.arc.from, tree.last());
-                } else {
-                    let peers = holders.into_iter().cloned().collect();
-                    shares.push(Share { arc: tree.arc(), peers });
-                }
-            }
-            Some(_) => {}
-            None => {
-                let (low, high) = tree.halves();
-                self.divide(low, n, shares);
-                self.divide(high, n, shares);
-            }
-        }
-    }
-
-    /// The first `n` holders of all keys in `tree`, if they are the same for all of them.
-    fn holders(&self, tree: Subtree, n: usize) -> Option<Vec<&'a Peer>> {
-        let inside = self.inside(tree);
-        if inside.len() > 1 {
-            return None;
-        }
-        let mut holders = inside.to_vec();
-        // Then those that part from the subtree, the latest first.
-        for fork in (self.region.prefix_len()..tree.prefix_len()).rev() {
-            if holders.len() >= n {
-                break;
-            }
-            let beside = self.inside(Subtree::of_bucket(&tree.first(), fork));
-            if !order(beside, fork, tree, n, &mut holders) {
-                return None;
-            }
-        }
-        Some(holders)
+        division.shares
     }
 }
 
-/// Appends members that part from `tree` in bit `fork`, nearest first, until there are `n`. False if the keys of `tree` differ
-/// about their order.
-fn order<'a>(
-    members: &[&'a Peer],
-    fork: usize,
-    tree: Subtree,
+/// What can be said of the first holders of all keys in a subtree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Order {
+    /// They are the same for all of them.
+    Same,
+    /// They differ.
+    Differ,
+    /// This node is none of them, whatever their order.
+    Without,
+}
+
+/// The division of a neighborhood's subtree into shares: a walk over the tree, smaller ids first.
+struct Division<'p, 'a> {
+    place: &'p Placement<'a>,
+    /// Holders of a key.
     n: usize,
-    holders: &mut Vec<&'a Peer>,
-) -> bool {
-    let (Some(first), Some(last)) = (members.first(), members.last()) else { return true };
-    if holders.len() >= n {
-        return true;
+    /// Where the members of the subtree at hand stand in the list, and before them those of each subtree around it, the whole
+    /// neighborhood first.
+    path: Vec<Range<usize>>,
+    /// The holders that were found for the subtree at hand, as places in the list.
+    holders: Vec<usize>,
+    shares: Vec<Share>,
+}
+
+impl Division<'_, '_> {
+    fn divide(&mut self, tree: Subtree) {
+        match self.order(tree) {
+            Order::Without => {}
+            Order::Same => self.add_share(tree),
+            Order::Differ => {
+                let inside = self.inside();
+                let middle = self.parted(&inside, tree.prefix_len());
+                let (low, high) = tree.halves();
+                for (half, members) in [(low, inside.start..middle), (high, middle..inside.end)] {
+                    self.path.push(members);
+                    self.divide(half);
+                    self.path.pop();
+                }
+            }
+        }
     }
-    if members.len() == 1 {
-        holders.push(first);
-        return true;
+
+    /// The members of the subtree at hand.
+    fn inside(&self) -> Range<usize> {
+        self.path.last().cloned().unwrap_or_default()
     }
-    let at = xor::common(first.id(), last.id());
-    if at >= tree.prefix_len() && at <= fork + xor::RESOLUTION_BITS {
-        return false;
+
+    /// Where among `members`, who share all bits before `at`, those begin that have a 1 there.
+    fn parted(&self, members: &Range<usize>, at: usize) -> usize {
+        let list = &self.place.members[members.clone()];
+        members.start + list.partition_point(|p| !xor::bit(p.id(), at))
     }
-    let (low, high) = members.split_at(members.partition_point(|p| !xor::bit(p.id(), at)));
-    let (near, far) = if xor::deciding_bit(&tree.first(), fork, at) { (high, low) } else { (low, high) };
-    order(near, fork, tree, n, holders) && order(far, fork, tree, n, holders)
+
+    fn id(&self, member: usize) -> &Id {
+        self.place.members[member].id()
+    }
+
+    /// Finds the first `n` holders of all keys in `tree`.
+    fn order(&mut self, tree: Subtree) -> Order {
+        self.holders.clear();
+        let inside = self.inside();
+        if self.is_beaten_by(&inside) {
+            return Order::Without;
+        }
+        if inside.len() > 1 {
+            return Order::Differ;
+        }
+        self.holders.extend(inside);
+        // Then those that part from the subtree, the latest first: they stand on both sides of those that go on.
+        let above = self.place.region.prefix_len();
+        for fork in (above..tree.prefix_len()).rev() {
+            let (around, own) = (&self.path[fork - above], &self.path[fork - above + 1]);
+            let beside =
+                if xor::bit(&tree.first(), fork) { around.start..own.start } else { own.end..around.end };
+            match self.append(beside, fork, tree) {
+                Order::Same => {}
+                other => return other,
+            }
+        }
+        if self.holders.contains(&self.place.own) { Order::Same } else { Order::Without }
+    }
+
+    /// Whether `members`, who come before all others that are not placed yet, leave no room for this node.
+    fn is_beaten_by(&self, members: &Range<usize>) -> bool {
+        let own = &self.place.own;
+        self.holders.len() + members.len() >= self.n && !members.contains(own) && !self.holders.contains(own)
+    }
+
+    /// Appends members that part from `tree` in bit `fork`, nearest first, until there are `n`.
+    fn append(&mut self, members: Range<usize>, fork: usize, tree: Subtree) -> Order {
+        if members.is_empty() || self.holders.len() >= self.n {
+            return Order::Same;
+        }
+        if members.len() == 1 {
+            self.holders.push(members.start);
+            return Order::Same;
+        }
+        if self.is_beaten_by(&members) {
+            return Order::Without;
+        }
+        let at = xor::common(self.id(members.start), self.id(members.end - 1));
+        if at >= tree.prefix_len() && at <= fork + xor::RESOLUTION_BITS {
+            return Order::Differ;
+        }
+        let middle = self.parted(&members, at);
+        let (low, high) = (members.start..middle, middle..members.end);
+        let (near, far) = if xor::deciding_bit(&tree.first(), fork, at) { (high, low) } else { (low, high) };
+        match self.append(near, fork, tree) {
+            Order::Same => self.append(far, fork, tree),
+            other => other,
+        }
+    }
+
+    /// The subtree at hand is a share, or continues the one before it.
+    fn add_share(&mut self, tree: Subtree) {
+        let holders = self.holders.iter().map(|member| self.place.members[*member]);
+        match self.shares.last_mut() {
+            Some(last) if last.arc.to.next() == tree.first() && holders.clone().eq(&last.peers) => {
+                last.arc = Arc::new(last.arc.from, tree.last());
+            }
+            _ => self.shares.push(Share { arc: tree.arc(), peers: holders.cloned().collect() }),
+        }
+    }
 }
