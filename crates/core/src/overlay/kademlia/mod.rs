@@ -30,6 +30,7 @@ mod config;
 mod join;
 mod merge;
 mod message;
+mod order;
 mod refresh;
 mod shares;
 mod table;
@@ -55,7 +56,6 @@ pub use config::Config;
 use join::{Join, Stage};
 use merge::Merge;
 pub use message::Msg;
-use shares::Placement;
 pub use table::SPARES_MAX;
 use table::Table;
 use upkeep::Upkeep;
@@ -146,10 +146,6 @@ impl Kademlia {
             Phase::Joining(join) => join.stage == Stage::Hello,
             Phase::Member => true,
         }
-    }
-
-    fn placement(&self) -> Placement<'_> {
-        Placement::new(&self.table.me, self.table.group(), self.table.region())
     }
 
     fn on_message(&mut self, cx: &mut Cx<'_, Kademlia>, from: &Peer, ticket: Option<Ticket>, msg: Msg) {
@@ -326,11 +322,11 @@ impl Overlay for Kademlia {
     }
 
     fn replica_set(&self, key: &Id, n: usize) -> Vec<Peer> {
-        if self.is_member() { self.placement().replica_set(key, n) } else { Vec::new() }
+        if self.is_member() { shares::replica_set(&self.table, key, n) } else { Vec::new() }
     }
 
     fn shares(&self, n: usize) -> Vec<Share> {
-        if self.is_member() { self.placement().shares(n) } else { Vec::new() }
+        if self.is_member() { shares::shares(&self.table, n) } else { Vec::new() }
     }
 
     fn neighbors(&self) -> Vec<Peer> {

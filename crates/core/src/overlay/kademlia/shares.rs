@@ -12,59 +12,33 @@
 //! Neighbouring arcs with the same holders in the same order become one. At most 2^[`xor::RESOLUTION_BITS`] pieces arise for each
 //! subtree that is empty beside an inhabited one.
 
+use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::table::Table;
 use crate::id::Id;
 use crate::keyspace::Arc;
 use crate::keyspace::xor::{self, Subtree};
 use crate::overlay::Share;
 use crate::peer::Peer;
 
-/// A neighborhood, as one of its members knows it.
-pub(super) struct Placement<'a> {
-    /// All of it, this node among them, in order of id.
-    members: Vec<&'a Peer>,
-    /// Where this node stands in the list.
-    own: usize,
-    /// Its subtree.
-    region: Subtree,
+/// The `n` holders of a key, root first; none if the key is not in the neighborhood's subtree.
+pub(super) fn replica_set(table: &Table, key: &Id, n: usize) -> Vec<Peer> {
+    if table.is_near(key) { table.holders(key, n).peers().cloned().collect() } else { Vec::new() }
 }
 
-impl<'a> Placement<'a> {
-    pub(super) fn new(
-        me: &'a Peer,
-        others: impl Iterator<Item = &'a Peer>,
-        region: Subtree,
-    ) -> Placement<'a> {
-        let mut members: Vec<&Peer> = others.collect();
-        members.push(me);
-        members.sort_unstable_by_key(|p| p.id());
-        let own = members.partition_point(|p| p.id() < me.id());
-        Placement { members, own, region }
+/// The arcs for which this node is among the first `n` holders, in order of id.
+pub(super) fn shares(table: &Table, n: usize) -> Vec<Share> {
+    let mut members: Vec<&Peer> = table.group().chain([&table.me]).collect();
+    members.sort_unstable_by_key(|p| p.id());
+    let own = members.partition_point(|p| p.id() < table.id());
+    let (above, path) = (table.depth(), vec![0..members.len()]);
+    let mut division = Division { members, own, n, above, path, holders: Vec::new(), shares: Vec::new() };
+    if n > 0 {
+        division.divide(Subtree::around(table.id(), above));
     }
-
-    /// The `n` holders of a key, root first; none if the key is not in the neighborhood's subtree.
-    pub(super) fn replica_set(&self, key: &Id, n: usize) -> Vec<Peer> {
-        if !self.region.contains(key) {
-            return Vec::new();
-        }
-        let mut ranked: Vec<(Id, &Peer)> =
-            self.members.iter().map(|p| (xor::rank(key, p.id()), *p)).collect();
-        ranked.sort_unstable_by_key(|(rank, _)| *rank);
-        ranked.into_iter().take(n).map(|(_, peer)| peer.clone()).collect()
-    }
-
-    /// The arcs for which this node is among the first `n` holders, in order of id.
-    pub(super) fn shares(&self, n: usize) -> Vec<Share> {
-        let mut division =
-            Division { place: self, n, path: Vec::new(), holders: Vec::new(), shares: Vec::new() };
-        if n > 0 {
-            division.path.push(0..self.members.len());
-            division.divide(self.region);
-        }
-        division.shares
-    }
+    division.shares
 }
 
 /// What can be said of the first holders of all keys in a subtree.
@@ -79,10 +53,15 @@ enum Order {
 }
 
 /// The division of a neighborhood's subtree into shares: a walk over the tree, smaller ids first.
-struct Division<'p, 'a> {
-    place: &'p Placement<'a>,
+struct Division<'a> {
+    /// All of it, this node among them, in order of id.
+    members: Vec<&'a Peer>,
+    /// Where this node stands in the list.
+    own: usize,
     /// Holders of a key.
     n: usize,
+    /// Bits of the prefix of the neighborhood.
+    above: usize,
     /// Where the members of the subtree at hand stand in the list, and before them those of each subtree around it, the whole
     /// neighborhood first.
     path: Vec<Range<usize>>,
@@ -91,7 +70,7 @@ struct Division<'p, 'a> {
     shares: Vec<Share>,
 }
 
-impl Division<'_, '_> {
+impl Division<'_> {
     fn divide(&mut self, tree: Subtree) {
         match self.order(tree) {
             Order::Without => {}
@@ -116,12 +95,12 @@ impl Division<'_, '_> {
 
     /// Where among `members`, who share all bits before `at`, those begin that have a 1 there.
     fn parted(&self, members: &Range<usize>, at: usize) -> usize {
-        let list = &self.place.members[members.clone()];
+        let list = &self.members[members.clone()];
         members.start + list.partition_point(|p| !xor::bit(p.id(), at))
     }
 
     fn id(&self, member: usize) -> &Id {
-        self.place.members[member].id()
+        self.members[member].id()
     }
 
     /// Finds the first `n` holders of all keys in `tree`.
@@ -136,9 +115,11 @@ impl Division<'_, '_> {
         }
         self.holders.extend(inside);
         // Then those that part from the subtree, the latest first: they stand on both sides of those that go on.
-        let above = self.place.region.prefix_len();
-        for fork in (above..tree.prefix_len()).rev() {
-            let (around, own) = (&self.path[fork - above], &self.path[fork - above + 1]);
+        for fork in (self.above..tree.prefix_len()).rev() {
+            if self.holders.len() >= self.n {
+                break;
+            }
+            let (around, own) = (&self.path[fork - self.above], &self.path[fork - self.above + 1]);
             let beside =
                 if xor::bit(&tree.first(), fork) { around.start..own.start } else { own.end..around.end };
             match self.append(beside, fork, tree) {
@@ -146,12 +127,12 @@ impl Division<'_, '_> {
                 other => return other,
             }
         }
-        if self.holders.contains(&self.place.own) { Order::Same } else { Order::Without }
+        if self.holders.contains(&self.own) { Order::Same } else { Order::Without }
     }
 
     /// Whether `members`, who come before all others that are not placed yet, leave no room for this node.
     fn is_beaten_by(&self, members: &Range<usize>) -> bool {
-        let own = &self.place.own;
+        let own = &self.own;
         self.holders.len() + members.len() >= self.n && !members.contains(own) && !self.holders.contains(own)
     }
 
@@ -182,7 +163,7 @@ impl Division<'_, '_> {
 
     /// The subtree at hand is a share, or continues the one before it.
     fn add_share(&mut self, tree: Subtree) {
-        let holders = self.holders.iter().map(|member| self.place.members[*member]);
+        let holders = self.holders.iter().map(|member| self.members[*member]);
         match self.shares.last_mut() {
             Some(last) if last.arc.to.next() == tree.first() && holders.clone().eq(&last.peers) => {
                 last.arc = Arc::new(last.arc.from, tree.last());

@@ -23,8 +23,9 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::buckets::Buckets;
+use super::order::{Best, by_distance};
 use crate::id::Id;
-use crate::keyspace::xor::{self, Subtree};
+use crate::keyspace::xor;
 use crate::overlay::Violation;
 use crate::peer::{Addr, Peer};
 use crate::rng::Rng;
@@ -120,8 +121,7 @@ impl Table {
 
     /// Where an id stands in its bucket, or would stand.
     fn place(&self, bucket: usize, id: &Id) -> Result<usize, usize> {
-        let distance = xor::distance(self.id(), id);
-        self.contacts.of(bucket).binary_search_by_key(&distance, |c| xor::distance(self.id(), c.peer.id()))
+        self.contacts.of(bucket).binary_search_by(|c| by_distance(self.id(), c.peer.id(), id))
     }
 
     /// The contact with this id, whatever its address.
@@ -291,26 +291,31 @@ impl Table {
 
     /// The `max` contacts nearest to `target`, best first.
     pub(super) fn nearest(&self, target: &Id, max: usize) -> Vec<Peer> {
-        // All contacts of the target's bucket are nearer to it than everyone else here.
+        // The longer common prefix wins: the target's bucket, then all that is nearer to this node, then bucket after bucket.
         let shared = self.bucket(target);
-        let own =
-            if shared < self.depth { self.contacts.of(shared) } else { self.contacts.within(self.depth) };
-        let asked = if own.len() >= max { own } else { self.contacts.all() };
-        let mut ranked: Vec<(Id, &Peer)> =
-            asked.iter().map(|c| (xor::rank(target, c.peer.id()), &c.peer)).collect();
-        if ranked.len() > max && max > 0 {
-            ranked.select_nth_unstable_by_key(max - 1, |(rank, _)| *rank);
+        let beyond = (0..shared.min(self.contacts.reach())).rev().map(|bucket| self.contacts.of(bucket));
+        let mut best = Best::new(target, max);
+        for contacts in [self.contacts.of(shared), self.contacts.within(shared + 1)].into_iter().chain(beyond)
+        {
+            if best.is_full() {
+                break;
+            }
+            contacts.iter().for_each(|c| best.offer(&c.peer));
         }
-        ranked.truncate(max);
-        ranked.sort_unstable_by_key(|(rank, _)| *rank);
-        ranked.into_iter().map(|(_, peer)| peer.clone()).collect()
+        best.peers().cloned().collect()
+    }
+
+    /// The `n` holders of a key in the neighborhood's subtree, root first, this node among them where it belongs.
+    pub(super) fn holders(&self, key: &Id, n: usize) -> Best<'_> {
+        let mut best = Best::new(key, n);
+        self.group().chain([&self.me]).for_each(|peer| best.offer(peer));
+        best
     }
 
     /// The root of an id in the neighborhood's subtree: None for this node.
     pub(super) fn root(&self, target: &Id) -> Option<&Peer> {
-        let own = xor::rank(target, self.id());
-        let best = self.group().map(|p| (xor::rank(target, p.id()), p)).min_by_key(|(rank, _)| *rank);
-        best.filter(|(rank, _)| *rank < own).map(|(_, peer)| peer)
+        let root = self.holders(target, 1).peers().next();
+        root.filter(|root| root.id() != self.id())
     }
 
     /// A digest of this node and of all contacts that share `len` bits with it, in whatever order.
@@ -361,7 +366,7 @@ impl Table {
             let picked = (0..want).map(|i| &bucket[(start + i * len / want) % len]);
             contacts.extend(picked.map(|peer| Contact { peer: peer.clone(), seen }));
         }
-        contacts.sort_unstable_by_key(|c| xor::distance(&me, c.peer.id()));
+        contacts.sort_unstable_by(|a, b| by_distance(&me, a.peer.id(), b.peer.id()));
         self.contacts = Buckets::from_sorted(contacts, |c| xor::common(&me, c.peer.id()));
         self.digest = self.sum(self.depth);
     }
@@ -398,10 +403,5 @@ impl Table {
             return broken("kademlia: a spare is no contact");
         }
         Ok(())
-    }
-
-    /// The neighborhood's subtree.
-    pub(super) fn region(&self) -> Subtree {
-        Subtree::around(self.id(), self.depth)
     }
 }
