@@ -15,7 +15,7 @@ use core::ops::Range;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Buckets<T> {
     entries: Vec<T>,
-    /// Without zeros at its end, so that equal lists have equal ends.
+    /// Without zeros at its end, so that equal lists have equal ends. Tables are bounded: they have a few thousand entries at most.
     ends: Vec<u16>,
 }
 

@@ -33,6 +33,19 @@ pub(super) fn by_distance(me: &Id, a: &Id, b: &Id) -> Ordering {
     near(a).cmp(&near(b)).then_with(|| xor::distance(me, a).cmp(&xor::distance(me, b)))
 }
 
+/// Where `id` stands in a list in order of distance from `me`, or would stand.
+#[inline]
+pub(super) fn place<T>(me: &Id, id: &Id, list: &[T], id_of: impl Fn(&T) -> &Id) -> Result<usize, usize> {
+    let near = |id: &Id| head(id) ^ head(me);
+    let wanted = near(id);
+    let start = list.partition_point(|entry| near(id_of(entry)) < wanted);
+    // All of them have the same head: seldom more than one.
+    let alike = list[start..].iter().take_while(|entry| near(id_of(entry)) == wanted).count();
+    let found = list[start..start + alike]
+        .binary_search_by_key(&xor::distance(me, id), |entry| xor::distance(me, id_of(entry)));
+    found.map(|at| start + at).map_err(|at| start + at)
+}
+
 /// The few nearest to a key of those that are offered: few enough that each finds its place by a look at all of them.
 pub(super) struct Best<'a> {
     key: Id,
@@ -94,6 +107,14 @@ mod tests {
             truth.sort_by_key(|peer| xor::rank(&key, peer.id()));
             truth.truncate(max);
             prop_assert_eq!(best.peers().collect::<Vec<_>>(), truth);
+        }
+
+        #[test]
+        fn a_place_is_where_the_distance_stands(me in id(), wanted in id(), ids in prop::collection::btree_set(id(), 0..30)) {
+            let mut list: Vec<Id> = ids.into_iter().collect();
+            list.sort_by(|a, b| by_distance(&me, a, b));
+            let truth = list.binary_search_by_key(&xor::distance(&me, &wanted), |id| xor::distance(&me, id));
+            prop_assert_eq!(place(&me, &wanted, &list, |id| id), truth);
         }
 
         #[test]

@@ -33,7 +33,8 @@ pub(super) fn shares(table: &Table, n: usize) -> Vec<Share> {
     let mut members: Vec<&Peer> = table.group().chain([&table.me]).collect();
     members.sort_unstable_by_key(|p| p.id());
     let own = members.partition_point(|p| p.id() < table.id());
-    let (above, path) = (table.depth(), vec![0..members.len()]);
+    let (above, everyone) = (table.depth(), 0..members.len());
+    let path = vec![everyone];
     let mut division = Division { members, own, n, above, path, holders: Vec::new(), shares: Vec::new() };
     if n > 0 {
         division.divide(Subtree::around(table.id(), above));
@@ -122,7 +123,10 @@ impl Division<'_> {
             let (around, own) = (&self.path[fork - self.above], &self.path[fork - self.above + 1]);
             let beside =
                 if xor::bit(&tree.first(), fork) { around.start..own.start } else { own.end..around.end };
-            match self.append(beside, fork, tree) {
+            if beside.is_empty() {
+                continue;
+            }
+            match self.append(beside, fork, &tree) {
                 Order::Same => {}
                 other => return other,
             }
@@ -137,8 +141,8 @@ impl Division<'_> {
     }
 
     /// Appends members that part from `tree` in bit `fork`, nearest first, until there are `n`.
-    fn append(&mut self, members: Range<usize>, fork: usize, tree: Subtree) -> Order {
-        if members.is_empty() || self.holders.len() >= self.n {
+    fn append(&mut self, members: Range<usize>, fork: usize, tree: &Subtree) -> Order {
+        if self.holders.len() >= self.n {
             return Order::Same;
         }
         if members.len() == 1 {

@@ -23,7 +23,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::buckets::Buckets;
-use super::order::{Best, by_distance};
+use super::order::{self, Best};
 use crate::id::Id;
 use crate::keyspace::xor;
 use crate::overlay::Violation;
@@ -121,7 +121,7 @@ impl Table {
 
     /// Where an id stands in its bucket, or would stand.
     fn place(&self, bucket: usize, id: &Id) -> Result<usize, usize> {
-        self.contacts.of(bucket).binary_search_by(|c| by_distance(self.id(), c.peer.id(), id))
+        order::place(self.id(), id, self.contacts.of(bucket), |c| c.peer.id())
     }
 
     /// The contact with this id, whatever its address.
@@ -366,7 +366,7 @@ impl Table {
             let picked = (0..want).map(|i| &bucket[(start + i * len / want) % len]);
             contacts.extend(picked.map(|peer| Contact { peer: peer.clone(), seen }));
         }
-        contacts.sort_unstable_by(|a, b| by_distance(&me, a.peer.id(), b.peer.id()));
+        contacts.sort_unstable_by(|a, b| order::by_distance(&me, a.peer.id(), b.peer.id()));
         self.contacts = Buckets::from_sorted(contacts, |c| xor::common(&me, c.peer.id()));
         self.digest = self.sum(self.depth);
     }
