@@ -21,6 +21,7 @@ use super::table::GROUP_MAX;
 use super::walk::Walk;
 use super::{Call, Kademlia, Phase, Purpose, Timer};
 use crate::cx::{Cx, Ticket};
+use crate::id::ID_BITS;
 use crate::keyspace::xor;
 use crate::overlay::Overlay;
 use crate::peer::Peer;
@@ -294,21 +295,20 @@ impl Kademlia {
         let me = *self.table.id();
         let enough = usize::from(self.config.neighbors);
         let Some(join) = self.joining(Stage::Verify) else { return };
-        let (len, far) = (join.len, core::mem::take(&mut join.far));
-        let mut rest = Vec::new();
-        for peer in far {
+        let (len, mut far) = (join.len, core::mem::take(&mut join.far));
+        let mut asked = [0; ID_BITS + 1];
+        join.waiting.iter().for_each(|p| asked[xor::common(&me, p.id())] += 1);
+        far.retain(|peer| {
             let bucket = xor::common(&me, peer.id());
-            let Some(join) = self.joining(Stage::Verify) else { return };
-            let asked = join.waiting.iter().filter(|p| xor::common(&me, p.id()) == bucket).count();
-            if bucket < len && self.table.count(bucket) + asked < enough + SLACK {
-                self.verify(cx, &peer);
-            } else if bucket < len {
-                rest.push(peer);
+            if bucket < len && self.table.count(bucket) + asked[bucket] < enough + SLACK {
+                asked[bucket] += usize::from(self.verify(cx, peer));
+                return false;
             }
-        }
+            bucket < len
+        });
         let thin = (0..len).any(|bucket| self.table.count(bucket) < enough);
         let Some(join) = self.joining(Stage::Verify) else { return };
-        join.far = rest;
+        join.far = far;
         // The neighborhood is heard to the end; of a far bucket enough is enough.
         if join.waiting.iter().any(|p| thin || xor::common(&me, p.id()) >= len) {
             return;

@@ -22,13 +22,15 @@
 //! neighborhood is the smallest subtree that the rule allows; everything is bounded. Rules of conduct: nobody enters the table
 //! who has not spoken as a member; nobody leaves it but by own farewell or after an unanswered call.
 //!
-//! Rooms: `table` holds contacts, `shares` places copies; `upkeep` keeps the neighborhood, `refresh` the buckets, `join` enters,
+//! Rooms: `table` holds contacts in `buckets`, `shares` places copies; `upkeep` keeps the neighborhood, `refresh` the buckets, `join` enters,
 //! `merge` joins what was split, both by a `walk`.
 
+mod buckets;
 mod config;
 mod join;
 mod merge;
 mod message;
+mod order;
 mod refresh;
 mod shares;
 mod table;
@@ -54,7 +56,6 @@ pub use config::Config;
 use join::{Join, Stage};
 use merge::Merge;
 pub use message::Msg;
-use shares::Placement;
 pub use table::SPARES_MAX;
 use table::Table;
 use upkeep::Upkeep;
@@ -131,7 +132,8 @@ pub struct Kademlia {
 }
 
 impl Kademlia {
-    /// The replacement cache (section 4.1), in order of arrival, for judges: no contact of the node, at most [`SPARES_MAX`] a bucket.
+    /// The replacement cache (section 4.1), for judges: no contact of the node, at most [`SPARES_MAX`] a bucket, in each bucket in
+    /// order of arrival.
     #[must_use]
     pub fn spares(&self) -> &[Peer] {
         self.table.spares()
@@ -144,10 +146,6 @@ impl Kademlia {
             Phase::Joining(join) => join.stage == Stage::Hello,
             Phase::Member => true,
         }
-    }
-
-    fn placement(&self) -> Placement<'_> {
-        Placement::new(&self.table.me, self.table.group(), self.table.region())
     }
 
     fn on_message(&mut self, cx: &mut Cx<'_, Kademlia>, from: &Peer, ticket: Option<Ticket>, msg: Msg) {
@@ -324,11 +322,11 @@ impl Overlay for Kademlia {
     }
 
     fn replica_set(&self, key: &Id, n: usize) -> Vec<Peer> {
-        if self.is_member() { self.placement().replica_set(key, n) } else { Vec::new() }
+        if self.is_member() { shares::replica_set(&self.table, key, n) } else { Vec::new() }
     }
 
     fn shares(&self, n: usize) -> Vec<Share> {
-        if self.is_member() { self.placement().shares(n) } else { Vec::new() }
+        if self.is_member() { shares::shares(&self.table, n) } else { Vec::new() }
     }
 
     fn neighbors(&self) -> Vec<Peer> {

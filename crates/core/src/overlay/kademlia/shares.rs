@@ -12,132 +12,167 @@
 //! Neighbouring arcs with the same holders in the same order become one. At most 2^[`xor::RESOLUTION_BITS`] pieces arise for each
 //! subtree that is empty beside an inhabited one.
 
+use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
+use super::table::Table;
 use crate::id::Id;
 use crate::keyspace::Arc;
 use crate::keyspace::xor::{self, Subtree};
 use crate::overlay::Share;
 use crate::peer::Peer;
 
-/// A neighborhood, as one of its members knows it.
-pub(super) struct Placement<'a> {
-    me: &'a Peer,
+/// The `n` holders of a key, root first; none if the key is not in the neighborhood's subtree.
+pub(super) fn replica_set(table: &Table, key: &Id, n: usize) -> Vec<Peer> {
+    if table.is_near(key) { table.holders(key, n).peers().cloned().collect() } else { Vec::new() }
+}
+
+/// The arcs for which this node is among the first `n` holders, in order of id.
+pub(super) fn shares(table: &Table, n: usize) -> Vec<Share> {
+    let mut members: Vec<&Peer> = table.group().chain([&table.me]).collect();
+    members.sort_unstable_by_key(|p| p.id());
+    let own = members.partition_point(|p| p.id() < table.id());
+    let (above, everyone) = (table.depth(), 0..members.len());
+    let path = vec![everyone];
+    let mut division = Division { members, own, n, above, path, holders: Vec::new(), shares: Vec::new() };
+    if n > 0 {
+        division.divide(Subtree::around(table.id(), above));
+    }
+    division.shares
+}
+
+/// What can be said of the first holders of all keys in a subtree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Order {
+    /// They are the same for all of them.
+    Same,
+    /// They differ.
+    Differ,
+    /// This node is none of them, whatever their order.
+    Without,
+}
+
+/// The division of a neighborhood's subtree into shares: a walk over the tree, smaller ids first.
+struct Division<'a> {
     /// All of it, this node among them, in order of id.
     members: Vec<&'a Peer>,
-    /// Its subtree.
-    region: Subtree,
+    /// Where this node stands in the list.
+    own: usize,
+    /// Holders of a key.
+    n: usize,
+    /// Bits of the prefix of the neighborhood.
+    above: usize,
+    /// Where the members of the subtree at hand stand in the list, and before them those of each subtree around it, the whole
+    /// neighborhood first.
+    path: Vec<Range<usize>>,
+    /// The holders that were found for the subtree at hand, as places in the list.
+    holders: Vec<usize>,
+    shares: Vec<Share>,
 }
 
-impl<'a> Placement<'a> {
-    pub(super) fn new(
-        me: &'a Peer,
-        others: impl Iterator<Item = &'a Peer>,
-        region: Subtree,
-    ) -> Placement<'a> {
-        let mut members: Vec<&Peer> = others.collect();
-        members.push(me);
-        members.sort_unstable_by_key(|p| p.id());
-        Placement { me, members, region }
-    }
-
-    /// The `n` holders of a key, root first; none if the key is not in the neighborhood's subtree.
-    pub(super) fn replica_set(&self, key: &Id, n: usize) -> Vec<Peer> {
-        if !self.region.contains(key) {
-            return Vec::new();
-        }
-        let mut ranked: Vec<(Id, &Peer)> =
-            self.members.iter().map(|p| (xor::rank(key, p.id()), *p)).collect();
-        ranked.sort_unstable_by_key(|(rank, _)| *rank);
-        ranked.into_iter().take(n).map(|(_, peer)| peer.clone()).collect()
-    }
-
-    /// The arcs for which this node is among the first `n` holders, in order of id.
-    pub(super) fn shares(&self, n: usize) -> Vec<Share> {
-        let mut shares = Vec::new();
-        if n > 0 {
-            self.divide(self.region, n, &mut shares);
-        }
-        shares
-    }
-
-    fn inside(&self, tree: Subtree) -> &[&'a Peer] {
-        let start = self.members.partition_point(|p| *p.id() < tree.first());
-        let end = self.members.partition_point(|p| *p.id() <= tree.last());
-        &self.members[start..end.max(start)]
-    }
-
-    fn divide(&self, tree: Subtree, n: usize, shares: &mut Vec<Share>) {
-        let first = tree.first();
-        let shared = xor::common(&first, self.me.id());
-        // Whoever shares more bits with all keys of the subtree is nearer to each of them.
-        if shared < tree.prefix_len() && self.inside(Subtree::around(&first, shared + 1)).len() >= n {
-            return;
-        }
-        match self.holders(tree, n) {
-            Some(holders) if holders.contains(&self.me) => {
-                let joins = shares
-                    .last()
-                    .is_some_and(|s| s.arc.to.next() == first && holders.iter().copied().eq(&s.peers));
-                if let Some(last) = shares.last_mut().filter(|_| joins) {
-                    last.arc = Arc::new(last.arc.from, tree.last());
-                } else {
-                    let peers = holders.into_iter().cloned().collect();
-                    shares.push(Share { arc: tree.arc(), peers });
+impl Division<'_> {
+    fn divide(&mut self, tree: Subtree) {
+        match self.order(tree) {
+            Order::Without => {}
+            Order::Same => self.add_share(tree),
+            Order::Differ => {
+                let inside = self.inside();
+                let middle = self.parted(&inside, tree.prefix_len());
+                let (low, high) = tree.halves();
+                for (half, members) in [(low, inside.start..middle), (high, middle..inside.end)] {
+                    self.path.push(members);
+                    self.divide(half);
+                    self.path.pop();
                 }
             }
-            Some(_) => {}
-            None => {
-                let (low, high) = tree.halves();
-                self.divide(low, n, shares);
-                self.divide(high, n, shares);
-            }
         }
     }
 
-    /// The first `n` holders of all keys in `tree`, if they are the same for all of them.
-    fn holders(&self, tree: Subtree, n: usize) -> Option<Vec<&'a Peer>> {
-        let inside = self.inside(tree);
-        if inside.len() > 1 {
-            return None;
+    /// The members of the subtree at hand.
+    fn inside(&self) -> Range<usize> {
+        self.path.last().cloned().unwrap_or_default()
+    }
+
+    /// Where among `members`, who share all bits before `at`, those begin that have a 1 there.
+    fn parted(&self, members: &Range<usize>, at: usize) -> usize {
+        let list = &self.members[members.clone()];
+        members.start + list.partition_point(|p| !xor::bit(p.id(), at))
+    }
+
+    fn id(&self, member: usize) -> &Id {
+        self.members[member].id()
+    }
+
+    /// Finds the first `n` holders of all keys in `tree`.
+    fn order(&mut self, tree: Subtree) -> Order {
+        self.holders.clear();
+        let inside = self.inside();
+        if self.is_beaten_by(&inside) {
+            return Order::Without;
         }
-        let mut holders = inside.to_vec();
-        // Then those that part from the subtree, the latest first.
-        for fork in (self.region.prefix_len()..tree.prefix_len()).rev() {
-            if holders.len() >= n {
+        if inside.len() > 1 {
+            return Order::Differ;
+        }
+        self.holders.extend(inside);
+        // Then those that part from the subtree, the latest first: they stand on both sides of those that go on.
+        for fork in (self.above..tree.prefix_len()).rev() {
+            if self.holders.len() >= self.n {
                 break;
             }
-            let beside = self.inside(Subtree::of_bucket(&tree.first(), fork));
-            if !order(beside, fork, tree, n, &mut holders) {
-                return None;
+            let (around, own) = (&self.path[fork - self.above], &self.path[fork - self.above + 1]);
+            let beside =
+                if xor::bit(&tree.first(), fork) { around.start..own.start } else { own.end..around.end };
+            if beside.is_empty() {
+                continue;
+            }
+            match self.append(beside, fork, &tree) {
+                Order::Same => {}
+                other => return other,
             }
         }
-        Some(holders)
+        if self.holders.contains(&self.own) { Order::Same } else { Order::Without }
     }
-}
 
-/// Appends members that part from `tree` in bit `fork`, nearest first, until there are `n`. False if the keys of `tree` differ
-/// about their order.
-fn order<'a>(
-    members: &[&'a Peer],
-    fork: usize,
-    tree: Subtree,
-    n: usize,
-    holders: &mut Vec<&'a Peer>,
-) -> bool {
-    let (Some(first), Some(last)) = (members.first(), members.last()) else { return true };
-    if holders.len() >= n {
-        return true;
+    /// Whether `members`, who come before all others that are not placed yet, leave no room for this node.
+    fn is_beaten_by(&self, members: &Range<usize>) -> bool {
+        let own = &self.own;
+        self.holders.len() + members.len() >= self.n && !members.contains(own) && !self.holders.contains(own)
     }
-    if members.len() == 1 {
-        holders.push(first);
-        return true;
+
+    /// Appends members that part from `tree` in bit `fork`, nearest first, until there are `n`.
+    fn append(&mut self, members: Range<usize>, fork: usize, tree: &Subtree) -> Order {
+        if self.holders.len() >= self.n {
+            return Order::Same;
+        }
+        if members.len() == 1 {
+            self.holders.push(members.start);
+            return Order::Same;
+        }
+        if self.is_beaten_by(&members) {
+            return Order::Without;
+        }
+        let at = xor::common(self.id(members.start), self.id(members.end - 1));
+        if at >= tree.prefix_len() && at <= fork + xor::RESOLUTION_BITS {
+            return Order::Differ;
+        }
+        let middle = self.parted(&members, at);
+        let (low, high) = (members.start..middle, middle..members.end);
+        let (near, far) = if xor::deciding_bit(&tree.first(), fork, at) { (high, low) } else { (low, high) };
+        match self.append(near, fork, tree) {
+            Order::Same => self.append(far, fork, tree),
+            other => other,
+        }
     }
-    let at = xor::common(first.id(), last.id());
-    if at >= tree.prefix_len() && at <= fork + xor::RESOLUTION_BITS {
-        return false;
+
+    /// The subtree at hand is a share, or continues the one before it.
+    fn add_share(&mut self, tree: Subtree) {
+        let holders = self.holders.iter().map(|member| self.members[*member]);
+        match self.shares.last_mut() {
+            Some(last) if last.arc.to.next() == tree.first() && holders.clone().eq(&last.peers) => {
+                last.arc = Arc::new(last.arc.from, tree.last());
+            }
+            _ => self.shares.push(Share { arc: tree.arc(), peers: holders.cloned().collect() }),
+        }
     }
-    let (low, high) = members.split_at(members.partition_point(|p| !xor::bit(p.id(), at)));
-    let (near, far) = if xor::deciding_bit(&tree.first(), fork, at) { (high, low) } else { (low, high) };
-    order(near, fork, tree, n, holders) && order(far, fork, tree, n, holders)
 }

@@ -1,7 +1,7 @@
 //! The routing table (section 2.4): k-buckets, and the neighborhood in which everyone knows everyone.
 //!
-//! One list of contacts in order of XOR distance holds all buckets: bucket c, those who share exactly c bits with this node, is
-//! a range of it, and the nearest come first.
+//! One list of contacts in order of XOR distance holds all [`Buckets`]: bucket c, those who share exactly c bits with this node,
+//! is a range of it, and the nearest come first.
 //!
 //! ```text
 //!   contacts:  nearest ...........................................  farthest
@@ -21,10 +21,11 @@
 
 use alloc::format;
 use alloc::vec::Vec;
-use core::ops::Range;
 
+use super::buckets::Buckets;
+use super::order::{self, Best};
 use crate::id::Id;
-use crate::keyspace::xor::{self, Subtree};
+use crate::keyspace::xor;
 use crate::overlay::Violation;
 use crate::peer::{Addr, Peer};
 use crate::rng::Rng;
@@ -65,20 +66,33 @@ pub(super) struct Table {
     k: usize,
     neighbors: usize,
     /// In order of distance.
-    contacts: Vec<Contact>,
+    contacts: Buckets<Contact>,
     /// Bits that all of the neighborhood share.
     depth: usize,
-    /// In order of arrival.
-    spares: Vec<Peer>,
+    /// Of the neighborhood: asked for in every round and changed seldom.
+    digest: u64,
+    /// In each bucket in order of arrival.
+    spares: Buckets<Peer>,
 }
 
 fn seconds(now: Mono) -> u32 {
     u32::try_from(now.0 / 1_000_000).unwrap_or(u32::MAX)
 }
 
+/// What a peer adds to a digest: FNV-1a over id and address.
+fn word(peer: &Peer) -> u64 {
+    let fold = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3);
+    let h = peer.id().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, fold);
+    match peer.addr() {
+        Addr::V4(ip, port) => port.to_be_bytes().iter().fold(ip.iter().fold(h, fold), fold),
+        Addr::V6(ip, port) => port.to_be_bytes().iter().fold(ip.iter().fold(h, fold), fold),
+    }
+}
+
 impl Table {
     pub(super) fn new(me: Peer, k: usize, neighbors: usize) -> Table {
-        Table { me, k, neighbors, contacts: Vec::new(), depth: 0, spares: Vec::new() }
+        let digest = word(&me);
+        Table { me, k, neighbors, contacts: Buckets::new(), depth: 0, digest, spares: Buckets::new() }
     }
 
     pub(super) fn id(&self) -> &Id {
@@ -90,38 +104,30 @@ impl Table {
         self.depth
     }
 
+    /// The bucket of an id: the bits that it shares with this node.
+    pub(super) fn bucket(&self, id: &Id) -> usize {
+        xor::common(self.id(), id)
+    }
+
     /// Whether an id falls into the neighborhood's subtree.
     pub(super) fn is_near(&self, id: &Id) -> bool {
-        xor::common(self.id(), id) >= self.depth
-    }
-
-    fn shared(&self, i: usize) -> usize {
-        xor::common(self.id(), self.contacts[i].peer.id())
-    }
-
-    /// Where contacts that share fewer than `len` bits begin.
-    fn end_of(&self, len: usize) -> usize {
-        let me = self.id();
-        self.contacts.partition_point(|c| xor::common(me, c.peer.id()) >= len)
-    }
-
-    fn range(&self, bucket: usize) -> Range<usize> {
-        self.end_of(bucket + 1)..self.end_of(bucket)
+        self.bucket(id) >= self.depth
     }
 
     /// Contacts in a bucket.
     pub(super) fn count(&self, bucket: usize) -> usize {
-        self.range(bucket).len()
+        self.contacts.count(bucket)
     }
 
-    fn place(&self, id: &Id) -> Result<usize, usize> {
-        let distance = xor::distance(self.id(), id);
-        self.contacts.binary_search_by_key(&distance, |c| xor::distance(self.id(), c.peer.id()))
+    /// Where an id stands in its bucket, or would stand.
+    fn place(&self, bucket: usize, id: &Id) -> Result<usize, usize> {
+        order::place(self.id(), id, self.contacts.of(bucket), |c| c.peer.id())
     }
 
     /// The contact with this id, whatever its address.
     pub(super) fn find(&self, id: &Id) -> Option<&Peer> {
-        self.place(id).ok().map(|i| &self.contacts[i].peer)
+        let bucket = self.bucket(id);
+        self.place(bucket, id).ok().map(|at| &self.contacts.of(bucket)[at].peer)
     }
 
     /// Whether exactly this peer is a contact: another address is another life of its id.
@@ -131,12 +137,12 @@ impl Table {
 
     /// All contacts, nearest first.
     pub(super) fn all(&self) -> impl ExactSizeIterator<Item = &Peer> + Clone {
-        self.contacts.iter().map(|c| &c.peer)
+        self.contacts.all().iter().map(|c| &c.peer)
     }
 
     /// Contacts that share at least `len` bits with this node, nearest first.
     pub(super) fn within(&self, len: usize) -> impl ExactSizeIterator<Item = &Peer> + Clone {
-        self.contacts[..self.end_of(len)].iter().map(|c| &c.peer)
+        self.contacts.within(len).iter().map(|c| &c.peer)
     }
 
     /// The other members of the neighborhood, nearest first.
@@ -149,59 +155,76 @@ impl Table {
     /// `peer` has spoken as a member.
     pub(super) fn insert(&mut self, peer: &Peer, now: Mono) -> Change {
         let seen = seconds(now);
-        match self.place(peer.id()) {
+        let bucket = self.bucket(peer.id());
+        let near = bucket >= self.depth;
+        match self.place(bucket, peer.id()) {
             _ if peer.id() == self.id() => Change::None,
             Ok(at) => {
-                let contact = &mut self.contacts[at];
+                let contact = &mut self.contacts.of_mut(bucket)[at];
                 contact.seen = seen;
                 if contact.peer == *peer {
                     return Change::None;
                 }
                 // A later life of that id, at another address.
                 contact.peer = peer.clone();
-                if self.is_near(peer.id()) { Change::Group } else { Change::Far }
+                self.changed(near)
             }
             Err(at) => {
-                let bucket = xor::common(self.id(), peer.id());
-                let near = bucket >= self.depth;
-                let full =
-                    if near { self.end_of(self.depth) >= GROUP_MAX } else { self.count(bucket) >= self.k };
+                let full = if near {
+                    self.contacts.count_within(self.depth) >= GROUP_MAX
+                } else {
+                    self.count(bucket) >= self.k
+                };
                 if full {
                     self.add_spare(peer);
                     return Change::Full;
                 }
-                self.spares.retain(|p| p.id() != peer.id());
-                self.contacts.insert(at, Contact { peer: peer.clone(), seen });
-                if self.divide() || near { Change::Group } else { Change::Far }
+                self.drop_spare(bucket, |spare| spare.id() == peer.id());
+                self.contacts.insert(bucket, at, Contact { peer: peer.clone(), seen });
+                self.changed(near)
             }
         }
     }
 
     /// `peer` is gone.
     pub(super) fn remove(&mut self, peer: &Peer) -> Change {
-        self.spares.retain(|p| p != peer);
-        let Ok(at) = self.place(peer.id()) else { return Change::None };
-        if self.contacts[at].peer != *peer {
+        let bucket = self.bucket(peer.id());
+        self.drop_spare(bucket, |spare| spare == peer);
+        let Ok(at) = self.place(bucket, peer.id()) else { return Change::None };
+        if self.contacts.of(bucket)[at].peer != *peer {
             return Change::None;
         }
-        let near = self.is_near(peer.id());
-        self.contacts.remove(at);
-        if self.divide() || near { Change::Group } else { Change::Far }
+        let near = bucket >= self.depth;
+        self.contacts.remove(bucket, at);
+        self.changed(near)
+    }
+
+    /// Somebody has come or gone, in the neighborhood as it was or beyond it.
+    fn changed(&mut self, near: bool) -> Change {
+        if !self.divide() && !near {
+            return Change::Far;
+        }
+        self.digest = self.sum(self.depth);
+        Change::Group
+    }
+
+    /// Whether the subtree of so many bits is divided: both the other half and ours, with this node in it, have enough members.
+    fn is_divided(&self, len: usize) -> bool {
+        self.count(len) >= self.neighbors && self.contacts.count_within(len + 1) + 1 >= self.neighbors
     }
 
     /// Finds the extent of the neighborhood anew; whether it has changed. Buckets that fall outside keep k contacts.
     fn divide(&mut self) -> bool {
         let before = self.depth;
         self.depth = 0;
-        // Both halves of the subtree of `depth` bits: the other one, and ours with this node in it.
-        while self.count(self.depth) >= self.neighbors && self.end_of(self.depth + 1) + 1 >= self.neighbors {
+        while self.is_divided(self.depth) {
             self.depth += 1;
         }
         for bucket in before..self.depth {
             while self.count(bucket) > self.k {
                 // A neighborhood knows all its members, a bucket k of them: who was seen last stays (section 2.2).
                 let Some(at) = self.head_at(bucket) else { break };
-                let peer = self.contacts.remove(at).peer;
+                let peer = self.contacts.remove(bucket, at).peer;
                 self.add_spare(&peer);
             }
         }
@@ -209,17 +232,18 @@ impl Table {
     }
 
     fn head_at(&self, bucket: usize) -> Option<usize> {
-        self.range(bucket).min_by_key(|i| self.contacts[*i].seen)
+        let contacts = self.contacts.of(bucket);
+        (0..contacts.len()).min_by_key(|at| contacts[*at].seen)
     }
 
     /// The head of a bucket: its least recently seen contact (section 2.2).
     pub(super) fn head(&self, bucket: usize) -> Option<&Peer> {
-        self.head_at(bucket).map(|at| &self.contacts[at].peer)
+        self.head_at(bucket).map(|at| &self.contacts.of(bucket)[at].peer)
     }
 
     /// A bucket's contacts, most recently seen first.
     pub(super) fn freshest(&self, bucket: usize, max: usize) -> impl Iterator<Item = &Peer> {
-        let mut contacts: Vec<&Contact> = self.contacts[self.range(bucket)].iter().collect();
+        let mut contacts: Vec<&Contact> = self.contacts.of(bucket).iter().collect();
         contacts.sort_by_key(|c| core::cmp::Reverse(c.seen));
         contacts.into_iter().take(max).map(|c| &c.peer)
     }
@@ -228,75 +252,90 @@ impl Table {
 
     /// Remembers a peer for the day when its bucket has room. It may only have been named by others.
     pub(super) fn add_spare(&mut self, peer: &Peer) {
-        if let Some(at) = self.spares.iter().position(|p| p.id() == peer.id()) {
-            self.spares.remove(at);
+        let bucket = self.bucket(peer.id());
+        let total = self.spares.all().len();
+        let waiting = self.spares.of_mut(bucket);
+        let known = waiting.iter().position(|p| p.id() == peer.id());
+        // It comes last, in place of what it has been, or of the oldest where there is no room.
+        match known.or((waiting.len() >= SPARES_MAX).then_some(0)) {
+            Some(at) => {
+                waiting[at] = peer.clone();
+                waiting[at..].rotate_left(1);
+            }
+            None if total < SPARES_TOTAL_MAX => {
+                let last = waiting.len();
+                self.spares.insert(bucket, last, peer.clone());
+            }
+            None => {}
         }
-        let bucket = xor::common(self.id(), peer.id());
-        let mine = |p: &Peer| xor::common(self.me.id(), p.id()) == bucket;
-        let first = self.spares.iter().position(mine);
-        if self.spares.iter().filter(|p| mine(p)).count() >= SPARES_MAX
-            && let Some(first) = first
-        {
-            self.spares.remove(first);
-        }
-        if self.spares.len() < SPARES_TOTAL_MAX {
-            self.spares.push(peer.clone());
+    }
+
+    fn drop_spare(&mut self, bucket: usize, is_meant: impl Fn(&Peer) -> bool) {
+        if let Some(at) = self.spares.of(bucket).iter().position(is_meant) {
+            self.spares.remove(bucket, at);
         }
     }
 
     /// Takes the spare that came last for this bucket.
     pub(super) fn take_spare(&mut self, bucket: usize) -> Option<Peer> {
-        let at = self.spares.iter().rposition(|p| xor::common(self.me.id(), p.id()) == bucket)?;
-        Some(self.spares.remove(at))
+        let last = self.spares.count(bucket).checked_sub(1)?;
+        Some(self.spares.remove(bucket, last))
     }
 
-    /// Who waits for room, in order of arrival.
+    /// Who waits for room, bucket by bucket, in each in order of arrival.
     pub(super) fn spares(&self) -> &[Peer] {
-        &self.spares
+        self.spares.all()
     }
 
     // ---- questions
 
     /// The `max` contacts nearest to `target`, best first.
     pub(super) fn nearest(&self, target: &Id, max: usize) -> Vec<Peer> {
-        // All contacts of the target's bucket are nearer to it than everyone else here.
-        let shared = xor::common(self.id(), target);
-        let own = if shared < self.depth { self.range(shared) } else { 0..self.end_of(self.depth) };
-        let range = if own.len() >= max { own } else { 0..self.contacts.len() };
-        let mut ranked: Vec<(Id, usize)> =
-            range.map(|i| (xor::rank(target, self.contacts[i].peer.id()), i)).collect();
-        if ranked.len() > max && max > 0 {
-            ranked.select_nth_unstable(max - 1);
+        // The longer common prefix wins: the target's bucket, then all that is nearer to this node, then bucket after bucket.
+        let shared = self.bucket(target);
+        let beyond = (0..shared.min(self.contacts.reach())).rev().map(|bucket| self.contacts.of(bucket));
+        let mut best = Best::new(target, max);
+        for contacts in [self.contacts.of(shared), self.contacts.within(shared + 1)].into_iter().chain(beyond)
+        {
+            if best.is_full() {
+                break;
+            }
+            contacts.iter().for_each(|c| best.offer(&c.peer));
         }
-        ranked.truncate(max);
-        ranked.sort_unstable();
-        ranked.into_iter().map(|(_, i)| self.contacts[i].peer.clone()).collect()
+        best.peers().cloned().collect()
+    }
+
+    /// The `n` holders of a key in the neighborhood's subtree, root first, this node among them where it belongs.
+    pub(super) fn holders(&self, key: &Id, n: usize) -> Best<'_> {
+        let mut best = Best::new(key, n);
+        self.group().chain([&self.me]).for_each(|peer| best.offer(peer));
+        best
     }
 
     /// The root of an id in the neighborhood's subtree: None for this node.
     pub(super) fn root(&self, target: &Id) -> Option<&Peer> {
-        let own = xor::rank(target, self.id());
-        let best = self.group().map(|p| (xor::rank(target, p.id()), p)).min_by_key(|(rank, _)| *rank);
-        best.filter(|(rank, _)| *rank < own).map(|(_, peer)| peer)
+        let root = self.holders(target, 1).peers().next();
+        root.filter(|root| root.id() != self.id())
     }
 
     /// A digest of this node and of all contacts that share `len` bits with it, in whatever order.
     pub(super) fn digest(&self, len: usize) -> u64 {
-        // FNV-1a over id and address. A sum of such words differs when the sets do, but for chance.
-        let fold = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3);
-        let one = |p: &Peer| {
-            let h = p.id().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, fold);
-            match p.addr() {
-                Addr::V4(ip, port) => port.to_be_bytes().iter().fold(ip.iter().fold(h, fold), fold),
-                Addr::V6(ip, port) => port.to_be_bytes().iter().fold(ip.iter().fold(h, fold), fold),
-            }
-        };
-        self.within(len).fold(one(&self.me), |sum, p| sum.wrapping_add(one(p)))
+        if len == self.depth { self.digest } else { self.sum(len) }
+    }
+
+    fn sum(&self, len: usize) -> u64 {
+        // A sum of such words differs when the sets do, but for chance.
+        self.within(len).fold(word(&self.me), |sum, p| sum.wrapping_add(word(p)))
     }
 
     /// The next member of the neighborhood in order of ids, round the circle: everyone is watched by the one before it.
     pub(super) fn next(&self) -> Option<&Peer> {
-        self.group().min_by_key(|p| p.id().wrapping_sub(self.id()))
+        let mut inhabited = (self.depth..self.contacts.reach()).filter(|bucket| self.count(*bucket) > 0);
+        // Greater than this node are the buckets in whose bit it has a 0, and of these the deepest is the next above it.
+        let above = inhabited.clone().rev().find(|bucket| !xor::bit(self.id(), *bucket));
+        // The smallest ids of all part from it first.
+        let bucket = above.or_else(|| inhabited.next())?;
+        self.contacts.of(bucket).iter().map(|c| &c.peer).min_by_key(|p| p.id())
     }
 
     // ---- tooling
@@ -319,47 +358,50 @@ impl Table {
             tree = own;
             self.depth += 1;
         }
-        for peer in tree.iter().filter(|p| *p.id() != me).take(GROUP_MAX) {
-            self.contacts.push(Contact { peer: peer.clone(), seen });
-        }
+        let group = tree.iter().filter(|p| *p.id() != me).take(GROUP_MAX);
+        let mut contacts: Vec<Contact> = group.map(|peer| Contact { peer: peer.clone(), seen }).collect();
         for bucket in far {
             let (len, want) = (bucket.len(), bucket.len().min(self.k));
             let start = rng.below(len as u64) as usize;
             let picked = (0..want).map(|i| &bucket[(start + i * len / want) % len]);
-            self.contacts.extend(picked.map(|peer| Contact { peer: peer.clone(), seen }));
+            contacts.extend(picked.map(|peer| Contact { peer: peer.clone(), seen }));
         }
-        self.contacts.sort_unstable_by_key(|c| xor::distance(&me, c.peer.id()));
-        self.contacts.shrink_to_fit();
+        contacts.sort_unstable_by(|a, b| order::by_distance(&me, a.peer.id(), b.peer.id()));
+        self.contacts = Buckets::from_sorted(contacts, |c| xor::common(&me, c.peer.id()));
+        self.digest = self.sum(self.depth);
     }
 
     pub(super) fn check(&self) -> Result<(), Violation> {
         let broken = |rule| Err(Violation::new(rule, format!("{self:?}")));
         let distance = |c: &Contact| xor::distance(self.id(), c.peer.id());
-        if !self.contacts.is_sorted_by(|a, b| distance(a) < distance(b)) || self.find(self.id()).is_some() {
+        if !self.contacts.all().is_sorted_by(|a, b| distance(a) < distance(b))
+            || self.find(self.id()).is_some()
+        {
             return broken("kademlia: contacts are in order of distance, without the node, none twice");
+        }
+        if !self.contacts.is_in_order(|c| self.bucket(c.peer.id()))
+            || !self.spares.is_in_order(|p| self.bucket(p.id()))
+        {
+            return broken("kademlia: who is in the table stands in its bucket");
         }
         if (0..self.depth).any(|bucket| self.count(bucket) > self.k) {
             return broken("kademlia: a bucket has at most k contacts (section 2.2)");
         }
-        if (0..self.depth).any(|b| self.count(b) < self.neighbors || self.end_of(b + 1) + 1 < self.neighbors)
-        {
+        if !(0..self.depth).all(|len| self.is_divided(len)) {
             return broken("kademlia: both halves of a divided subtree have enough members");
         }
-        if self.count(self.depth) >= self.neighbors && self.end_of(self.depth + 1) + 1 >= self.neighbors {
+        if self.is_divided(self.depth) {
             return broken("kademlia: a neighborhood is divided no further only if it cannot be");
         }
-        if self.end_of(self.depth) > GROUP_MAX || self.spares.len() > SPARES_TOTAL_MAX {
+        if self.digest != self.sum(self.depth) {
+            return broken("kademlia: the digest is that of the neighborhood");
+        }
+        if self.group().len() > GROUP_MAX || self.spares.all().len() > SPARES_TOTAL_MAX {
             return broken("kademlia: neighborhood and spares are bounded");
         }
-        if self.spares.iter().any(|p| p.id() == self.id() || self.find(p.id()).is_some()) {
+        if self.spares.all().iter().any(|p| p.id() == self.id() || self.find(p.id()).is_some()) {
             return broken("kademlia: a spare is no contact");
         }
-        debug_assert!(self.contacts.is_empty() || self.shared(0) >= self.shared(self.contacts.len() - 1));
         Ok(())
-    }
-
-    /// The neighborhood's subtree.
-    pub(super) fn region(&self) -> Subtree {
-        Subtree::around(self.id(), self.depth)
     }
 }

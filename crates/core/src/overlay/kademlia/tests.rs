@@ -77,6 +77,8 @@ fn neighborhoods_divide_the_members_and_everyone_knows_its_own() {
             known.sort_unstable();
             let truth = neighborhood(me.id(), &everyone, 8);
             assert_eq!(known, truth, "{n} members");
+            let next = node.table.group().min_by_key(|p| p.id().wrapping_sub(me.id()));
+            assert_eq!(node.table.next(), next, "the first clockwise");
             assert!(truth.len() >= 8.min(n as usize));
             // All of them see the same one.
             for other in &truth {

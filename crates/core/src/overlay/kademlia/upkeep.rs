@@ -194,13 +194,13 @@ impl Kademlia {
 
     /// `peer` is said to be there: asked itself if the neighborhood or a thin bucket wants it, remembered otherwise.
     pub(super) fn hint(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer) {
-        if !self.is_in() || peer.id() == self.table.id() || self.table.has(peer) {
+        let known = self.table.find(peer.id());
+        if !self.is_in() || peer.id() == self.table.id() || known == Some(peer) {
             return;
         }
-        let bucket = xor::common(self.table.id(), peer.id());
-        let wanted = self.table.is_near(peer.id())
-            || self.table.count(bucket) < usize::from(self.config.neighbors)
-            || self.table.find(peer.id()).is_some();
+        let wanted = known.is_some()
+            || self.table.is_near(peer.id())
+            || self.table.count(self.table.bucket(peer.id())) < usize::from(self.config.neighbors);
         if wanted {
             self.ping(cx, peer, true);
         } else {
@@ -255,7 +255,7 @@ impl Kademlia {
     /// `peer` has left, or did not answer: out of the table. With `tell` the neighborhood is asked to look after it, too.
     pub(super) fn forget(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer, tell: bool) {
         let near = self.table.is_near(peer.id());
-        let bucket = xor::common(self.table.id(), peer.id());
+        let bucket = self.table.bucket(peer.id());
         let change = self.table.remove(peer);
         if change == Change::None || !self.is_in() {
             return;
