@@ -17,7 +17,6 @@ pub type Seed = [u8; 32];
 /// A random stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rng {
-    seed: Seed,
     stream: ChaCha8Rng,
 }
 
@@ -25,7 +24,7 @@ impl Rng {
     /// The stream of a full seed.
     #[must_use]
     pub fn new(seed: Seed) -> Rng {
-        Rng { seed, stream: ChaCha8Rng::from_seed(seed) }
+        Rng { stream: ChaCha8Rng::from_seed(seed) }
     }
 
     /// The stream of a small number, as typed by people: `--seed 7`.
@@ -38,7 +37,7 @@ impl Rng {
     #[must_use]
     pub fn fork(&self, label: &str, index: u64) -> Rng {
         let mut h = Sha256::new();
-        h.update(self.seed);
+        h.update(self.stream.get_seed());
         h.update(label.as_bytes());
         h.update([0]);
         h.update(index.to_be_bytes());
@@ -48,7 +47,7 @@ impl Rng {
     /// The seed that [`Rng::fork`] would use, for handing to a machine.
     #[must_use]
     pub fn fork_seed(&self, label: &str, index: u64) -> Seed {
-        self.fork(label, index).seed
+        self.fork(label, index).stream.get_seed()
     }
 
     /// Uniform over all `u64`.

@@ -285,6 +285,12 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn write_notes(&mut self, t: &mut Turn<'_, O>) {
         self.contacts.notes_dirty = false;
+        let notes = self.notes();
+        self.store.write_notes(notes, &mut t.out.disk);
+    }
+
+    /// Whom to greet when this node comes back.
+    pub(super) fn notes(&self) -> Vec<u8> {
         let mut roll = Roll::default();
         let neighbors = self.overlay.neighbors();
         // Those who fell silent are remembered behind those who are there; and a newcomer may not have met its neighbours yet:
@@ -296,8 +302,7 @@ impl<O: Overlay> Node<O> {
             }
             roll.add(peer);
         }
-        let notes = Notes { network: self.network.0, peers: roll.into_peers() };
-        self.store.write_notes(crate::wire::to_vec(&notes), &mut t.out.disk);
+        crate::wire::to_vec(&Notes { network: self.network.0, peers: roll.into_peers() })
     }
 
     // ---- lost peers --------------------------------------------------------------------------------------------

@@ -522,7 +522,9 @@ impl<O: Overlay> Node<O> {
             Timer::Expire => self.expire(t),
             Timer::DiskProbe => {
                 if self.store.halt().is_some() {
-                    self.store.probe(&mut t.out.disk);
+                    // Who is not a member knows fewer than its notes do.
+                    let notes = (self.phase == Phase::Member).then(|| self.notes());
+                    self.store.probe(notes, &mut t.out.disk);
                     self.timers.arm(Timer::DiskProbe, t.now.mono + Duration::from_secs(1));
                 }
             }

@@ -382,22 +382,26 @@ impl<W: Clone> Store<W> {
         self.halt
     }
 
-    /// While halted: tries the disk, by writing the notes again, or by going on with the load if that failed. Success
-    /// clears the halt. The driver reopens its engine before it performs this.
-    pub fn probe(&mut self, disk: &mut Vec<DiskEffect>) {
+    /// While halted: tries the disk, by going on with the load if that failed, or by writing notes: those that it lacks, else
+    /// these. Without any, it waits. Success clears the halt. The driver reopens its engine before it performs this.
+    pub fn probe(&mut self, notes: Option<Vec<u8>>, disk: &mut Vec<DiskEffect>) {
         if self.halt.is_none() || self.pending.values().any(|p| matches!(p, Pending::Load | Pending::Probe)) {
             return;
         }
         if let Loading::After(after) = self.loading {
-            self.load_page(after, disk);
-        } else if let Some(notes) = self.notes.begin(true) {
+            return self.load_page(after, disk);
+        }
+        if let Some(notes) = notes {
+            self.notes.replace(notes, true);
+        }
+        if let Some(notes) = self.notes.begin() {
             self.ask(Pending::Probe, DiskOp::WriteNotes(notes), disk);
         }
     }
 
     /// Replaces the node's notes, at most 64 KiB. One write of them at a time; while halted they wait.
     pub fn write_notes(&mut self, notes: Vec<u8>, disk: &mut Vec<DiskEffect>) {
-        self.notes.replace(notes);
+        self.notes.replace(notes, false);
         self.flush_notes(disk);
     }
 
@@ -526,7 +530,7 @@ impl<W: Clone> Store<W> {
 
     fn flush_notes(&mut self, disk: &mut Vec<DiskEffect>) {
         if self.halt.is_none()
-            && let Some(notes) = self.notes.begin(false)
+            && let Some(notes) = self.notes.begin()
         {
             self.ask(Pending::Notes, DiskOp::WriteNotes(notes), disk);
         }

@@ -1,14 +1,22 @@
 //! The node's notes (network id, remembered peers): one blob beside the records, and the probe of a halted disk.
+//!
+//! They are in memory only as long as the disk may not hold them: a thousand bytes in each of a million nodes otherwise.
 
 use alloc::vec::Vec;
+use core::hash::Hasher as _;
+
+use siphasher::sip::SipHasher13;
 
 /// The notes, and how far the disk is behind them.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    latest: Vec<u8>,
-    /// A write of them is under way.
+    /// Until the disk has said that it holds them.
+    latest: Option<Vec<u8>>,
+    /// Of the latest, to know them again. A collision could only cost one change of them.
+    digest: Option<u64>,
+    /// A write of notes is under way.
     writing: bool,
-    /// The disk may not hold the latest.
+    /// The latest are not the ones being written.
     stale: bool,
 }
 
@@ -16,31 +24,40 @@ impl Notes {
     /// Takes what the disk held at the start, unless newer notes were made meanwhile.
     pub(super) fn loaded(&mut self, notes: &[u8]) {
         if !self.stale && !self.writing {
-            self.latest = notes.to_vec();
+            self.digest = Some(digest(notes));
         }
     }
 
-    /// Replaces them; what is equal to the latest needs no write.
-    pub(super) fn replace(&mut self, mut notes: Vec<u8>) {
-        notes.shrink_to_fit();
-        if self.latest != notes {
-            self.latest = notes;
-            self.stale = true;
+    /// Replaces them. What is equal to the latest needs no write, unless one is wanted `again`.
+    pub(super) fn replace(&mut self, mut notes: Vec<u8>, again: bool) {
+        let digest = digest(&notes);
+        if again || self.digest != Some(digest) {
+            notes.shrink_to_fit();
+            (self.latest, self.digest, self.stale) = (Some(notes), Some(digest), true);
         }
     }
 
-    /// The bytes to write now: one write at a time. `again` also writes what the disk should hold already.
-    pub(super) fn begin(&mut self, again: bool) -> Option<Vec<u8>> {
-        if self.writing || !(self.stale || again) {
+    /// The bytes to write now, one write at a time: what the disk may lack.
+    pub(super) fn begin(&mut self) -> Option<Vec<u8>> {
+        if self.writing || !self.stale {
             return None;
         }
         (self.writing, self.stale) = (true, false);
-        Some(self.latest.clone())
+        self.latest.clone()
     }
 
     /// The write ended.
     pub(super) fn end(&mut self, written: bool) {
         self.writing = false;
         self.stale |= !written;
+        if !self.stale {
+            self.latest = None;
+        }
     }
+}
+
+fn digest(notes: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(notes);
+    hasher.finish()
 }

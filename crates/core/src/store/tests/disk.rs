@@ -115,10 +115,10 @@ fn a_failed_write_halts_until_a_probe_succeeds_and_reads_go_on() {
         let read = StoreEvent::Read { waiter: 6, identity: kept.head.identity, record: Some(kept.clone()) };
         assert_eq!(w.told(), [read]);
 
-        w.store.probe(&mut w.queue);
+        w.store.probe(Some(vec![5]), &mut w.queue);
         w.perform(0, Outcome::Failed(error, false));
         assert_eq!((w.store.halt(), w.told()), (Some(halt), vec![]));
-        w.store.probe(&mut w.queue);
+        w.store.probe(Some(vec![5]), &mut w.queue);
         w.settle();
         assert_eq!(w.told(), [StoreEvent::Halt(None)]);
         assert_eq!(w.put(&plain(2, 1, 0, 100), 7), Put::Writing);
@@ -143,7 +143,7 @@ fn notes_are_written_one_at_a_time_and_the_latest_stays() {
     w.store.write_notes(vec![5], &mut w.queue);
     w.settle();
     assert_eq!((w.notes.clone(), w.store.halt()), (Some(vec![4]), Some(Halt::DiskFailed)));
-    w.store.probe(&mut w.queue);
+    w.store.probe(Some(vec![5]), &mut w.queue);
     w.settle();
     assert_eq!((w.notes.clone(), w.store.halt()), (Some(vec![5]), None));
 }
@@ -159,8 +159,8 @@ fn a_load_that_fails_goes_on_by_probes() {
     w.store.load(&mut w.queue);
     w.perform(0, Outcome::Failed(DiskError::Io, false));
     assert_eq!(w.told(), [StoreEvent::Halt(Some(Halt::DiskFailed))]);
-    w.store.probe(&mut w.queue);
-    w.store.probe(&mut w.queue);
+    w.store.probe(Some(vec![5]), &mut w.queue);
+    w.store.probe(Some(vec![5]), &mut w.queue);
     assert_eq!(w.queue.len(), 1);
     w.settle();
     assert_eq!(w.told(), [StoreEvent::Halt(None), StoreEvent::Loaded { notes: Some(vec![9]) }]);

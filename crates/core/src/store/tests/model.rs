@@ -103,7 +103,7 @@ impl Model {
                 self.world.store.expire(self.world.now, *budget, &mut self.world.queue);
             }
             Step::Notes(n) => self.world.store.write_notes([*n].into(), &mut self.world.queue),
-            Step::Probe => self.world.store.probe(&mut self.world.queue),
+            Step::Probe => self.world.store.probe(Some([7].into()), &mut self.world.queue),
             Step::Wait { secs } => self.world.wait(*secs),
             Step::Crash => self.crash(),
         }
