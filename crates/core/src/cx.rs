@@ -9,7 +9,7 @@
 //!                     (retries, RTO)           │ busy(ticket)  "I wait myself; keep your timer alive"
 //!                    ◀────────────── Busy ─────┤
 //!   Answer{why,..} ◀──────────────── Reply ────┘ reply(ticket, m')
-//!   NoAnswer{why}  ◀── all tries silent
+//!   NoAnswer{why}  ◀── all tries silent      Busy{why} ◀── it lives, but waits for too long itself
 //!   lookup(id,why) ──▶ iterative ... ──▶ Found{why, ..}
 //! ```
 
@@ -77,6 +77,13 @@ pub enum Input<O: Overlay> {
         /// Who was asked.
         peer: Peer,
     },
+    /// The peer answered an own [`Cx::call`] by `busy` only, as often as that is waited for: it lives.
+    Busy {
+        /// The reason given with the call.
+        why: O::Call,
+        /// Who was asked.
+        peer: Peer,
+    },
     /// An own [`Cx::lookup`] ended.
     Found {
         /// The reason given with the lookup.
@@ -113,7 +120,7 @@ pub enum Event {
 pub enum Effect<O: Overlay> {
     /// Send and forget.
     Tell(Peer, O::Msg),
-    /// Send and expect exactly one [`Input::Answer`] or [`Input::NoAnswer`].
+    /// Send and expect exactly one [`Input::Answer`], [`Input::NoAnswer`] or [`Input::Busy`].
     Call(Peer, O::Msg, O::Call),
     /// Answer a request.
     Reply(Ticket, O::Msg),
@@ -147,7 +154,7 @@ impl<'a, O: Overlay> Cx<'a, O> {
     pub fn tell(&mut self, to: &Peer, msg: O::Msg) {
         self.effects.push(Effect::Tell(to.clone(), msg));
     }
-    /// Asks; exactly one `Answer` or `NoAnswer` with this `why` will follow.
+    /// Asks; exactly one `Answer`, `NoAnswer` or `Busy` with this `why` will follow.
     pub fn call(&mut self, to: &Peer, msg: O::Msg, why: O::Call) {
         self.effects.push(Effect::Call(to.clone(), msg, why));
     }

@@ -162,6 +162,8 @@ struct Call<M, W> {
     tries: u8,
     tries_max: u8,
     busy: u8,
+    /// The try that was last answered by `Busy`.
+    busy_try: u8,
     /// When the first try was sent, and how many microseconds after it the others were.
     sent: Mono,
     sent_after: [u32; TRIES_MAX as usize],
@@ -227,6 +229,8 @@ pub enum Due<M, W> {
         peer: Peer,
         /// The owner's reason.
         why: W,
+        /// It answered the last try by `Busy`: it lives, and waits itself for longer than is waited for it.
+        lives: bool,
     },
 }
 
@@ -304,6 +308,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             tries: 0,
             tries_max: if once { 1 } else { self.loss.tries() },
             busy: 0,
+            busy_try: 0,
             sent: now,
             sent_after: [0; TRIES_MAX as usize],
             deadline,
@@ -363,10 +368,15 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     /// The asked peer waits itself: the current try starts again, a bounded number of times.
     pub fn on_busy(&mut self, now: Mono, request: u64, from: &Peer) {
         let base = request & !TRY_MASK;
-        let Some(call) = self.calls.get(&base) else { return };
-        if call.to.id() != from.id() || call.busy >= BUSY_MAX {
+        let Some(call) = self.calls.get_mut(&base) else { return };
+        if call.to.id() != from.id() {
             return;
         }
+        call.busy_try = call.tries;
+        if call.busy >= BUSY_MAX {
+            return;
+        }
+        let Some(call) = self.calls.get(&base) else { return };
         let wait = self.timeout(from.id(), call.class).times(longer(call.tries)).min(RTO_MAX);
         let Some(call) = self.calls.get_mut(&base) else { return };
         call.busy += 1;
@@ -404,10 +414,11 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             });
         }
         let call = self.calls.remove(&base)?;
-        if let Some(known) = self.known.get_mut(call.to.id()) {
+        let lives = call.busy > 0 && call.busy_try == call.tries;
+        if !lives && let Some(known) = self.known.get_mut(call.to.id()) {
             known.suspect = true;
         }
-        Some(Due::NoAnswer { peer: call.to, why: call.why })
+        Some(Due::NoAnswer { peer: call.to, why: call.why, lives })
     }
 
     /// A verified frame arrived.
@@ -517,8 +528,8 @@ mod tests {
             let at = rpc.deadline().unwrap();
             match rpc.pop_due(at).unwrap() {
                 Due::Again { request, .. } => tries.push(request),
-                Due::NoAnswer { peer: p, why } => {
-                    assert_eq!((p, why), (peer(1), 9));
+                Due::NoAnswer { peer: p, why, lives } => {
+                    assert_eq!((p, why, lives), (peer(1), 9, false));
                     break;
                 }
             }
@@ -527,6 +538,30 @@ mod tests {
         assert!(rpc.is_suspect(peer(1).id()));
         assert_eq!(rpc.on_heard(Mono(9), &peer(1), 1), Heard::News);
         assert!(!rpc.is_suspect(peer(1).id()));
+    }
+
+    /// Whoever says that it is busy until nobody waits for it any more has not been silent.
+    #[test]
+    fn a_peer_that_is_busy_for_too_long_is_not_taken_for_dead() {
+        for answers_last in [true, false] {
+            let mut rpc: Rpc<(), u8> = Rpc::new();
+            rpc.on_heard(Mono(0), &peer(1), 1);
+            let mut id = rpc.start(Mono(0), 8, ask((), 0)).unwrap();
+            let mut tries = 0;
+            let lives = loop {
+                let at = rpc.deadline().unwrap();
+                if answers_last || tries == 0 {
+                    rpc.on_busy(at, id, &peer(1));
+                }
+                let at = rpc.deadline().unwrap();
+                match rpc.pop_due(at).unwrap() {
+                    Due::Again { request, .. } => (id, tries) = (request, tries + 1),
+                    Due::NoAnswer { lives, .. } => break lives,
+                }
+            };
+            assert!(tries < TRIES_MAX, "waiting for it has an end");
+            assert_eq!((lives, rpc.is_suspect(peer(1).id())), (answers_last, !answers_last));
+        }
     }
 
     #[test]

@@ -561,7 +561,10 @@ impl<O: Overlay> Node<O> {
                     self.send(t, Kind::Request, to.addr(), request, Some(&msg));
                     self.on_slow(t, &to, &why);
                 }
-                Due::NoAnswer { peer, why } => self.on_no_answer(t, peer, why),
+                Due::NoAnswer { peer, why: Why::Overlay(why), lives: true } => {
+                    t.scratch.inputs.push_back(Input::Busy { why, peer });
+                }
+                Due::NoAnswer { peer, why, .. } => self.on_no_answer(t, peer, why),
             }
         }
         while let Some(timer) = self.timers.pop_due(t.now.mono) {

@@ -391,7 +391,7 @@ impl Overlay for Toy {
             }
             // Not a member, or nonsense: as good as silence.
             Input::Answer { why, from, .. } => self.on_silence(cx, why, &from),
-            Input::NoAnswer { why, peer } => self.on_silence(cx, why, &peer),
+            Input::NoAnswer { why, peer } | Input::Busy { why, peer } => self.on_silence(cx, why, &peer),
             Input::Timer(Round) => self.on_round(cx),
             // The node has news of a peer. A member looks for itself.
             Input::Suspect(peer) if self.find(&peer).is_ok() => self.ping(cx, &peer),

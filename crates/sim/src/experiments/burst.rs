@@ -90,7 +90,8 @@ impl Burst {
 
     /// One ring without upkeep: settles it, lets nodes die, asks, counts.
     pub(super) fn run(&self, seed: u64) -> Counted {
-        let still = [("stabilize_ms", NEVER_MS), ("fix_fingers_ms", NEVER_MS)];
+        // As in the paper, a node does not answer for its own arc: it asks round the ring.
+        let still = [("stabilize_ms", NEVER_MS), ("fix_fingers_ms", NEVER_MS), ("use_predecessor", 0)];
         let mut ring = self.settle(seed, &still);
         if self.dies > 0.0 {
             ring.kill(self.dies);

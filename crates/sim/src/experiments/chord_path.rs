@@ -84,9 +84,7 @@ pub(super) fn length(ask: &Ask<'_>) -> Outcome {
     Outcome {
         notes: vec![
             format!("{} lookups a ring, at most 100 a node; hops are counted to the key's predecessor", lookups_max),
-            "a node that owns a key answers itself (path 0); the paper's node, which does not use its predecessor for \
-             lookups, goes once round the ring for 1/N of the keys: that is what is missing at N = 8"
-                .into(),
+            "use_predecessor = 0: as in the paper, a node goes once round the ring for the keys that it owns itself".into(),
         ],
         plots: vec![Plot {
             file: "chord-path-length".into(),

@@ -26,6 +26,9 @@ pub struct Config {
     /// 1: the first pass over the fingers after a join does not wait for the period, and a dead finger is replaced soon.
     /// 0: each finger waits for its turn, as in the paper (ToN section IV-E1).
     pub eager_fingers: bool,
+    /// 1: a node answers for the keys between its predecessor and itself. 0: lookups use successors and fingers only, as in
+    /// the paper (ToN section IV-D), and go once round the ring for a node's own keys.
+    pub use_predecessor: bool,
 }
 
 impl Default for Config {
@@ -40,6 +43,7 @@ impl Default for Config {
             fix_fingers_ms: 30_000,
             spread_percent: 25,
             eager_fingers: true,
+            use_predecessor: true,
         }
     }
 }
@@ -57,11 +61,11 @@ impl Config {
                 "successors" | "predecessors" => &lists,
                 "stabilize_ms" | "fix_fingers_ms" => &periods,
                 "spread_percent" => &percents,
-                "eager_fingers" => &switch,
+                "eager_fingers" | "use_predecessor" => &switch,
                 _ => {
                     return Err(format!(
                         "chord has no setting '{name}'; it has successors, predecessors, stabilize_ms, fix_fingers_ms, spread_percent, \
-                         eager_fingers"
+                         eager_fingers, use_predecessor"
                     ));
                 }
             };
@@ -77,6 +81,7 @@ impl Config {
                 "predecessors" => config.predecessors = *value as u16,
                 "stabilize_ms" => config.stabilize_ms = *value as u32,
                 "eager_fingers" => config.eager_fingers = *value == 1,
+                "use_predecessor" => config.use_predecessor = *value == 1,
                 "spread_percent" => config.spread_percent = *value as u8,
                 _ => config.fix_fingers_ms = *value as u32,
             }

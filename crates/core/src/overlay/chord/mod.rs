@@ -271,6 +271,8 @@ impl Overlay for Chord {
             Input::Message { from, ticket, msg } => self.on_message(cx, from, ticket, msg),
             Input::Answer { why, from, msg } => self.on_answer(cx, why, from, msg),
             Input::NoAnswer { why, peer } => self.on_no_answer(cx, why, &peer),
+            Input::Busy { why: Call::Stabilize, peer } => self.on_stabilize_busy(cx, &peer),
+            Input::Busy { why, peer } => self.on_no_answer(cx, why, &peer),
             Input::Timer(Timer::Stabilize) => self.on_stabilize_timer(cx),
             Input::Timer(Timer::Fingers) => self.on_fingers_timer(cx),
             Input::Timer(Timer::Join) => self.on_join_timer(cx),
@@ -292,7 +294,7 @@ impl Overlay for Chord {
         }
         let me = self.ring.id();
         let owned = match self.ring.pred() {
-            Some(pred) => within(pred.id(), target, me),
+            Some(pred) => self.config.use_predecessor && within(pred.id(), target, me),
             None => self.ring.is_alone() || target == me,
         };
         if owned {

@@ -32,7 +32,9 @@ const STEPS_MAX: u8 = 32;
 /// Delayed requests held at once.
 const DELAYED_MAX: usize = 32;
 /// Pings to suspects under way at once; further suspicions are dropped, their witness will repeat them.
-const PROBES_MAX: usize = 8;
+const PROBES_MAX: usize = 16;
+/// So many dead successors one after another are no single crash: the others are looked after all at once.
+const LOST_MANY: u8 = 2;
 /// Rounds after a join that come quickly.
 const ROUNDS_QUICK: u8 = 4;
 /// How much quicker they come.
@@ -88,6 +90,8 @@ pub(super) struct Upkeep {
     probes: Vec<Peer>,
     /// Quick rounds left.
     quick: u8,
+    /// Successors found dead since one answered.
+    lost: u8,
 }
 
 impl Chord {
@@ -147,6 +151,7 @@ impl Chord {
             return;
         }
         self.upkeep.asking = None;
+        self.upkeep.lost = 0;
         let (view, want_preds) = match msg {
             Msg::Same { want_preds } => (None, want_preds),
             Msg::View(view) => {
@@ -175,9 +180,25 @@ impl Chord {
         }
     }
 
+    /// The peer asked lives and waits for others, as this node does for it: a row of nodes that wait for each other behind a
+    /// dead one must not make the first give up the second. Those who wait for this node get what it has, and it asks again.
+    pub(super) fn on_stabilize_busy(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
+        if self.upkeep.asking.as_ref() == Some(peer) {
+            self.upkeep.asking = None;
+            self.upkeep.again = true;
+            self.go_on(cx, None);
+        }
+    }
+
     /// The peer asked is gone: without it, on to the next.
     fn on_lost(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
+        self.upkeep.lost = self.upkeep.lost.saturating_add(1);
         self.drop_peer(cx, peer);
+        if self.upkeep.lost == LOST_MANY {
+            // Many have died at once: found out one after another, each would cost all the tries of a call.
+            let rest: Vec<Peer> = self.ring.succs.iter().skip(1).cloned().collect();
+            rest.iter().for_each(|peer| self.probe(cx, peer));
+        }
         self.go_on(cx, None);
     }
 
@@ -515,6 +536,10 @@ impl Chord {
             if self.is_in_ring() {
                 self.succs_changed(cx, i);
                 if i == 0 {
+                    if self.upkeep.asking.is_none() {
+                        // Who waits is not made to wait through a row of dead ones: it would take this node for dead.
+                        self.answer_delayed(cx);
+                    }
                     self.stabilize(cx);
                 }
             }

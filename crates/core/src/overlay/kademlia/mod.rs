@@ -284,7 +284,9 @@ impl Overlay for Kademlia {
         match input {
             Input::Message { from, ticket, msg } => self.on_message(cx, &from, ticket, msg),
             Input::Answer { why, from, msg } => self.on_answer(cx, why, &from, msg),
-            Input::NoAnswer { why, peer } => self.on_no_answer(cx, why, &peer),
+            Input::NoAnswer { why, peer } | Input::Busy { why, peer } => {
+                self.on_no_answer(cx, why, &peer);
+            }
             Input::Timer(Timer::Round) => self.on_round(cx),
             Input::Timer(Timer::Refresh) => self.on_refresh(cx),
             Input::Timer(Timer::Join) => self.on_join_timer(cx),
