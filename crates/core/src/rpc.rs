@@ -47,8 +47,9 @@ pub const TRIES_MIN: u8 = 3;
 pub const TRIES_MAX: u8 = 8;
 /// The bits of a request id that number its tries.
 const TRY_MASK: u64 = TRIES_MAX as u64 - 1;
-/// How often one call may be prolonged by `Busy`.
-pub const BUSY_MAX: u8 = 8;
+/// How often one call may be prolonged by `Busy`: some seconds. Rows of nodes that wait for each other come apart at the longest
+/// after this.
+pub const BUSY_MAX: u8 = 4;
 /// Peers of which something is remembered; beyond it the one heard longest ago is forgotten.
 pub const KNOWN_MAX: usize = 160;
 /// Calls under way at once; beyond it a call ends as unanswered at once.
@@ -399,7 +400,8 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             self.timeout(call.to.id(), call.class).times(longer(call.tries)).min(RTO_MAX)
         };
         let call = self.calls.get_mut(&base)?;
-        if call.tries + 1 < call.tries_max {
+        let lives = call.busy > 0 && call.busy_try == call.tries;
+        if call.tries + 1 < call.tries_max && !(lives && call.busy == BUSY_MAX) {
             call.tries += 1;
             call.sent_after[usize::from(call.tries)] =
                 u32::try_from(now.since(call.sent).0).unwrap_or(u32::MAX);
@@ -414,7 +416,6 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             });
         }
         let call = self.calls.remove(&base)?;
-        let lives = call.busy > 0 && call.busy_try == call.tries;
         if !lives && let Some(known) = self.known.get_mut(call.to.id()) {
             known.suspect = true;
         }

@@ -90,8 +90,9 @@ pub(super) struct Upkeep {
     probes: Vec<Peer>,
     /// Quick rounds left.
     quick: u8,
-    /// Successors found dead since one answered.
+    /// Successors found dead since one answered, and predecessors since one was heard.
     lost: u8,
+    lost_preds: u8,
 }
 
 impl Chord {
@@ -101,6 +102,17 @@ impl Chord {
         if !self.is_in_ring() {
             return;
         }
+        self.arm_round(cx);
+        // ToN's check_predecessor: by default rounds are at most 1.25 periods apart, and it is heard within 1.5.
+        let silence = cx.now.mono.since(self.upkeep.pred_heard);
+        if silence > self.config.silence_max() {
+            self.verify_pred(cx, None);
+        }
+        self.stabilize(cx);
+    }
+
+    /// The next round comes after a period, or soon while there are quick rounds left.
+    fn arm_round(&mut self, cx: &mut Cx<'_, Chord>) {
         let period = self.config.stabilize();
         let mean = if self.upkeep.quick > 0 {
             self.upkeep.quick -= 1;
@@ -110,12 +122,6 @@ impl Chord {
         };
         let after = self.config.period(mean, cx.rng);
         cx.arm(Timer::Stabilize, after);
-        // ToN's check_predecessor: by default rounds are at most 1.25 periods apart, and it is heard within 1.5.
-        let silence = cx.now.mono.since(self.upkeep.pred_heard);
-        if silence > self.config.silence_max() {
-            self.verify_pred(cx, None);
-        }
-        self.stabilize(cx);
     }
 
     /// Begins a round: asks the head; in a ring of one, whoever has announced itself.
@@ -195,11 +201,15 @@ impl Chord {
         self.upkeep.lost = self.upkeep.lost.saturating_add(1);
         self.drop_peer(cx, peer);
         if self.upkeep.lost == LOST_MANY {
-            // Many have died at once: found out one after another, each would cost all the tries of a call.
             let rest: Vec<Peer> = self.ring.succs.iter().skip(1).cloned().collect();
-            rest.iter().for_each(|peer| self.probe(cx, peer));
+            self.probe_all(cx, &rest);
         }
         self.go_on(cx, None);
+    }
+
+    /// Many have died at once: found out one after another, each would cost all the tries of a call.
+    fn probe_all(&mut self, cx: &mut Cx<'_, Chord>, peers: &[Peer]) {
+        peers.iter().for_each(|peer| self.probe(cx, peer));
     }
 
     /// Between two queries: answers those who waited, then asks the next nearer peer, or ends the round.
@@ -226,6 +236,10 @@ impl Chord {
             if let Some(peer) = self.upkeep.candidate.take().filter(|p| self.ring.before_head(p.id())) {
                 return self.ask(cx, peer, true);
             }
+        } else if nearer.is_some_and(|p| self.ring.before_head(p.id())) {
+            // All of the list had died, and the way back from a finger is long: the next round comes soon.
+            self.upkeep.quick = self.upkeep.quick.max(1);
+            self.arm_round(cx);
         }
         if core::mem::take(&mut self.upkeep.again) {
             self.stabilize(cx);
@@ -401,6 +415,7 @@ impl Chord {
             None => {}
         }
         self.upkeep.pred_heard = cx.now.mono;
+        self.upkeep.lost_preds = 0;
         match preds {
             Preds::List(list) => {
                 self.set_preds(cx, from, &list);
@@ -461,6 +476,7 @@ impl Chord {
     pub(super) fn on_pred_alive(&mut self, cx: &mut Cx<'_, Chord>, from: &Peer) {
         self.upkeep.rectifying = false;
         self.upkeep.heir = None;
+        self.upkeep.lost_preds = 0;
         if self.ring.pred() == Some(from) {
             self.upkeep.pred_heard = cx.now.mono;
         }
@@ -469,7 +485,12 @@ impl Chord {
     pub(super) fn on_pred_silent(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
         self.upkeep.rectifying = false;
         let heir = self.upkeep.heir.take();
+        self.upkeep.lost_preds = self.upkeep.lost_preds.saturating_add(1);
         self.drop_peer(cx, peer);
+        if self.upkeep.lost_preds == LOST_MANY {
+            let rest: Vec<Peer> = self.ring.preds.iter().skip(1).cloned().collect();
+            self.probe_all(cx, &rest);
+        }
         let Some(heir) = heir.filter(|h| h != peer && self.is_in_ring()) else { return };
         match self.ring.pred().cloned() {
             Some(pred) if pred == heir => {}
