@@ -3,7 +3,6 @@
 //! [`Peer`] hides its representation behind accessors: tables clone it freely, and how it is kept is decided here alone.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::fmt;
 
@@ -183,45 +182,6 @@ impl Peer {
             Form::Plain { .. } => &[],
             Form::Full(full) => &full.label,
         }
-    }
-}
-
-/// Peers in the order in which they came, one for each id.
-#[derive(Clone, Debug, Default)]
-pub struct Roll {
-    peers: Vec<Peer>,
-    /// A part of each id, side by side: looked through first.
-    marks: Vec<u64>,
-}
-
-impl Roll {
-    /// How many stand in it.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.peers.len()
-    }
-
-    /// Whether nobody does.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.peers.is_empty()
-    }
-
-    /// Adds a peer at the end unless one of its id is there; says whether it did.
-    pub fn add(&mut self, peer: &Peer) -> bool {
-        let mark = peer.id().fold();
-        let there = self.marks.contains(&mark) && self.peers.iter().any(|p| p.id() == peer.id());
-        if !there {
-            self.peers.push(peer.clone());
-            self.marks.push(mark);
-        }
-        !there
-    }
-
-    /// The peers.
-    #[must_use]
-    pub fn into_peers(self) -> Vec<Peer> {
-        self.peers
     }
 }
 

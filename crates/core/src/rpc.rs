@@ -8,7 +8,8 @@
 //! ```text
 //!   start ──▶ try 0 ──RTO──▶ try 1 ──2 RTO──▶ try 2 ──4 RTO──▶ (more tries on lossy links) ──▶ NoAnswer
 //!               │              └ Slow: the owner may ask somebody else as well (hedge)
-//!               └◀ Reply: sample = now - sent(try)        Busy: the clock of the current try starts again
+//!               └◀ Reply: sample = now - sent(try)        Busy: the clock of the current try starts again,
+//!                                                         [`BUSY_MAX`] times, then the call ends as busy, not as silent
 //! ```
 //!
 //! The three low bits of a request id are the number of the try, so that a late answer to an earlier try is still an exact
@@ -47,8 +48,8 @@ pub const TRIES_MIN: u8 = 3;
 pub const TRIES_MAX: u8 = 8;
 /// The bits of a request id that number its tries.
 const TRY_MASK: u64 = TRIES_MAX as u64 - 1;
-/// How often one call may be prolonged by `Busy`: some seconds. Rows of nodes that wait for each other come apart at the longest
-/// after this.
+/// How often one call may be prolonged by `Busy`: up to eight seconds on the slowest links, a fraction of one on short ones. Rows of
+/// nodes that wait for each other come apart at the longest after this.
 pub const BUSY_MAX: u8 = 4;
 /// Peers of which something is remembered; beyond it the one heard longest ago is forgotten.
 pub const KNOWN_MAX: usize = 160;

@@ -246,12 +246,9 @@ impl Wire for Id {
     }
 }
 
-/// Room that a fresh buffer begins with: the notes of a node, which are what is written most, fit.
-const VEC_BYTES: usize = 1_024;
-
 /// The wire form of `v` in a fresh buffer.
 pub fn to_vec<T: Wire>(v: &T) -> Vec<u8> {
-    let mut out = Vec::with_capacity(VEC_BYTES);
+    let mut out = Vec::new();
     v.encode(&mut Writer::new(&mut out));
     out
 }

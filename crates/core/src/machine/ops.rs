@@ -292,6 +292,8 @@ counters! {
     frames_refused,
     /// Requests whose tries all went unanswered.
     calls_unanswered,
+    /// Requests that the peer answered by `busy` only.
+    calls_busy,
     /// Single tries that ran out of time.
     tries_timed_out,
     /// Second requests sent early because the first was slow.

@@ -16,13 +16,14 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::message::Message;
+use super::roll::Roll;
 use super::{Node, Timer, Turn, Why};
 use crate::cx::Input;
 use crate::frame::NetworkId;
 use crate::id::Id;
 use crate::machine::{OpDone, Phase, STOP_OP};
 use crate::overlay::Overlay;
-use crate::peer::{Addr, Peer, Roll};
+use crate::peer::{Addr, Peer};
 use crate::rpc::Class;
 use crate::time::{Duration, Mono, Now};
 use crate::wire::{Malformed, Reader, Wire, Writer};
@@ -53,6 +54,8 @@ pub(super) const ALONE_AFTER: Duration = Duration::from_secs(10);
 pub(super) const STARTING_MEMORY: Duration = Duration::from_secs(5);
 /// A restarted node asks this often after former neighbours that it does not see in the ring.
 pub(super) const PROBE_COLD_EVERY: Duration = Duration::from_secs(1);
+/// Room for the notes of most nodes.
+const NOTES_BYTES: usize = 1_024;
 /// Notes are written at most this often.
 pub(super) const NOTES_EVERY: Duration = Duration::from_secs(2);
 /// A leave is over after this long, handed over or not.
@@ -302,7 +305,9 @@ impl<O: Overlay> Node<O> {
             }
             roll.add(peer);
         }
-        crate::wire::to_vec(&Notes { network: self.network.0, peers: roll.into_peers() })
+        let mut notes = Vec::with_capacity(NOTES_BYTES);
+        Notes { network: self.network.0, peers: roll.into_peers() }.encode(&mut Writer::new(&mut notes));
+        notes
     }
 
     // ---- lost peers --------------------------------------------------------------------------------------------

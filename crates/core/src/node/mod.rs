@@ -24,6 +24,7 @@ mod gather;
 mod get;
 mod join;
 mod put;
+mod roll;
 mod serials;
 mod serve;
 mod status;
@@ -174,7 +175,7 @@ impl<'a, O: Overlay> Turn<'a, O> {
     }
 
     fn end(mut self) {
-        // A node that is over has not fed its overlay; the next turn may be another node's.
+        // Nothing is left, but by a turn that was cut short by its bound; and the next turn may be another node's.
         self.scratch.inputs.clear();
         self.out.leave_scratch(self.scratch);
     }
@@ -562,6 +563,7 @@ impl<O: Overlay> Node<O> {
                     self.on_slow(t, &to, &why);
                 }
                 Due::NoAnswer { peer, why: Why::Overlay(why), lives: true } => {
+                    self.counters.calls_busy += 1;
                     t.scratch.inputs.push_back(Input::Busy { why, peer });
                 }
                 Due::NoAnswer { peer, why, .. } => self.on_no_answer(t, peer, why),

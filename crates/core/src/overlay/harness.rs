@@ -14,6 +14,7 @@ use crate::id::Id;
 use crate::overlay::{Hop, Overlay};
 use crate::peer::{Addr, Peer};
 use crate::rng::Rng;
+use crate::rpc::BUSY_MAX;
 use crate::time::{Duration, Mono, Now, Wall};
 use crate::wire;
 
@@ -41,6 +42,7 @@ struct Call<O: Overlay> {
     msg: O::Msg,
     why: O::Call,
     tries: u8,
+    busy: u8,
 }
 
 /// One node of the world.
@@ -48,6 +50,8 @@ pub(super) struct Node<O: Overlay> {
     pub(super) me: Peer,
     pub(super) overlay: O,
     pub(super) alive: bool,
+    /// It answers every request by `busy` and does nothing else with it.
+    pub(super) stuck: bool,
     pub(super) events: Vec<Event>,
     life: u32,
     rng: Rng,
@@ -99,6 +103,7 @@ impl<O: Overlay> World<O> {
             overlay: O::new(me.clone(), self.config.clone()),
             me,
             alive: true,
+            stuck: false,
             events: Vec::new(),
             life: 0,
             rng: self.rng.fork("node", n as u64),
@@ -219,7 +224,7 @@ impl<O: Overlay> World<O> {
             }
             Effect::Call(to, msg, why) => {
                 let call = self.sequence;
-                self.calls.insert(call, Call { by: node, life, to, msg, why, tries: 0 });
+                self.calls.insert(call, Call { by: node, life, to, msg, why, tries: 0, busy: 0 });
                 self.attempt(call);
             }
             Effect::Reply(ticket, msg) => {
@@ -278,6 +283,13 @@ impl<O: Overlay> World<O> {
 
     fn attempt(&mut self, id: u64) {
         let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.busy == BUSY_MAX {
+            let Call { by, life, to, why, .. } = self.calls.remove(&id).expect("just seen");
+            if self.nodes[by].life == life {
+                self.give(by, Input::Busy { why, peer: to });
+            }
+            return;
+        }
         if call.tries == TRIES {
             let Call { by, life, to, why, .. } = self.calls.remove(&id).expect("just seen");
             if self.nodes[by].life == life {
@@ -301,6 +313,11 @@ impl<O: Overlay> World<O> {
         match what {
             What::Message { to, from, ticket, msg } => {
                 let node = self.by_addr[&to];
+                if let Some(ticket) =
+                    ticket.clone().filter(|_| self.nodes[node].stuck && self.nodes[node].alive)
+                {
+                    return self.perform(node, Effect::Busy(ticket));
+                }
                 self.give(node, Input::Message { from, ticket, msg });
             }
             What::Reply { ticket, from, msg } => {
@@ -315,7 +332,8 @@ impl<O: Overlay> World<O> {
             }
             What::Busy { ticket } => {
                 if let Some(call) = self.calls.get_mut(&ticket.request()) {
-                    call.tries = 1;
+                    // As in `rpc`: it is waited for, and not for ever.
+                    (call.tries, call.busy) = (1, call.busy + 1);
                 }
             }
             What::Try { call } => self.attempt(call),

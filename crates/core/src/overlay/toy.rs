@@ -15,7 +15,7 @@
 //!
 //! **How to read an overlay.** There is one door, [`Overlay::handle`]: an [`Input`] comes in, the tables change, and what is to be
 //! sent or armed is said to [`Cx`]. There is no clock, no socket, no retry and no time-out in here: a `call` comes back as
-//! exactly one `Answer` or `NoAnswer`, and who repeats it when is the node's business. All other methods are questions about
+//! exactly one `Answer`, `NoAnswer` or `Busy`, and who repeats it when is the node's business. All other methods are questions about
 //! the tables; they change nothing.
 //!
 //! **What keeps it right** (an overlay of your own needs an answer to each of these):

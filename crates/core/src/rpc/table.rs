@@ -1,7 +1,7 @@
 //! The tables of [`Rpc`](super::Rpc): small when few entries stand in them, as in nearly all nodes at nearly all times.
 //!
 //! A node in a quiet network has one or two calls under way and knows a few dozen peers. Trees would take an allocation
-//! for each of them and a cache line for each level; sorted lists take one allocation in all, and a search reads two or
+//! for each of them and a cache line for each level; sorted lists take one to three allocations in all, and a search reads two or
 //! three lines. Insertion moves what follows: sixteen bytes for each call under way, which stays below the cost of an
 //! allocation up to thousands of them.
 
@@ -214,5 +214,50 @@ impl Peers {
     /// In order of id.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Known> {
         self.order.iter().map(|entry| &self.entries[place(*entry)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use super::*;
+    use crate::peer::{Addr, Peer};
+    use crate::rng::Rng;
+    use crate::rpc::Estimate;
+
+    /// Against a map: strangers come and push out who was heard longest ago, many of them with ids that begin alike.
+    #[test]
+    fn known_peers_behave_as_a_map_that_forgets_the_oldest() {
+        let mut rng = Rng::from_u64(1);
+        let (mut peers, mut map) = (Peers::new(), BTreeMap::new());
+        for step in 0..5_000u64 {
+            let mut id = [0; 20];
+            // 40 beginnings, some of which differ only behind the bits that are in `order`.
+            id[0] = rng.below(10) as u8 * 25;
+            id[3] = rng.below(4) as u8;
+            id[19] = rng.below(12) as u8;
+            let (id, now) = (Id(id), Mono(step));
+            assert_eq!(peers.heard(&id), map.get(&id).map(|(heard, _)| *heard));
+            if let Some(known) = peers.get_mut(&id) {
+                assert_eq!(known.incarnation, map[&id].1);
+                peers.hear(now);
+                map.get_mut(&id).unwrap().0 = now;
+            } else {
+                assert!(!map.contains_key(&id));
+                if map.len() == KNOWN_MAX {
+                    let oldest = *map.iter().min_by_key(|(_, (heard, _))| *heard).unwrap().0;
+                    map.remove(&oldest);
+                }
+                let peer = Peer::new(id, Addr::loopback(1));
+                let quick = Estimate::default();
+                let known = Known { quick, disk: None, incarnation: step, peer, suspect: false };
+                peers.insert(known, now);
+                map.insert(id, (now, step));
+            }
+            assert_eq!(peers.len(), map.len());
+        }
+        assert!(peers.iter().map(|k| k.peer.id()).eq(map.keys()), "in order of id");
+        assert_eq!(map.len(), KNOWN_MAX);
     }
 }

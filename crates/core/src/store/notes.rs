@@ -42,8 +42,9 @@ impl Notes {
         if self.writing || !self.stale {
             return None;
         }
+        let notes = self.latest.clone()?;
         (self.writing, self.stale) = (true, false);
-        self.latest.clone()
+        Some(notes)
     }
 
     /// The write ended.

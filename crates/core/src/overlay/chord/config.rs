@@ -27,7 +27,8 @@ pub struct Config {
     /// 0: each finger waits for its turn, as in the paper (ToN section IV-E1).
     pub eager_fingers: bool,
     /// 1: a node answers for the keys between its predecessor and itself. 0: lookups use successors and fingers only, as in
-    /// the paper (ToN section IV-D), and go once round the ring for a node's own keys.
+    /// the paper (ToN section IV-D), and go once round the ring for a node's own keys. For experiments with iterative lookups:
+    /// a root does not say so to others either, so that those that travel end by asking around.
     pub use_predecessor: bool,
 }
 

@@ -272,6 +272,8 @@ impl Overlay for Chord {
             Input::Answer { why, from, msg } => self.on_answer(cx, why, from, msg),
             Input::NoAnswer { why, peer } => self.on_no_answer(cx, why, &peer),
             Input::Busy { why: Call::Stabilize, peer } => self.on_stabilize_busy(cx, &peer),
+            // It lives, and is the successor: a joiner that passed it over would enter at the wrong place.
+            Input::Busy { why: Call::JoinHead, .. } => self.retry_join(cx),
             Input::Busy { why, peer } => self.on_no_answer(cx, why, &peer),
             Input::Timer(Timer::Stabilize) => self.on_stabilize_timer(cx),
             Input::Timer(Timer::Fingers) => self.on_fingers_timer(cx),

@@ -6,7 +6,7 @@
 //! predecessor, which everyone verifies before use.
 //!
 //! **No deadlock.** A node delays only askers with a *smaller id* than its own. So "A waits for B, which waits" implies A < B:
-//! chains of waiting climb in id and end at a node that does not wait, or at a silent one, where `NoAnswer` ends the wait. On the
+//! chains of waiting climb in id and end at a node that does not wait, or at a silent or busy one, where `NoAnswer` or `Busy` ends the wait. On the
 //! ring the rule exempts one node, the one whose successor is past zero; there the old list may be shown, which costs at most
 //! one more round. Delayed tickets are bounded; above the bound the answer is given at once.
 //!
@@ -31,8 +31,10 @@ use crate::time::Mono;
 const STEPS_MAX: u8 = 32;
 /// Delayed requests held at once.
 const DELAYED_MAX: usize = 32;
-/// Pings to suspects under way at once; further suspicions are dropped, their witness will repeat them.
+/// Pings to suspects under way at once; further suspicions are dropped: their witness, or the next dead one, will repeat them.
 const PROBES_MAX: usize = 16;
+/// So many queries in a row may end by `busy`, each after some seconds.
+const BUSY_ROUNDS_MAX: u8 = 16;
 /// So many dead successors one after another are no single crash: the others are looked after all at once.
 const LOST_MANY: u8 = 2;
 /// Rounds after a join that come quickly.
@@ -93,6 +95,8 @@ pub(super) struct Upkeep {
     /// Successors found dead since one answered, and predecessors since one was heard.
     lost: u8,
     lost_preds: u8,
+    /// Queries that ended by `busy` since one was answered.
+    busy: u8,
 }
 
 impl Chord {
@@ -157,7 +161,7 @@ impl Chord {
             return;
         }
         self.upkeep.asking = None;
-        self.upkeep.lost = 0;
+        (self.upkeep.lost, self.upkeep.busy) = (0, 0);
         let (view, want_preds) = match msg {
             Msg::Same { want_preds } => (None, want_preds),
             Msg::View(view) => {
@@ -189,27 +193,34 @@ impl Chord {
     /// The peer asked lives and waits for others, as this node does for it: a row of nodes that wait for each other behind a
     /// dead one must not make the first give up the second. Those who wait for this node get what it has, and it asks again.
     pub(super) fn on_stabilize_busy(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
-        if self.upkeep.asking.as_ref() == Some(peer) {
-            self.upkeep.asking = None;
-            self.upkeep.again = true;
-            self.go_on(cx, None);
+        if self.upkeep.asking.as_ref() != Some(peer) {
+            return;
         }
+        self.upkeep.asking = None;
+        self.upkeep.busy += 1;
+        if self.upkeep.busy >= BUSY_ROUNDS_MAX {
+            // Busy for longer than any row of dead nodes takes: it does not do its work, which is as good as dead.
+            return self.on_lost(cx, peer);
+        }
+        // Only the head is asked again at once: whoever it names besides waits for the next period.
+        self.upkeep.again |= self.ring.head() == Some(peer);
+        self.go_on(cx, None);
     }
 
     /// The peer asked is gone: without it, on to the next.
     fn on_lost(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
-        self.upkeep.lost = self.upkeep.lost.saturating_add(1);
+        (self.upkeep.lost, self.upkeep.busy) = (self.upkeep.lost.saturating_add(1), 0);
         self.drop_peer(cx, peer);
-        if self.upkeep.lost == LOST_MANY {
-            let rest: Vec<Peer> = self.ring.succs.iter().skip(1).cloned().collect();
-            self.probe_all(cx, &rest);
-        }
+        self.probe_others(cx, self.upkeep.lost, self.ring.succs.to_vec());
         self.go_on(cx, None);
     }
 
-    /// Many have died at once: found out one after another, each would cost all the tries of a call.
-    fn probe_all(&mut self, cx: &mut Cx<'_, Chord>, peers: &[Peer]) {
-        peers.iter().for_each(|peer| self.probe(cx, peer));
+    /// After so many dead ones in a row many have died at once: found out one after another, each would cost all the tries of a
+    /// call. The first of the list is being asked anyway.
+    fn probe_others(&mut self, cx: &mut Cx<'_, Chord>, lost: u8, list: Vec<Peer>) {
+        if lost >= LOST_MANY {
+            list.iter().skip(1).for_each(|peer| self.probe(cx, peer));
+        }
     }
 
     /// Between two queries: answers those who waited, then asks the next nearer peer, or ends the round.
@@ -487,10 +498,7 @@ impl Chord {
         let heir = self.upkeep.heir.take();
         self.upkeep.lost_preds = self.upkeep.lost_preds.saturating_add(1);
         self.drop_peer(cx, peer);
-        if self.upkeep.lost_preds == LOST_MANY {
-            let rest: Vec<Peer> = self.ring.preds.iter().skip(1).cloned().collect();
-            self.probe_all(cx, &rest);
-        }
+        self.probe_others(cx, self.upkeep.lost_preds, self.ring.preds.to_vec());
         let Some(heir) = heir.filter(|h| h != peer && self.is_in_ring()) else { return };
         match self.ring.pred().cloned() {
             Some(pred) if pred == heir => {}
@@ -551,6 +559,10 @@ impl Chord {
         }
         if let Some(i) = self.ring.succs.iter().position(|p| p == peer) {
             self.ring.succs.remove(i);
+            if self.upkeep.asking.as_ref() == Some(peer) {
+                // Found dead by another's call: its own need not run out.
+                self.upkeep.asking = None;
+            }
             if self.ring.succs.is_empty() {
                 self.refill(cx);
             }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::overlay::harness::{World, conformance, everyone_shares, grown, ring_root, survives_mischief};
-use crate::time::Duration;
+use crate::time::{Duration, Mono};
 use invariants::{ring_is_ideal_enough, zave};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -413,5 +413,78 @@ mod tables {
                 prop_assert_eq!(crate::wire::to_vec(&msg), bytes);
             }
         }
+    }
+}
+
+/// More than half of the nodes die at once, in rows of up to five: all the others have their true successors after two rounds.
+#[test]
+fn after_many_deaths_at_once_the_ring_is_whole_in_two_rounds() {
+    for seed in 0..4 {
+        let mut world = World::<Chord>::settled(seed, Config::default(), 300);
+        for (i, peer) in world.members_in_order().iter().enumerate() {
+            if !matches!(i % 20, 0 | 2 | 4 | 5 | 8 | 9 | 13 | 14 | 15) {
+                let node = (0..300).find(|&n| world.nodes[n].me == *peer).unwrap();
+                world.crash(node);
+            }
+        }
+        world.run(Duration::from_secs(25));
+        let living = world.members_in_order();
+        for node in world.alive() {
+            let at = living.iter().position(|p| *p == world.nodes[node].me).unwrap();
+            let next = &living[(at + 1) % living.len()];
+            assert_eq!(world.nodes[node].overlay.ring.head(), Some(next), "seed {seed}");
+        }
+    }
+}
+
+/// Who only says `busy` lives: it is asked again, and not dropped as the silent are.
+#[test]
+fn a_busy_successor_is_asked_again_and_a_silent_one_is_dropped() {
+    for busy in [true, false] {
+        let mut world = World::<Chord>::settled(1, Config::default(), 8);
+        assert!(world.run_until(Mono(u64::MAX), |w| w.nodes[0].overlay.is_waiting()));
+        let head = world.nodes[0].overlay.ring.head().unwrap().clone();
+        let why = Call::Stabilize;
+        let peer = head.clone();
+        world.give(0, if busy { Input::Busy { why, peer } } else { Input::NoAnswer { why, peer } });
+        let chord = &world.nodes[0].overlay;
+        assert_eq!(chord.ring.head() == Some(&head), busy);
+        assert!(chord.is_waiting(), "the same one, or the next");
+    }
+}
+
+/// A node that says `busy` for ever stops nobody: it is passed over, and nobody asks it without pause.
+#[test]
+fn a_node_that_is_busy_for_ever_does_not_stop_the_ring() {
+    let mut world = World::<Chord>::settled(3, Config::default(), 24);
+    let order = world.members_in_order();
+    let number = |world: &World<Chord>, peer: &Peer| (0..24).find(|&n| world.nodes[n].me == *peer).unwrap();
+    let (before, stuck, after) =
+        (number(&world, &order[4]), number(&world, &order[5]), number(&world, &order[6]));
+    world.nodes[stuck].stuck = true;
+    world.run(Duration::from_secs(120));
+    assert_eq!(world.nodes[before].overlay.ring.head(), Some(&world.nodes[after].me));
+    let sent = world.messages;
+    world.run(MINUTE);
+    // Two a node and round in calm; some more around the one that is stuck, which its successor still names.
+    let calm = 24 * 6 * 2;
+    assert!(world.messages - sent < 4 * calm, "{} messages in a minute", world.messages - sent);
+    world.nodes[stuck].stuck = false;
+    world.must_settle(MINUTE);
+}
+
+#[test]
+fn without_its_predecessor_a_node_asks_round_the_ring_for_its_own_keys() {
+    for use_predecessor in [true, false] {
+        let world = World::<Chord>::settled(2, Config { use_predecessor, ..short_lists() }, 20);
+        let chord = &world.nodes[0].overlay;
+        let own = *chord.ring.id();
+        match chord.next_hop(&own) {
+            Hop::Root => assert!(use_predecessor),
+            Hop::Next(peers) => assert!(!use_predecessor && !peers.is_empty()),
+            other => panic!("{other:?}"),
+        }
+        let (root, _) = world.lookup(0, &own).expect("it comes back");
+        assert_eq!(root, world.nodes[0].me);
     }
 }

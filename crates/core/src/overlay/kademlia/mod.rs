@@ -22,7 +22,7 @@
 //! neighborhood is the smallest subtree that the rule allows; everything is bounded. Rules of conduct: nobody enters the table
 //! who has not spoken as a member; nobody leaves it but by own farewell or after an unanswered call.
 //!
-//! Rooms: `table` holds contacts in `buckets`, `shares` places copies; `upkeep` keeps the neighborhood, `refresh` the buckets, `join` enters,
+//! Rooms: `table` holds contacts in `buckets`, `order` keeps the nearest of many, `shares` places copies; `upkeep` keeps the neighborhood, `refresh` the buckets, `join` enters,
 //! `merge` joins what was split, both by a `walk`.
 
 mod buckets;
