@@ -3,7 +3,6 @@
 pub mod fuzz;
 pub mod peers;
 pub mod planted;
-pub mod scale;
 pub mod tidy;
 
 use std::path::PathBuf;

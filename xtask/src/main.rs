@@ -2,7 +2,7 @@
 
 use std::process::{Command, ExitCode};
 
-use xtask::{fuzz, peers, planted, scale, tidy};
+use xtask::{fuzz, peers, planted, tidy};
 
 const HELP: &str = "\
 Tasks of the repository: cargo xtask TASK
@@ -16,7 +16,6 @@ Tasks of the repository: cargo xtask TASK
   real-load [ARGS..]                  eight real nodes under load while some are killed; figures (minutes)
   bench-peers [--script FILE] [--python PYTHON] [--rounds N] [PEER..]
                                       keyway bench beside other DHTs and a bare UDP echo; medians and ratios
-  scale                               cost of an event and of a node at 10^3, 10^4, 10^5 nodes, as ratios (minutes)
   fuzz [TARGET] [--seconds N]         run the fuzz targets, 60 seconds each (needs cargo-fuzz)
 ";
 
@@ -50,7 +49,6 @@ fn main() -> ExitCode {
         }),
         ["real-load", rest @ ..] => cargo(&[&["bench", "--bench", "real_load", "--"], rest].concat(), &[]),
         ["bench-peers", rest @ ..] => bench_peers(rest),
-        ["scale"] => scale::run(),
         ["fuzz", rest @ ..] => option(rest, "--seconds").and_then(|(secs, names)| {
             fuzz::run(names.first().copied(), secs.unwrap_or(60)).map_err(|e| e.to_string())
         }),

@@ -3,12 +3,16 @@
 //! The only file that knows the plotting library, so that another can take its place. Published curves are dashed with
 //! diamonds, ours are solid with circles; bars are the ranges that the experiment gives.
 
+use std::path::Path;
+
 use keyway_sim::experiments::{Plot, Series};
 use kuva::plot::scatter::MarkerShape;
 use kuva::plot::{LegendPosition, LinePlot, ScatterPlot};
 use kuva::render::layout::Layout;
 use kuva::render::plots::Plot as Shape;
 use kuva::{render_to_png, render_to_svg};
+
+use crate::exit::{Exit, Failure};
 
 const WIDTH: f64 = 880.0;
 const HEIGHT: f64 = 440.0;
@@ -19,20 +23,52 @@ const PUBLISHED: [&str; 2] = ["#000000", "#999999"];
 const OURS: [&str; 2] = ["#0072B2", "#D55E00"];
 
 /// One picture in both forms.
-pub(super) struct Figure {
+struct Figure {
     /// Text of the SVG; fonts are those of the viewer.
-    pub(super) svg: String,
+    svg: String,
     /// Bytes of the PNG; its font comes with the library.
-    pub(super) png: Vec<u8>,
+    png: Vec<u8>,
 }
 
 /// Draws a plot.
 ///
 /// # Errors
 /// If the picture cannot be encoded.
-pub(super) fn draw(plot: &Plot) -> Result<Figure, String> {
+fn draw(plot: &Plot) -> Result<Figure, String> {
     let png = render_to_png(shapes(plot), layout(plot), PNG_SCALE)?;
     Ok(Figure { svg: render_to_svg(shapes(plot), layout(plot)), png })
+}
+
+/// Makes the directory for pictures, if they are wanted: before minutes of work, not after.
+///
+/// # Errors
+/// If it cannot be made.
+pub(super) fn prepare(dir: Option<&Path>) -> Result<(), Failure> {
+    let Some(dir) = dir else { return Ok(()) };
+    std::fs::create_dir_all(dir).map_err(|e| failed(format!("cannot make {}: {e}", dir.display())))
+}
+
+/// Draws all pictures into a directory, if there is one; returns the names of the files.
+///
+/// # Errors
+/// If a picture cannot be drawn or written.
+pub(super) fn save(plots: &[Plot], dir: Option<&Path>) -> Result<Vec<String>, Failure> {
+    let Some(dir) = dir else { return Ok(Vec::new()) };
+    let mut files = Vec::new();
+    for plot in plots {
+        let figure = draw(plot).map_err(|e| failed(format!("cannot draw {}: {e}", plot.file)))?;
+        for (ending, bytes) in [("svg", figure.svg.as_bytes()), ("png", &figure.png)] {
+            let path = dir.join(format!("{}.{ending}", plot.file));
+            std::fs::write(&path, bytes)
+                .map_err(|e| failed(format!("cannot write {}: {e}", path.display())))?;
+            files.push(path.display().to_string());
+        }
+    }
+    Ok(files)
+}
+
+fn failed(message: String) -> Failure {
+    Failure::new(Exit::Failure, message)
 }
 
 fn layout(plot: &Plot) -> Layout {

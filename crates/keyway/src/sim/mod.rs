@@ -5,6 +5,7 @@
 //!   sweep    many drawn worlds, judged    ends at the first failure with one line that replays it
 //!   replay   one drawn world, told        every event in a line
 //!   paper    a published figure, repeated and compared     curves as SVG and PNG
+//!   scale    what an event and a node cost         from a thousand nodes to a hundred thousand
 //!   list     what there is: overlays, models, faults, checkers
 //! ```
 //!
@@ -15,6 +16,7 @@ mod list;
 mod paper;
 mod replay;
 mod run;
+mod scale;
 mod sweep;
 
 use clap::{Args, Subcommand};
@@ -29,6 +31,7 @@ Examples:
   keyway sim sweep --seeds 1000 --jobs 2
   keyway sim replay --seed 17 --until 12.5s
   keyway sim paper chord-path-length --out figures
+  keyway sim scale --overlay chord --overlay kademlia --out figures
 ";
 
 /// Run the node in simulated worlds
@@ -49,6 +52,8 @@ enum Verb {
     Replay(replay::ReplayArgs),
     /// Repeat a published figure and compare
     Paper(paper::PaperArgs),
+    /// What an event and a node cost, over the number of nodes
+    Scale(scale::ScaleArgs),
     /// Name the overlays, models, faults and checkers
     List(list::ListArgs),
 }
@@ -60,6 +65,7 @@ pub(crate) fn run(args: SimArgs, output: &Output) -> Result<Exit, Failure> {
         Verb::Sweep(args) => sweep::run(&args, output),
         Verb::Replay(args) => replay::run(&args, output),
         Verb::Paper(args) => paper::run(&args, output),
+        Verb::Scale(args) => scale::run(&args, output),
         Verb::List(args) => list::run(&args, output),
     }
 }

@@ -47,18 +47,14 @@ pub(super) fn run(args: &PaperArgs, output: &Output) -> Result<Exit, Failure> {
     let Some(name) = &args.name else { return list(output) };
     let experiment = experiments::find(name).map_err(usage)?;
     let rings = args.rings.unwrap_or(if args.quick { RINGS_QUICK } else { RINGS });
-    if let Some(dir) = &args.out {
-        // Now, not after minutes of work.
-        std::fs::create_dir_all(dir)
-            .map_err(|e| Failure::new(Exit::Failure, format!("cannot make {}: {e}", dir.display())))?;
-    }
+    figure::prepare(args.out.as_deref())?;
     output.note(format!(
         "{name}: {rings} rings, seeds {} to {}",
         args.seed,
         args.seed + u64::from(rings) - 1
     ));
     let outcome = measure(experiment, rings, args);
-    let files = save(&outcome, args)?;
+    let files = figure::save(&outcome.plots, args.out.as_deref())?;
     if output.is_json() {
         let mut value =
             serde_json::to_value(&outcome).map_err(|e| Failure::new(Exit::Failure, e.to_string()))?;
@@ -111,23 +107,6 @@ fn measure(experiment: &Experiment, rings: u32, args: &PaperArgs) -> Outcome {
     let outcome = experiment.run(&ask);
     bar.finish_and_clear();
     outcome
-}
-
-/// Draws all pictures; returns the names of the files.
-fn save(outcome: &Outcome, args: &PaperArgs) -> Result<Vec<String>, Failure> {
-    let Some(dir) = &args.out else { return Ok(Vec::new()) };
-    let mut files = Vec::new();
-    for plot in &outcome.plots {
-        let figure = figure::draw(plot)
-            .map_err(|e| Failure::new(Exit::Failure, format!("cannot draw {}: {e}", plot.file)))?;
-        for (ending, bytes) in [("svg", figure.svg.as_bytes()), ("png", &figure.png)] {
-            let path = dir.join(format!("{}.{ending}", plot.file));
-            std::fs::write(&path, bytes)
-                .map_err(|e| Failure::new(Exit::Failure, format!("cannot write {}: {e}", path.display())))?;
-            files.push(path.display().to_string());
-        }
-    }
-    Ok(files)
 }
 
 /// The rows as JSON, each with its verdict.
