@@ -13,7 +13,8 @@
 //! Where a root cannot know that nobody is nearer ([`Overlay::nearest_heard`], Kademlia section 2.3), its word is kept until
 //! the nearest peers seen have answered, or were slow or silent.
 //!
-//! When those who were named are dead, the nearest that answered is asked for all that it knows: `heirs.rs`.
+//! When those who were named are dead, the nearest that answered is asked for all that it knows: `heirs.rs`. Where nearness alone
+//! makes a root, it stands in for the dead one itself.
 //!
 //! A lookup ends: at most [`ASKED_MAX`] questions are asked, each node once for its step and once for all it knows.
 
@@ -436,7 +437,21 @@ impl Lookup {
         if fresh + slow > 0 {
             return Step::Wait;
         }
-        Step::Failed
+        self.stand_in(me).map_or(Step::Failed, Step::Done)
+    }
+
+    /// The root that was named is silent, and who named it has not noticed yet. Where nearness alone makes a root, the nearest
+    /// that answered is it then: the rest of the set that it named, which begins with itself.
+    fn stand_in(&self, me: &Peer) -> Option<Vec<Peer>> {
+        let silent = |peer: &&Peer| {
+            self.shortlist.iter().any(|c| c.state == State::Silent && c.peer.id() == peer.id())
+        };
+        let named = self.root.as_ref().filter(|_| self.nearest > 0)?;
+        let set: Vec<Peer> = named.iter().filter(|peer| !silent(peer)).cloned().collect();
+        let first = set.first()?;
+        let heard = self.shortlist.iter().find(|c| c.state != State::Silent);
+        let nearest = heard.is_some_and(|c| c.state == State::Answered && c.peer.id() == first.id());
+        (nearest || first.id() == me.id()).then_some(set)
     }
 }
 

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::table::{Change, SPARES_MAX, Table};
 use super::*;
+use crate::lookup::{self, Lookup, Step};
 use crate::overlay::harness::{World, conformance, everyone_shares, grown, shares_law, survives_mischief};
 use crate::peer::Addr;
 use crate::rng::Rng;
@@ -400,4 +401,35 @@ fn settings_are_named_in_errors() {
     assert!(parse(&[("b", 5)]).unwrap_err().contains("it has k, alpha"));
     assert!(parse(&[("k", 4)]).unwrap_err().contains("neighbors = 8 must be at most half of k = 4"));
     assert!(parse(&[("k", 8), ("neighbors", 4)]).is_ok());
+}
+
+/// The root has just died and nobody has noticed: all name it, it is silent, and the nearest that answers stands in for it.
+#[test]
+fn a_lookup_of_a_root_that_nobody_knows_to_be_dead_ends_at_the_nearest_that_lives() {
+    for seed in 0..10 {
+        let world = World::<Kademlia>::settled(seed, Config::default(), 60);
+        let (asker, dead) = (&world.nodes[0], &world.nodes[1]);
+        let target = *dead.me.id();
+        let mut lookup = Lookup::new(target, 3, true);
+        assert_eq!(lookup.begin(&asker.me, &asker.overlay), None);
+        let set = loop {
+            match lookup.step(&asker.me, |_| false) {
+                Step::Ask(peer) if peer == dead.me => lookup.on_silent(peer.id()),
+                Step::Ask(peer) => {
+                    let node = world.nodes.iter().find(|n| n.me == peer).unwrap();
+                    let answer = lookup::answer(&node.overlay, &peer, &target, 3);
+                    if let Some(set) = lookup.on_answer::<Kademlia>(&asker.me, &peer, answer) {
+                        break set;
+                    }
+                }
+                Step::Done(set) => break set,
+                Step::AskSelf => lookup.on_own(&asker.me, &asker.overlay),
+                other => panic!("seed {seed}: {other:?}"),
+            }
+        };
+        let living = world.nodes.iter().map(|n| &n.me).filter(|p| **p != dead.me);
+        let nearest = living.min_by_key(|p| p.id().xor(&target)).unwrap();
+        assert_eq!(set.first(), Some(nearest), "seed {seed}");
+        assert!(!set.contains(&dead.me), "seed {seed}");
+    }
 }
