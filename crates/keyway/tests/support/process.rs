@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use super::SOON;
 use super::http::wait_until;
@@ -212,14 +213,14 @@ impl Process {
     /// Waits for its end.
     #[track_caller]
     pub fn end(&mut self, limit: Duration) -> ExitStatus {
-        let began = Instant::now();
-        while began.elapsed() < limit {
-            if let Some(status) = self.ended() {
-                return status;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        panic!("it did not end within {limit:?}\n{}", self.log_end());
+        // Readable once the process has ended: the kernel wakes us, nobody looks again and again.
+        let process =
+            pidfd_open(Pid::from_child(&self.child.0), PidfdFlags::empty()).expect("it is not reaped yet");
+        let limit_told = Timespec::try_from(limit).expect("a limit of seconds");
+        let mut wanted = [PollFd::new(&process, PollFlags::IN)];
+        let woken = poll(&mut wanted, Some(&limit_told)).expect("a descriptor can be waited for");
+        assert!(woken > 0, "it did not end within {limit:?}\n{}", self.log_end());
+        self.ended().expect("its end was told")
     }
 
     /// The last lines of its log, for a panic.

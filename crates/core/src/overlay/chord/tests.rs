@@ -416,18 +416,19 @@ mod tables {
     }
 }
 
-/// More than half of the nodes die at once, in rows of up to five: all the others have their true successors after two rounds.
+/// Most nodes die at once, in rows of up to ten: all the others have their true successors as soon as each has had one round and the
+/// time of three silences. One after another, ten would take ten.
 #[test]
-fn after_many_deaths_at_once_the_ring_is_whole_in_two_rounds() {
+fn after_many_deaths_at_once_the_dead_are_found_together() {
     for seed in 0..4 {
         let mut world = World::<Chord>::settled(seed, Config::default(), 300);
         for (i, peer) in world.members_in_order().iter().enumerate() {
-            if !matches!(i % 20, 0 | 2 | 4 | 5 | 8 | 9 | 13 | 14 | 15) {
+            if !matches!(i % 20, 0 | 2 | 9) {
                 let node = (0..300).find(|&n| world.nodes[n].me == *peer).unwrap();
                 world.crash(node);
             }
         }
-        world.run(Duration::from_secs(25));
+        world.run(Duration::from_secs(16));
         let living = world.members_in_order();
         for node in world.alive() {
             let at = living.iter().position(|p| *p == world.nodes[node].me).unwrap();
