@@ -420,7 +420,7 @@ impl Runner<'_> {
                 let len = self.scenario.value_bytes as usize;
                 let value = storage::value(self.value_number, len, &mut self.streams.load);
                 let ttl = self.scenario.ttl;
-                let op = self.world.submit(n, Op::Put { key, value: value.clone(), ttl });
+                let op = self.world.submit(n, Op::put(key, value.clone(), ttl));
                 self.clients.begin_put(op, n, key, &value, ttl, now);
             }
             _ => {

@@ -113,7 +113,7 @@ impl Net {
     fn put(&mut self, host: usize, key: Id, value: &[u8]) {
         let ttl = Duration::from_secs(24 * 3600);
         let asked = self.world.time();
-        let result = self.ask(host, Op::Put { key, value: value.to_vec(), ttl });
+        let result = self.ask(host, Op::put(key, value.to_vec(), ttl));
         let OpDone::Put(receipt) = result.clone().unwrap_or_else(|e| panic!("{}: put: {e}", self.overlay))
         else {
             panic!("{}: a put gives a receipt", self.overlay)
@@ -176,7 +176,7 @@ fn one_node_is_a_network_that_keeps_nothing_it_cannot_copy() {
         let mut net = Net::joined(entry, 1, 1);
         net.lookups_equal_the_oracle();
         // Two acknowledgements are promised and one node can give only one.
-        let put = Op::Put { key: Id::from_u64(1), value: vec![1], ttl: Duration::from_secs(60) };
+        let put = Op::put(Id::from_u64(1), vec![1], Duration::from_secs(60));
         assert!(matches!(net.ask(0, put), Err(OpError::Quorum { want: 2, .. })), "{}", entry.name);
     }
 }

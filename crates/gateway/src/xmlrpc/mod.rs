@@ -71,7 +71,7 @@ async fn put<N: Node>(desk: &Desk<N>, params: &[Value]) -> Result<String, String
         return Err("ttl_sec is less than 1".into());
     }
     let ttl = Duration::from_secs((*ttl).min(TTL_SECS_MAX).unsigned_abs());
-    let op = |ttl| Op::Put { key, value: value.clone(), ttl };
+    let op = |ttl| Op::put(key, value.clone(), ttl);
     let outcome = match desk.op(op(ttl)).await {
         // This network gives shorter lives than a week: cut to what it gives, as the week itself is.
         Err(OpError::BadTtl { max_secs }) if max_secs < ttl.as_secs() => {
@@ -105,6 +105,7 @@ async fn get<N: Node>(desk: &Desk<N>, params: &[Value]) -> Result<String, String
         reads: Reads::Quorum,
         page_bytes: PAGE_BYTES,
         overhead_bytes: VALUE_OVERHEAD_BYTES,
+        signer: None,
     };
     match desk.op(op).await {
         Ok(OpDone::Got(found)) => {

@@ -92,6 +92,7 @@ fn client() -> ClientModel {
         acked: Vec::new(),
         replicas: 2,
         expires: record.head.expires(),
+        hidden: false,
     };
     assert!(matches!(
         clients.end(OpId(1), 2_000, Ok(OpDone::Put(receipt))),
@@ -106,14 +107,7 @@ fn got(values: Vec<Value>, asked: u64) -> Got {
 }
 
 fn value(asked: u64) -> Value {
-    let record = record();
-    Value {
-        put_time: record.head.put_time,
-        ttl: TTL,
-        remaining: record.head.expires().since(wall(asked)),
-        identity: record.head.identity,
-        bytes: record.value,
-    }
+    Value::of(record(), wall(asked))
 }
 
 #[test]

@@ -583,7 +583,7 @@ impl<'p> Swarm<'p> {
         } else {
             Duration::from_secs(self.load.between(3_600, 86_400))
         };
-        let op = self.world.submit(host, Op::Put { key, value: value.clone(), ttl });
+        let op = self.world.submit(host, Op::put(key, value.clone(), ttl));
         self.clients.begin_put(op, host, key, &value, ttl, self.world.time());
     }
 

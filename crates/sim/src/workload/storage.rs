@@ -223,7 +223,15 @@ pub const PAGE_BYTES_MAX: u32 = 16 << 20;
 /// A get as clients of the simulator ask it: everything under the key.
 #[must_use]
 pub fn get(key: Id, reads: Reads) -> Op {
-    Op::Get { key, max: PAGE_VALUES_MAX, after: None, reads, page_bytes: PAGE_BYTES_MAX, overhead_bytes: 0 }
+    Op::Get {
+        key,
+        max: PAGE_VALUES_MAX,
+        after: None,
+        reads,
+        page_bytes: PAGE_BYTES_MAX,
+        overhead_bytes: 0,
+        signer: None,
+    }
 }
 
 /// A value of `len` bytes that no other number gives.
@@ -252,7 +260,13 @@ mod tests {
     }
 
     fn receipt(identity: Identity) -> OpResult {
-        Ok(OpDone::Put(PutReceipt { identity, acked: Vec::new(), replicas: 3, expires: wall(100) + TTL }))
+        Ok(OpDone::Put(PutReceipt {
+            identity,
+            acked: Vec::new(),
+            replicas: 3,
+            expires: wall(100) + TTL,
+            hidden: false,
+        }))
     }
 
     #[test]
