@@ -22,6 +22,7 @@
 //! The record and its order of merging: [`record`]; on disk, on the wire and between replicas: `docs/storage.md`.
 
 mod cache;
+mod client;
 mod digest;
 mod disk;
 mod expiry;
@@ -47,10 +48,11 @@ use crate::machine::{DiskEffect, DiskOp, DiskToken, Halt};
 use crate::overlay::Violation;
 use crate::time::{Duration, Wall};
 
+pub use client::ClientId;
 pub use digest::Digest;
 pub use index::SPLIT_MAX;
 pub use proof::{PROOF_BYTES, Proof};
-pub use record::{ClientId, Cursor, Head, Identity, Kind, Record};
+pub use record::{Cursor, Head, Identity, Kind, Record};
 pub use refusal::Refusal;
 
 use cache::Cache;

@@ -32,6 +32,7 @@
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use super::client::ClientId;
 use super::proof::{self, Claim, PROOF_BYTES, Proof, sha256};
 use crate::frame::NetworkId;
 use crate::id::Id;
@@ -101,15 +102,6 @@ impl Kind {
     pub const fn is_named_by_content(self) -> bool {
         matches!(self, Kind::Put | Kind::Immutable)
     }
-}
-
-/// Who is charged for a record: a name that every gateway gives to the same client (docs/storage.md). 0: nobody.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct ClientId(pub u64);
-
-impl ClientId {
-    /// Nobody: what nodes do of their own accord.
-    pub const NOBODY: ClientId = ClientId(0);
 }
 
 /// What makes two records copies of one: (key, secret hash, value hash). The name of the record on disk. `Ord` is the

@@ -31,7 +31,8 @@ fn config() -> StoreConfig {
 fn plain(key: u64, value: u64, put_secs: u64, ttl_secs: u64) -> Record {
     let put_time = START + Duration::from_secs(put_secs);
     let ttl = Duration::from_secs(ttl_secs);
-    Record::plain(Id::from_u64(key), value.to_be_bytes().to_vec(), put_time, ttl, 7).guarded_by(Id::sha1(SECRET))
+    Record::plain(Id::from_u64(key), value.to_be_bytes().to_vec(), put_time, ttl, 7)
+        .guarded_by(Id::sha1(SECRET))
 }
 
 /// The removal of what [`plain`] puts.
