@@ -255,6 +255,8 @@ impl Outbox {
 pub struct Inspection {
     /// Where it is in its life.
     pub phase: Phase,
+    /// Its network.
+    pub network: NetworkId,
     /// Its overlay's tables.
     pub tables: Vec<(&'static str, Vec<Peer>)>,
     /// The arcs it shares.

@@ -116,6 +116,7 @@ impl Machine for Echo {
     }
     fn inspect(&self) -> Inspection {
         Inspection {
+            network: NetworkId::UNKNOWN,
             phase: if self.member { Phase::Member } else { Phase::Joining },
             tables: Vec::new(),
             shares: Vec::new(),

@@ -9,7 +9,7 @@ use keyway_core::rng::Rng;
 use keyway_core::{Addr, Duration, Id};
 use keyway_sim::checkers::{Snapshot, Terms, Verdict, acked_puts, bounds, convergence, neighborhood, ring};
 use keyway_sim::oracle::Oracle;
-use keyway_sim::workload::storage::{self, ClientModel};
+use keyway_sim::workload::storage::{self, ClientModel, Stored};
 use keyway_sim::{Happening, World, WorldConfig};
 
 const SECOND: u64 = 1_000_000;
@@ -119,7 +119,7 @@ impl Net {
             panic!("{}: a put gives a receipt", self.overlay)
         };
         let op = keyway_core::machine::OpId(u64::MAX - asked);
-        self.clients.begin_put(op, host, key, value, ttl, asked);
+        self.clients.begin_put(op, host, Stored::plain(key, value, ttl), asked);
         self.clients.end(op, self.world.time(), Ok(OpDone::Put(receipt)));
     }
 
