@@ -103,6 +103,18 @@ pub static BUGS: &[Bug] = &[
     core("store_ack_before_disk", "store::tests::", "a put is answered before its disk has answered"),
     core("store_merge_last_wins", "store::tests::", "of two copies the later arrival wins, not the greater"),
     core("store_ttl_restarted", "store::tests::", "a copy that arrives begins its life again"),
+    core("store_remove_loses", "store::tests::", "a remove loses against a put that lives longer"),
+    core("store_replay_accepted", "node::tests::values", "the life of what is signed begins when it is put"),
+    core(
+        "node_remove_short",
+        "node::tests::values",
+        "a remove stands as long as was asked, not as what it hides",
+    ),
+    core(
+        "node_shows_removed",
+        "node::tests::values",
+        "what one replica has removed is served as another has it",
+    ),
     core("node_ack_too_early", "node::", "one acknowledgement is enough for a client"),
     core("node_no_handoff", "node::", "a range that moved is not taken over"),
     Bug {

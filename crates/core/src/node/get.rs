@@ -210,7 +210,9 @@ impl<O: Overlay> Node<O> {
         };
         if enough {
             let answer = answer(t.now, &get.request, &get.pages, merged);
-            let doubts = if get.reads == Reads::Quorum { doubts(&answer, &get.pages) } else { Vec::new() };
+            // planted: what one replica has removed is served because another shows it
+            let asks = get.reads == Reads::Quorum && !cfg!(keyway_bug = "node_shows_removed");
+            let doubts = if asks { doubts(&answer, &get.pages) } else { Vec::new() };
             if doubts.is_empty() {
                 return self.end_get(t, serial, Ok(OpDone::Got(answer)));
             }

@@ -7,6 +7,8 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
+mod values;
+
 use super::join::NOTES_EVERY;
 use crate::id::Id;
 use crate::machine::Style;
@@ -87,6 +89,7 @@ struct Net {
     done: Vec<(OpId, OpResult)>,
     ops: u64,
     style: Style,
+    reads: Option<u8>,
 }
 
 impl Net {
@@ -99,6 +102,7 @@ impl Net {
             done: Vec::new(),
             ops: 0,
             style: Style::Iterative,
+            reads: None,
         }
     }
 
@@ -123,6 +127,7 @@ impl Net {
         config.incarnation = host.incarnation;
         (config.replicas, config.acks) = (replicas, acks);
         config.lookup_style = self.style;
+        config.reads = self.reads;
         host.machine = Some((self.entry.make)(config).expect("default options are possible"));
         self.feed(n, &mut [NodeInput::Start { seeds: &seeds }]);
     }

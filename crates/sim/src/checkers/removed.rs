@@ -34,9 +34,10 @@ pub fn judge(clients: &ClientModel, got: &Got, terms: &Terms) -> Verdict {
         if let Some(removal) = clients.removals(&name).iter().find(|removal| undead(value, removal)) {
             return complain(format!("put at {:?} was removed at {}", value.put_time, removal.ended));
         }
-        let newest = clients.attempts(&name).iter().filter(|a| {
-            matches!(a.outcome, Outcome::Acked(_)) && a.ended <= got.asked
-        });
+        let newest = clients
+            .attempts(&name)
+            .iter()
+            .filter(|a| matches!(a.outcome, Outcome::Acked(_)) && a.ended <= got.asked);
         if let Some(newest) = newest.map(|a| a.put.seq).max().filter(|newest| *newest > value.seq) {
             return complain(format!("is at number {} again, after {newest}", value.seq));
         }

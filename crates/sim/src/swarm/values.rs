@@ -187,10 +187,8 @@ impl Values {
     /// An operation has ended; returns whether it should have succeeded.
     pub(super) fn ended(&mut self, op: OpId, ended: Option<&Ended>) -> bool {
         if let Some(series) = self.running.remove(&op).and_then(|name| self.series.get_mut(&name)) {
-            let acked = matches!(
-                ended,
-                Some(Ended::Put { acked: true, .. } | Ended::Removed { acked: true, .. })
-            );
+            let acked =
+                matches!(ended, Some(Ended::Put { acked: true, .. } | Ended::Removed { acked: true, .. }));
             series.busy = false;
             series.certain = acked.then_some(series.seq);
         }
@@ -302,7 +300,8 @@ impl Values {
                 let secret = if wrong { b"guessed".to_vec() } else { secret };
                 let (value_hash, secret_hash) = (Id::sha1(&value), Id::sha1(&secret));
                 // Often shorter than what is left of the value: it must stand as long all the same.
-                let ttl = if self.rng.chance(0.6) { Duration::from_secs(self.rng.between(6, 20)) } else { ttl };
+                let ttl =
+                    if self.rng.chance(0.6) { Duration::from_secs(self.rng.between(6, 20)) } else { ttl };
                 let ttl = ttl.max(Duration::from_secs(6));
                 let op = Op::Remove { key, value_hash, secret, ttl, client: ClientId::NOBODY };
                 let identity = Identity { key, secret_hash, value_hash };
@@ -312,16 +311,8 @@ impl Values {
                 let stored = signed_put(&put);
                 let expires_secs = put.proof.expires_secs.max(ends(at, ttl.max(Duration::from_secs(6))));
                 let (content, nonce) = (sha256(&put.content).to_vec(), put.proof.nonce);
-                let put = self.sign(
-                    network,
-                    signer,
-                    Kind::SignedRemove,
-                    put.key,
-                    content,
-                    0,
-                    nonce,
-                    expires_secs,
-                );
+                let put =
+                    self.sign(network, signer, Kind::SignedRemove, put.key, content, 0, nonce, expires_secs);
                 let what = What::Remove { identity: stored.identity, seq: 0 };
                 Some(Asked { op: Op::PutSigned(Box::new(put)), what })
             }

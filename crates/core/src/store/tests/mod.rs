@@ -4,6 +4,7 @@ mod digests;
 mod disk;
 mod laws;
 mod model;
+mod proofs;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
