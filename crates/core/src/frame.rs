@@ -19,6 +19,7 @@ use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 use siphasher::sip128::SipHasher24;
 
+pub use crate::id::NetworkId;
 use crate::peer::Peer;
 use crate::wire::{Malformed, Reader, Wire, Writer};
 
@@ -32,15 +33,6 @@ pub const MAC_BYTES: usize = 16;
 pub const FRAME_BYTES_MAX: usize = (1 << 20) + (64 << 10);
 /// Up to this length a frame travels as one datagram, above it in a stream. Fits an IPv6 path of 1,280 bytes.
 pub const DATAGRAM_BYTES_MAX: usize = 1_200;
-
-/// The random name of a network. Two networks never merge by accident: frames of another are refused.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct NetworkId(pub u64);
-
-impl NetworkId {
-    /// Not known yet: a joiner says so until its seed has told it.
-    pub const UNKNOWN: NetworkId = NetworkId(0);
-}
 
 /// The key of the MAC.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! 160-bit identifiers: of nodes, and of keys.
+//! 160-bit identifiers: of nodes, and of keys; and the 64-bit name of a network.
 //!
 //! A text key is the SHA-1 of its bytes, in every interface alike (DESIGN section 6), so that a `put` over XML-RPC
 //! and one over the command line speak of the same key. SHA-1 only *places* names here; nothing rests on its
@@ -13,6 +13,15 @@ use sha1::{Digest, Sha1};
 pub const ID_BYTES: usize = 20;
 /// Length of an [`Id`] in bits, the `m` of the Chord papers.
 pub const ID_BITS: usize = 160;
+
+/// The random name of a network. Two networks never merge by accident: frames of another are refused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NetworkId(pub u64);
+
+impl NetworkId {
+    /// Not known yet: a joiner says so until its seed has told it.
+    pub const UNKNOWN: NetworkId = NetworkId(0);
+}
 
 /// A point of the key space: 160 bits, most significant byte first. `Ord` is the numeric order.
 #[derive(Clone, Copy, Eq, Default)]

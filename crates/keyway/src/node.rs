@@ -29,6 +29,7 @@ Examples:
   keyway node                                        found a network on this machine
   keyway node --listen 127.0.0.1:5860 --http 127.0.0.1:5861 --data d2 --join 127.0.0.1:5850
   keyway node --listen 10.0.0.7:5850 --join 10.0.0.1:5850 --network-key-file /etc/keyway/key
+  keyway node --replicas 8 --acks 2 --read-quorum 5  as the public service of 2005
   head -c 32 /dev/urandom | base64 > /etc/keyway/key
 
 Off loopback a node needs a network key. SIGTERM or Ctrl-C hands its records over and leaves; a second one quits at \
@@ -101,6 +102,9 @@ pub(crate) struct NodeArgs {
     /// Copies that acknowledge before a put is acknowledged; the same on every node of a network [default: 2]
     #[arg(long, value_name = "W", env = "KEYWAY_ACKS")]
     pub(crate) acks: Option<u8>,
+    /// Copies whose holders a read asks; fewer than R - W + 1 may miss a put for a while; the same on every node [default: R - W + 1]
+    #[arg(long, value_name = "Q", env = "KEYWAY_READ_QUORUM")]
+    pub(crate) read_quorum: Option<u8>,
     /// Greatest value taken, at most 1MiB [default: 64KiB]
     #[arg(long, value_name = "BYTES", env = "KEYWAY_VALUE_MAX")]
     pub(crate) value_max: Option<Size>,
@@ -161,6 +165,13 @@ impl NodeArgs {
                     "--acks {acks} with --replicas {replicas}: a put waits for 1 to {replicas} of its copies"
                 ),
             ));
+        }
+        settings.reads = self.read_quorum;
+        if let Some(reads) = self.read_quorum
+            && (reads == 0 || reads > settings.replicas)
+        {
+            let text = format!("--read-quorum {reads}: a read asks 1 to {} holders", settings.replicas);
+            return Err(Failure::new(Exit::Usage, text));
         }
         if let Some(Size(bytes)) = self.value_max {
             // What does not fit is beyond the bound that the driver tells of.

@@ -47,6 +47,8 @@ pub struct NodeSettings {
     pub replicas: u8,
     /// Acknowledgements that a put waits for (W).
     pub acks: u8,
+    /// Replicas whose answers a quorum read merges; `None`: R - W + 1, which meets every acknowledged put.
+    pub reads: Option<u8>,
     /// Greatest value taken, in bytes; at most 1 MiB.
     pub value_bytes_max: u32,
     /// Greatest life given.
@@ -80,6 +82,7 @@ impl Default for NodeSettings {
             lookup_style: config.lookup_style,
             replicas: config.replicas,
             acks: config.acks,
+            reads: config.reads,
             value_bytes_max: config.value_bytes_max,
             ttl_max: Duration::from_micros(config.ttl_max.as_micros()),
             store_bytes_max: config.store_bytes_max,
@@ -176,6 +179,14 @@ impl NodeSettings {
                 self.acks, self.replicas
             ));
         }
+        if let Some(reads) = self.reads
+            && (reads == 0 || reads > self.replicas)
+        {
+            let replicas = self.replicas;
+            return setting(format!(
+                "a read cannot merge {reads} of {replicas} copies: choose 1 <= reads <= replicas"
+            ));
+        }
         if self.value_bytes_max == 0 || self.value_bytes_max as usize > VALUE_BYTES_MAX {
             return setting(format!("the greatest value must have between 1 and {VALUE_BYTES_MAX} bytes"));
         }
@@ -240,6 +251,7 @@ impl NodeSettings {
             key: self.network_key.as_deref().map_or_else(FrameKey::open_network, FrameKey::from_secret),
             replicas: self.replicas,
             acks: self.acks,
+            reads: self.reads,
             value_bytes_max: self.value_bytes_max,
             ttl_max: keyway_core::Duration::from_micros(ttl_micros),
             store_bytes_max: self.store_bytes_max,

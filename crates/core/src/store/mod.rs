@@ -41,8 +41,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::vec::Vec;
 
-use crate::frame::NetworkId;
-use crate::id::Id;
+use crate::id::{Id, NetworkId};
 use crate::keyspace::Arc;
 use crate::machine::{DiskEffect, DiskOp, DiskToken, Halt};
 use crate::overlay::Violation;

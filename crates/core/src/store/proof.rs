@@ -28,8 +28,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 
 use super::record::Kind;
-use crate::frame::NetworkId;
-use crate::id::{ID_BYTES, Id};
+use crate::id::{ID_BYTES, Id, NetworkId};
 use crate::wire::{Malformed, Reader, Wire, Writer};
 
 /// Length of a [`Proof`] in front of a record's content.

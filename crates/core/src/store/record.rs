@@ -34,8 +34,7 @@ use core::cmp::Ordering;
 
 use super::client::ClientId;
 use super::proof::{self, Claim, PROOF_BYTES, Proof, sha256};
-use crate::frame::NetworkId;
-use crate::id::Id;
+use crate::id::{Id, NetworkId};
 use crate::time::{Duration, Wall};
 use crate::wire::{self, Malformed, Reader, Wire, Writer};
 

@@ -3,7 +3,7 @@
 use ed25519_dalek::{Signer as _, SigningKey};
 
 use super::*;
-use crate::frame::NetworkId;
+use crate::id::NetworkId;
 use crate::rng::Rng;
 use crate::store::proof::{Claim, sha256};
 use crate::wire::{from_slice, to_vec};
