@@ -25,6 +25,7 @@ mod cache;
 mod digest;
 mod disk;
 mod expiry;
+pub mod fair;
 mod index;
 mod notes;
 mod order;
