@@ -26,6 +26,7 @@ mod client;
 mod digest;
 mod disk;
 mod expiry;
+pub mod fair;
 mod index;
 mod notes;
 mod order;
