@@ -108,6 +108,7 @@ pub(crate) fn op(op: &Op) -> String {
         Op::Trace { target } => format!("trace {target:.8}"),
         Op::Survey { max } => format!("survey of {max} at most"),
         Op::Where { key } => format!("where {key:.8}"),
+        Op::Clients { max } => format!("clients, {max} at most"),
         Op::Held { max, .. } => format!("held, {max} at most"),
         Op::Status => "status".into(),
     }
@@ -127,6 +128,7 @@ pub(crate) fn result(result: &OpResult) -> String {
         }
         Ok(OpDone::Surveyed { nodes, .. }) => format!("{} nodes", nodes.len()),
         Ok(OpDone::Where(copies)) => format!("{} replicas", copies.len()),
+        Ok(OpDone::Clients { shares, .. }) => format!("{} clients", shares.len()),
         Ok(OpDone::Held { heads, .. }) => format!("holds {}", heads.len()),
         Ok(OpDone::Status(_)) => "status".into(),
         Ok(OpDone::Stopped) => "stopped".into(),

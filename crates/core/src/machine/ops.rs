@@ -8,7 +8,7 @@ use super::Traced;
 use crate::frame::NetworkId;
 use crate::id::Id;
 use crate::peer::Peer;
-use crate::store::{ClientId, Cursor, Head, Identity, Kind, PROOF_BYTES, Proof, Record};
+use crate::store::{ClientId, Cursor, Head, Identity, Kind, PROOF_BYTES, Proof, Record, Room, Share};
 use crate::time::{Duration, Wall};
 
 /// A client operation's name, chosen by the driver, repeated in its result.
@@ -106,6 +106,11 @@ pub enum Op {
         /// At most this many, and never more than [`HELD_MAX`].
         max: u32,
     },
+    /// How full this node's disk is, and what each client uses of it.
+    Clients {
+        /// At most this many clients, and never more than [`CLIENTS_MAX`].
+        max: u32,
+    },
     /// Who is in the network and what each holds, asked from node to node.
     Survey {
         /// At most this many nodes, and never more than [`SURVEY_MAX`].
@@ -170,6 +175,9 @@ pub struct Surveyed {
 
 /// Nodes of one survey at most.
 pub const SURVEY_MAX: u32 = 1024;
+
+/// Clients of one answer to [`Op::Clients`] at most.
+pub const CLIENTS_MAX: u32 = 1000;
 
 /// Records of one answer to [`Op::Held`] at most.
 pub const HELD_MAX: u32 = 1000;
@@ -404,6 +412,10 @@ counters! {
     puts,
     /// Puts not acknowledged.
     puts_failed,
+    /// Records of clients that were told to wait for room here.
+    records_waited,
+    /// Records of clients for which there was no room here, nor in their queue.
+    records_over_capacity,
     /// Gets asked for by clients.
     gets,
     /// Gets that could not be answered.
@@ -455,6 +467,13 @@ pub enum OpDone {
         /// Whether there are more after the last one.
         more: bool,
     },
+    /// Of [`Op::Clients`].
+    Clients {
+        /// How full the disk is.
+        room: Room,
+        /// Those who use most first; none if the disk is not bounded.
+        shares: Vec<Share>,
+    },
     /// Of [`Op::Status`].
     Status(Box<NodeStatus>),
     /// The graceful leave is over (under [`STOP_OP`]).
@@ -496,6 +515,12 @@ pub enum OpError {
     /// Too few replicas have room; a put may be on some of them.
     #[error("over capacity")]
     OverCapacity,
+    /// No room yet: enough replicas have it in their queues and will store it in about so long. Asking again is harmless.
+    #[error("no room yet, it will be stored in about {:.1} s", expected.0 as f64 / 1e6)]
+    Waiting {
+        /// How long.
+        expected: Duration,
+    },
     /// Too many operations under way here; nothing was done. Try again.
     #[error("too busy, try again")]
     Busy,

@@ -253,7 +253,7 @@ impl<O: Overlay> Node<O> {
             match self.store.put(t.now.wall, record, Some(Waiter::Pulled(serial)), &mut t.out.disk) {
                 Stored::Writing => writing += 1,
                 Stored::Held | Stored::Refused(Refusal::Expired) => {}
-                Stored::Refused(_) => incomplete = true,
+                Stored::Refused(_) | Stored::Waiting(_) => incomplete = true,
             }
         }
         if let Some(x) = self.copies.exchanges.get_mut(&serial) {

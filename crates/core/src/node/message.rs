@@ -27,7 +27,7 @@ use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::replica::sync::{Answer, Question};
 use crate::store::{Cursor, Head, Identity, Record, Refusal};
-use crate::time::Wall;
+use crate::time::{Duration, Wall};
 use crate::wire::{Malformed, Reader, Wire, Writer};
 
 /// Identities in one `Pull`, records in one `Push` or `Records`.
@@ -159,6 +159,8 @@ pub enum Verdict {
     Hidden,
     /// Not by my view of the ring: look the key up again.
     NotMine,
+    /// It will be written in about so long, when there is room for it.
+    Waiting(Duration),
     /// No, and why.
     Refused(Refusal),
 }
@@ -173,6 +175,10 @@ impl Wire for Verdict {
                 r.encode(w);
             }
             Verdict::Hidden => w.u8(3),
+            Verdict::Waiting(expected) => {
+                w.u8(4);
+                w.u64(expected.0);
+            }
         }
     }
     fn decode(r: &mut Reader<'_>) -> Result<Verdict, Malformed> {
@@ -181,6 +187,7 @@ impl Wire for Verdict {
             1 => Ok(Verdict::NotMine),
             2 => Ok(Verdict::Refused(Refusal::decode(r)?)),
             3 => Ok(Verdict::Hidden),
+            4 => Ok(Verdict::Waiting(Duration(r.u64()?))),
             _ => Err(Malformed("unknown verdict")),
         }
     }

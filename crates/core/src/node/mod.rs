@@ -43,8 +43,8 @@ use crate::cx::{Cx, Effect, Event, Input, Ticket};
 use crate::frame::{Kind, NetworkId};
 use crate::id::Id;
 use crate::machine::{
-    Counters, DiskToken, Halt, Inspection, Machine, NodeConfig, NodeInput, Op, OpError, OpId, OpResult,
-    Outbox, Phase, Trace,
+    CLIENTS_MAX, Counters, DiskToken, Halt, Inspection, Machine, NodeConfig, NodeInput, Op, OpError, OpId,
+    OpResult, Outbox, Phase, Trace,
 };
 use crate::overlay::{Overlay, Violation};
 use crate::peer::Peer;
@@ -85,6 +85,8 @@ enum Timer<T> {
     Maintain,
     /// Drop what has expired.
     Expire,
+    /// Write what has waited for room.
+    Admit,
     /// See whether the disk takes writes again.
     DiskProbe,
     /// The leave has taken long enough.
@@ -484,6 +486,10 @@ impl<O: Overlay> Node<O> {
         {
             return self.done(t, op, Ok(self.held(after.as_ref(), max)));
         }
+        if let Op::Clients { max } = what {
+            let (room, shares) = (self.store.room(), self.store.shares(max.min(CLIENTS_MAX) as usize));
+            return self.done(t, op, Ok(crate::machine::OpDone::Clients { room, shares }));
+        }
         if self.phase != Phase::Member {
             return self.done(t, op, Err(OpError::NotJoined));
         }
@@ -509,7 +515,7 @@ impl<O: Overlay> Node<O> {
             Op::Where { key } => self.where_is(t, op, key),
             Op::Trace { target } => self.find(t, target, self.config.replicas, true, find::For::Trace(op)),
             Op::Survey { max } => self.survey(t, op, max),
-            Op::Held { .. } | Op::Status => {}
+            Op::Held { .. } | Op::Clients { .. } | Op::Status => {}
         }
     }
 
@@ -537,6 +543,7 @@ impl<O: Overlay> Node<O> {
             }
         }
         t.scratch.store_events = events;
+        self.arm_admission(t.now);
     }
 
     fn on_timer(&mut self, t: &mut Turn<'_, O>, timer: Timer<O::Timer>) {
@@ -548,6 +555,10 @@ impl<O: Overlay> Node<O> {
             Timer::Sync => self.sync_shares(t),
             Timer::Maintain => self.maintain(t),
             Timer::Expire => self.expire(t),
+            Timer::Admit => {
+                self.store.admit(t.now.wall, &mut t.out.disk);
+                self.arm_admission(t.now);
+            }
             Timer::DiskProbe => {
                 if self.store.halt().is_some() {
                     // Who is not a member knows fewer than its notes do.
@@ -619,6 +630,13 @@ impl<O: Overlay> Node<O> {
         let dropped = self.store.expire(t.now.wall, 1024, &mut t.out.disk);
         self.counters.records_expired += dropped as u64;
         self.arm_expiry(t.now);
+    }
+
+    /// What waits for room is written when its hour has come.
+    fn arm_admission(&mut self, now: Now) {
+        if let Some(at) = self.store.next_admission() {
+            self.timers.arm(Timer::Admit, now.mono + at.since(now.wall));
+        }
     }
 
     fn arm_expiry(&mut self, now: Now) {

@@ -50,10 +50,23 @@ pub(super) struct Put {
     over: Mono,
     /// Between two attempts.
     resting: bool,
+    /// How long replicas of this attempt say that it waits for room there.
+    waits: Vec<Duration>,
     /// The last definite refusal, for the error.
     refusal: Option<Refusal>,
     /// Somebody may hold it: stored it, stayed silent, or has a write under way.
     maybe_held: bool,
+}
+
+impl Put {
+    /// When so many will have it as are needed, of those who have it and those who say that it waits there; `None` if they are too few.
+    fn room_in(&self) -> Option<Duration> {
+        let counted = self.acked.iter().filter(|peer| self.set.contains(peer)).count();
+        let missing = usize::from(self.need).checked_sub(counted + 1)?;
+        let mut waits = self.waits.clone();
+        waits.sort_unstable();
+        waits.get(missing).copied()
+    }
 }
 
 pub(super) fn backoff(attempt: u8) -> Duration {
@@ -144,6 +157,7 @@ impl<O: Overlay> Node<O> {
             attempt: 0,
             over,
             resting: false,
+            waits: Vec::new(),
             refusal: None,
             maybe_held: false,
         };
@@ -172,6 +186,7 @@ impl<O: Overlay> Node<O> {
         let (attempt, record, peers, acked) =
             (put.attempt, put.record.clone(), put.set.clone(), put.acked.clone());
         put.waiting = peers.len() as u8;
+        put.waits.clear();
         for peer in &peers {
             if acked.contains(peer) {
                 self.on_verdict(t, serial, attempt, peer.clone(), Verdict::Stored);
@@ -226,6 +241,10 @@ impl<O: Overlay> Node<O> {
                 }
             }
             Verdict::NotMine => {}
+            Verdict::Waiting(expected) => {
+                put.maybe_held = true;
+                put.waits.push(expected);
+            }
             // What it hides lives longer there: from now on so does it, everywhere.
             Verdict::Refused(Refusal::Outlived(end)) if put.record.head.kind == Kind::Remove => {
                 if end > put.record.head.expires() {
@@ -277,8 +296,15 @@ impl<O: Overlay> Node<O> {
         if let Some(error) = definite(put.refusal, &put.record, &self.config) {
             return self.end_put(t, serial, Err(error));
         }
+        let mut wait = backoff(put.attempt);
+        if let Some(expected) = put.room_in() {
+            if t.now.mono + expected > put.over {
+                return self.end_put(t, serial, Err(OpError::Waiting { expected }));
+            }
+            wait = wait.max(expected);
+        }
+        let Some(put) = self.puts.get_mut(&serial) else { return };
         if !core::mem::replace(&mut put.resting, true) {
-            let wait = backoff(put.attempt);
             self.ops_again.arm(serial, t.now.mono + wait);
         }
     }
@@ -295,6 +321,9 @@ impl<O: Overlay> Node<O> {
         let got = put.acked.iter().filter(|p| put.set.contains(p)).count() as u8;
         let error = match put.refusal {
             _ if put.record.head.expires() <= t.now.wall => OpError::Expired,
+            _ if put.room_in().is_some() => {
+                OpError::Waiting { expected: put.room_in().unwrap_or(Duration::ZERO) }
+            }
             Some(Refusal::OverCapacity) => OpError::OverCapacity,
             Some(Refusal::FromTheFuture) => OpError::ClockSkew,
             // "Nothing was done": only if nobody waits, either.

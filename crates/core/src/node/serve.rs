@@ -116,12 +116,17 @@ impl<O: Overlay> Node<O> {
             return Some(Verdict::Refused(why));
         }
         let Head { identity, kind, .. } = record.head;
-        match self.store.put(t.now.wall, record, Some(waiter), &mut t.out.disk) {
+        let offered = self.store.offer(t.now.wall, record, Some(waiter), &mut t.out.disk);
+        self.arm_admission(t.now);
+        self.counters.records_waited += u64::from(matches!(offered, Stored::Waiting(_)));
+        self.counters.records_over_capacity += u64::from(offered == Stored::Refused(Refusal::OverCapacity));
+        match offered {
             Stored::Held => {
                 let removed = self.store.head(&identity).is_some_and(|held| held.kind.is_remove());
                 Some(if removed && !kind.is_remove() { Verdict::Hidden } else { Verdict::Stored })
             }
             Stored::Writing => None,
+            Stored::Waiting(expected) => Some(Verdict::Waiting(expected)),
             Stored::Refused(why) => Some(Verdict::Refused(why)),
         }
     }
@@ -162,7 +167,7 @@ impl<O: Overlay> Node<O> {
             match self.store.put(t.now.wall, record, Some(Waiter::Push(serial)), &mut t.out.disk) {
                 Stored::Held | Stored::Refused(Refusal::Expired) => pushed.stored += 1,
                 Stored::Writing => pushed.waiting += 1,
-                Stored::Refused(_) => {}
+                Stored::Refused(_) | Stored::Waiting(_) => {}
             }
         }
         if pushed.waiting == 0 {

@@ -37,7 +37,7 @@ impl<W: Clone> Store<W> {
             _ => None,
         };
         match pending {
-            Pending::Load => self.on_loaded(result, disk, events),
+            Pending::Load => self.on_loaded(now, result, disk, events),
             Pending::Read(identity) => self.on_read(now, identity, result, disk, events),
             Pending::Change(identity) => self.on_changed(now, identity, failed, disk, events),
             Pending::Notes | Pending::Probe => {
@@ -71,7 +71,13 @@ impl<W: Clone> Store<W> {
         }
     }
 
-    fn on_loaded(&mut self, result: DiskResult, disk: &mut Vec<DiskEffect>, events: &mut Vec<StoreEvent<W>>) {
+    fn on_loaded(
+        &mut self,
+        now: Wall,
+        result: DiskResult,
+        disk: &mut Vec<DiskEffect>,
+        events: &mut Vec<StoreEvent<W>>,
+    ) {
         let (notes, heads, more) = match result {
             DiskResult::Loaded { notes, heads, more } => (notes, heads, more),
             DiskResult::Failed(error) => return self.stop(error, events),
@@ -84,6 +90,7 @@ impl<W: Clone> Store<W> {
         let last = heads.last().map(|head| head.identity);
         for head in heads {
             self.index.insert(head);
+            self.admission.charge(now, &head);
         }
         match last {
             Some(last) if more => {
@@ -109,7 +116,10 @@ impl<W: Clone> Store<W> {
         let Some(flight) = self.writes.end(&identity) else { return };
         match (flight.doing, failed) {
             // The index keeps what was confirmed before; the disk holds that or the new one.
-            (Doing::Write(_), Some(error)) => self.stop(error, events),
+            (Doing::Write(head), Some(error)) => {
+                self.admission.ended(now, &head);
+                self.stop(error, events);
+            }
             (Doing::Write(head), None) => {
                 self.stored_count += 1;
                 self.leftovers.remove(&identity);
@@ -117,11 +127,14 @@ impl<W: Clone> Store<W> {
                 if !(head.kind.is_named_by_content() && old.is_some_and(|old| old.kind == head.kind)) {
                     self.cache.forget(&identity);
                 }
+                self.admission.written(now, &head, old.as_ref());
             }
             (Doing::Delete, _) => {
                 // After a failure the disk may or may not hold it: nobody may rely on it any more.
                 self.cache.forget(&identity);
-                self.index.remove(&identity);
+                if let Some(old) = self.index.remove(&identity) {
+                    self.admission.release(now, &old);
+                }
                 self.leftovers.remove(&identity);
                 if let Some(error) = failed {
                     self.leftovers.insert(identity);
@@ -134,13 +147,17 @@ impl<W: Clone> Store<W> {
             _ => Ok(()),
         };
         events.extend(flight.waiters.into_iter().map(|waiter| StoreEvent::Put { waiter, result }));
-        let Some(next) = flight.next else { return };
+        for (record, waiter) in self.admission.take_admitted(now) {
+            self.begin_admitted(now, record, waiter, disk);
+        }
+        let Some(next) = flight.next else { return self.admission.abandon(now, &identity) };
         let refusal = match self.halt {
             Some(halt) => Some(Refusal::Halted(halt)),
             None if next.record.head.expires() <= now => Some(Refusal::Expired),
             None => None,
         };
         if let Some(refusal) = refusal {
+            self.admission.abandon(now, &identity);
             let told =
                 next.waiters.into_iter().map(|waiter| StoreEvent::Put { waiter, result: Err(refusal) });
             return events.extend(told);
@@ -177,7 +194,7 @@ impl<W: Clone> Store<W> {
                 // Deleted since the question: not damage.
                 DiskResult::Record(None) if self.writes.is_busy(&identity) => {}
                 DiskResult::Record(_) | DiskResult::Failed(DiskError::Damaged) => {
-                    self.on_damaged(identity, disk, events);
+                    self.on_damaged(now, identity, disk, events);
                 }
                 // The system's trouble, not the record's: it may be readable later.
                 _ => {}
@@ -193,13 +210,16 @@ impl<W: Clone> Store<W> {
     /// Takes a damaged record out of the index, so that sync brings a good copy, and off the disk.
     fn on_damaged(
         &mut self,
+        now: Wall,
         identity: Identity,
         disk: &mut Vec<DiskEffect>,
         events: &mut Vec<StoreEvent<W>>,
     ) {
         self.damaged_count += 1;
         self.cache.forget(&identity);
-        self.index.remove(&identity);
+        if let Some(old) = self.index.remove(&identity) {
+            self.admission.release(now, &old);
+        }
         if self.deletes_max() > 0 && !self.writes.is_busy(&identity) {
             self.delete(identity, disk);
         }

@@ -21,6 +21,7 @@
 //!
 //! The record and its order of merging: [`record`]; on disk, on the wire and between replicas: `docs/storage.md`.
 
+mod admission;
 mod cache;
 mod client;
 mod digest;
@@ -48,6 +49,7 @@ use crate::machine::{DiskEffect, DiskOp, DiskToken, Halt};
 use crate::overlay::Violation;
 use crate::time::{Duration, Wall};
 
+pub use admission::{Room, Share};
 pub use client::ClientId;
 pub use digest::Digest;
 pub use index::SPLIT_MAX;
@@ -55,6 +57,7 @@ pub use proof::{PROOF_BYTES, Proof};
 pub use record::{Cursor, Head, Identity, Kind, Record};
 pub use refusal::Refusal;
 
+use admission::{Admission, Offer};
 use cache::Cache;
 use index::{Index, cost_bytes};
 use notes::Notes;
@@ -92,6 +95,8 @@ pub enum Put {
     Held,
     /// It is being written; the waiter will be told by [`StoreEvent::Put`].
     Writing,
+    /// There is no room for it yet: it will be written in about so long. The waiter will not be told.
+    Waiting(Duration),
     /// It is not taken; nothing was stored.
     Refused(Refusal),
 }
@@ -170,6 +175,7 @@ pub struct Store<W> {
     cache: Cache,
     notes: Notes,
     writes: Writes<W>,
+    admission: Admission<W>,
     /// Who waits for which value.
     reads: BTreeMap<Identity, Vec<W>>,
     pending: BTreeMap<DiskToken, Pending>,
@@ -183,6 +189,7 @@ pub struct Store<W> {
     damaged_count: u64,
     expired_count: u64,
     stored_count: u64,
+    waited_count: u64,
 }
 
 impl<W: Clone> Store<W> {
@@ -190,6 +197,7 @@ impl<W: Clone> Store<W> {
     #[must_use]
     pub fn new(config: StoreConfig) -> Store<W> {
         Store {
+            admission: Admission::new(&config),
             config,
             network: NetworkId::UNKNOWN,
             index: Index::default(),
@@ -206,6 +214,7 @@ impl<W: Clone> Store<W> {
             damaged_count: 0,
             expired_count: 0,
             stored_count: 0,
+            waited_count: 0,
         }
     }
 
@@ -223,13 +232,72 @@ impl<W: Clone> Store<W> {
         }
     }
 
-    /// Takes a record: a client's put, a replica's copy or a repair, all by the same rules. With a waiter, exactly one
-    /// [`StoreEvent::Put`] follows after [`Put::Writing`], and none otherwise.
+    /// Takes a record that some node has admitted: a replica's copy, handed over or repaired. It is charged to its client
+    /// without asking. With a waiter, exactly one [`StoreEvent::Put`] follows after [`Put::Writing`], and none otherwise.
     pub fn put(&mut self, now: Wall, record: Record, waiter: Option<W>, disk: &mut Vec<DiskEffect>) -> Put {
         #[cfg(keyway_bug = "store_ttl_restarted")] // planted: a copy's life begins anew at each arrival
         let record = Record { head: Head { put_time: now, ..record.head }, ..record };
-        if let Err(refusal) = self.admit(now, &record) {
-            return Put::Refused(refusal);
+        match self.examine(now, &record) {
+            Some(known) => known,
+            None => self.begin(now, record, waiter, disk),
+        }
+    }
+
+    /// Takes a client's record, if there is room for it ([`admission`]): all the rules of [`Store::put`], and it may have to
+    /// wait. Then it is written when its hour has come, and nobody is told; whoever offers it again learns how it stands.
+    pub fn offer(&mut self, now: Wall, record: Record, waiter: Option<W>, disk: &mut Vec<DiskEffect>) -> Put {
+        if let Some(known) = self.examine(now, &record) {
+            return known;
+        }
+        let identity = record.head.identity;
+        let (offer, admitted) = self.admission.offer(now, record, waiter);
+        let mut own = Put::Refused(Refusal::OverCapacity);
+        for (record, waiter) in admitted {
+            let of_offer = record.head.identity == identity;
+            let begun = self.begin_admitted(now, record, waiter, disk);
+            if of_offer {
+                own = begun;
+            }
+        }
+        match offer {
+            Offer::Admitted => own,
+            Offer::Waits(expected) => {
+                self.waited_count += 1;
+                Put::Waiting(expected)
+            }
+            Offer::Refused => Put::Refused(Refusal::OverCapacity),
+        }
+    }
+
+    /// Writes what has waited for room and has it now.
+    pub fn admit(&mut self, now: Wall, disk: &mut Vec<DiskEffect>) {
+        for (record, waiter) in self.admission.admit(now) {
+            self.begin_admitted(now, record, waiter, disk);
+        }
+    }
+
+    /// When [`Store::admit`] has something to do next.
+    #[must_use]
+    pub fn next_admission(&self) -> Option<Wall> {
+        self.admission.next()
+    }
+
+    /// How full a bounded disk is.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        self.admission.room()
+    }
+
+    /// What clients use of it, those who use most first; at most `max`.
+    #[must_use]
+    pub fn shares(&self, max: usize) -> Vec<Share> {
+        self.admission.shares(max)
+    }
+
+    /// What is known of a record without asking anybody for room: `None` if it is new and sound.
+    fn examine(&self, now: Wall, record: &Record) -> Option<Put> {
+        if let Err(refusal) = self.admit_any(now, record) {
+            return Some(Put::Refused(refusal));
         }
         let head = record.head;
         let held = self.index.get(&head.identity).filter(|held| held.expires() > now);
@@ -240,26 +308,39 @@ impl<W: Clone> Store<W> {
         // planted: the later arrival wins instead of the greater rank
         let wins = held.is_none_or(|held| head.rank() != held.rank());
         if !wins && !deleting {
-            return Put::Held;
+            return Some(Put::Held);
         }
         if flight.is_none() && self.writes.len() >= self.config.writes_inflight_max
             || self.writes.waiter_count() >= self.config.writes_inflight_max
         {
-            return Put::Refused(Refusal::Busy);
+            return Some(Put::Refused(Refusal::Busy));
         }
-        let known = self.index.get(&head.identity).is_some() && !deleting;
-        let reserved = if known { 0 } else { cost_bytes(&head) };
+        let reserved = self.reserved_for(&head);
         let used = self.index.cost_bytes().saturating_add(self.writes.reserved_bytes());
         if used.saturating_add(reserved) > self.config.store_bytes_max && flight.is_none() {
-            return Put::Refused(Refusal::OverCapacity);
+            return Some(Put::Refused(Refusal::OverCapacity));
         }
         if !record.is_intact() {
-            return Put::Refused(Refusal::Damaged);
+            return Some(Put::Refused(Refusal::Damaged));
         }
         if !record.is_authentic(self.network) {
-            return Put::Refused(Refusal::Forged);
+            return Some(Put::Refused(Refusal::Forged));
         }
-        if flight.is_some() {
+        None
+    }
+
+    /// What a record will cost that the index does not hold yet.
+    fn reserved_for(&self, head: &Head) -> u64 {
+        let flight = self.writes.get(&head.identity);
+        let deleting = flight.is_some_and(|flight| flight.doing == Doing::Delete);
+        let known = self.index.get(&head.identity).is_some() && !deleting;
+        if known { 0 } else { cost_bytes(head) }
+    }
+
+    /// Begins the write of a record that has been examined.
+    fn begin(&mut self, now: Wall, record: Record, waiter: Option<W>, disk: &mut Vec<DiskEffect>) -> Put {
+        let reserved = self.reserved_for(&record.head);
+        if self.writes.is_busy(&record.head.identity) {
             self.writes.join(now, record, waiter, reserved);
         } else {
             self.write(record, waiter.into_iter().collect(), reserved, disk);
@@ -268,6 +349,22 @@ impl<W: Clone> Store<W> {
         return Put::Held;
         #[cfg(not(keyway_bug = "store_ack_before_disk"))]
         Put::Writing
+    }
+
+    /// Begins the write of a record that has room now; while it waited the world has gone on.
+    fn begin_admitted(
+        &mut self,
+        now: Wall,
+        record: Record,
+        waiter: Option<W>,
+        disk: &mut Vec<DiskEffect>,
+    ) -> Put {
+        let head = record.head;
+        if let Some(known) = self.examine(now, &record) {
+            self.admission.ended(now, &head);
+            return known;
+        }
+        self.begin(now, record, waiter, disk)
     }
 
     /// Live puts under a key in put-time order, strictly after a place. Removes hide theirs.
@@ -472,6 +569,12 @@ impl<W: Clone> Store<W> {
         self.expired_count
     }
 
+    /// Offers that were told to wait for room, since the start.
+    #[must_use]
+    pub fn waited_count(&self) -> u64 {
+        self.waited_count
+    }
+
     /// Records made durable since the start, refreshed ones included.
     #[must_use]
     pub fn stored_count(&self) -> u64 {
@@ -480,13 +583,14 @@ impl<W: Clone> Store<W> {
 
     /// Sizes of the bounded tables: `(name, now, bound)`.
     #[must_use]
-    pub fn bounds(&self) -> [(&'static str, usize, usize); 5] {
+    pub fn bounds(&self) -> [(&'static str, usize, usize); 6] {
         let max = self.config.writes_inflight_max;
         [
             ("store.leftovers", self.leftovers.len(), 2 * max),
             ("store.writes", self.writes.len(), max),
             ("store.put_waiters", self.writes.waiter_count(), max),
             ("store.read_waiters", self.read_waiters, max),
+            self.admission.bounds(),
             ("store.cache_bytes", self.cache.bytes(), self.config.cache_bytes_max),
         ]
     }
@@ -498,6 +602,7 @@ impl<W: Clone> Store<W> {
     pub fn check(&self) -> Result<(), Violation> {
         self.index.check()?;
         self.writes.check()?;
+        self.admission.check()?;
         self.cache.check(self.config.cache_bytes_max)?;
         let busy = self.pending.values().filter(|p| matches!(p, Pending::Change(_))).count();
         let reading = self.pending.values().filter(|p| matches!(p, Pending::Read(_))).count();
@@ -515,7 +620,7 @@ impl<W: Clone> Store<W> {
     }
 
     /// Whether a record may be here at all; cheap tests only.
-    fn admit(&self, now: Wall, record: &Record) -> Result<(), Refusal> {
+    fn admit_any(&self, now: Wall, record: &Record) -> Result<(), Refusal> {
         let head = &record.head;
         if let Some(halt) = self.halt {
             return Err(Refusal::Halted(halt));

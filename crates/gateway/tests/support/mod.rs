@@ -11,7 +11,7 @@ use keyway_core::machine::{
     Copies, Counters, Facts, GetAnswer, NodeStatus, Op, OpDone, OpError, OpResult, PeerView, Phase,
     PutReceipt, RemoveReceipt, SignedPut, Surveyed, TraceAnswer, TraceStep, Traced, Value,
 };
-use keyway_core::store::{Head, Identity, Record};
+use keyway_core::store::{Head, Identity, Record, Room};
 use keyway_core::{Addr, Duration as Span, Id, Peer, Wall};
 use keyway_gateway::{GatewayConfig, Node, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -258,6 +258,7 @@ impl Node for FakeNode {
                 heads.truncate(max as usize);
                 Ok(OpDone::Held { heads, more })
             }
+            (Op::Clients { .. }, None) => Ok(OpDone::Clients { room: Room::default(), shares: Vec::new() }),
             (Op::Lookup { .. }, None) => Err(OpError::Timeout),
         }
     }

@@ -43,6 +43,8 @@ use core::fmt::Debug;
 
 use crate::overlay::Violation;
 
+pub use super::client::ClientId;
+
 use commitments::Commitments;
 use queues::Queues;
 
@@ -55,10 +57,6 @@ pub const TIME_MS_MAX: u64 = 1 << 61;
 pub const QUEUED_MAX: usize = 1 << 20;
 /// Clients remembered for their finish tag alone.
 pub const CLIENTS_MAX: usize = 1 << 16;
-
-/// Who is charged: an address, a network, a key; its owner says which.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ClientId(pub u64);
 
 /// The settings. Commitments are in byte-ms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

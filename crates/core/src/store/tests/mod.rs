@@ -1,5 +1,6 @@
 //! Laws and stories of the store: a store, a disk that answers when and how a test wants, and what came out.
 
+mod admission;
 mod digests;
 mod disk;
 mod laws;

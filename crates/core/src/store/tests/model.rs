@@ -125,6 +125,7 @@ impl Model {
             }
             Put::Refused(Refusal::Halted(halt)) => assert_eq!(self.world.store.halt(), Some(halt)),
             Put::Refused(_) => {}
+            Put::Waiting(_) => panic!("only an offer waits"),
         }
     }
 

@@ -225,7 +225,7 @@ fn the_expected_wait_is_what_the_reserve_brings() {
     assert_eq!(disk.times(), [(0, 0), (1, 10), (2, 20), (3, 30), (4, 40)]);
     // One that puts for the first time passes all who wait.
     let mut disk = Disk::new(FairConfig { queue_bound: 100_000, ..plain() });
-    (0..5).for_each(|n| drop(disk.put(0, A, n, 10, 100)));
+    (0..5).for_each(|n| assert!(disk.put(0, A, n, 10, 100).is_ok()));
     let place = disk.put(0, B, 9, 5, 100).unwrap();
     assert_eq!(disk.fair.expected_wait_ms(place), Some(5));
 }

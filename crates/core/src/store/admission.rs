@@ -1,0 +1,271 @@
+//! Clients' records ask for room: the fair allocation ([`super::fair`]) before a bounded disk.
+//!
+//! ```text
+//!   offer ──▶ fair: accepted ──────────────────────▶ written
+//!              │      waits ──▶ kept in memory ──▶ next_admission, admit ──▶ written, nobody asked again
+//!              └ no room in its client's queue ──▶ refused, over capacity
+//!   put (handoff, repair, restart) ────────────────▶ written, charged without asking
+//! ```
+//!
+//! Of the disk's bound a quarter is the reserve: clients share the rest. What comes by handoff and repair is charged to whoever
+//! put it, never queued or refused while the disk holds it; as long as that fills more than the shared part, nothing new is
+//! admitted. So a full network that loses a node keeps its promise, and its disks hold what that means.
+//!
+//! What is charged: each live record of the index until its end, and each admitted record whose write is under way.
+//! Without a bound on the store there is nothing to share, and every record is admitted at once.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::fair::{Accepted, Fair, FairConfig, Place, Usage};
+use super::index::cost_bytes;
+use super::proof::PROOF_BYTES;
+use super::record::{HEAD_BYTES, Head, Identity, Record};
+use super::{ClientId, StoreConfig};
+use crate::time::{Duration, Wall};
+
+/// Of a hundred bytes of the disk, those that clients share; the rest is for handoff and repair.
+pub(super) const SHARED_PERCENT: u64 = 75;
+/// Records that wait for room, of all clients.
+pub(super) const WAITING_MAX: usize = 1 << 14;
+/// Bytes of records that wait for room; beyond it further ones are refused.
+pub(super) const WAITING_BYTES_MAX: u64 = 16 << 20;
+
+/// What a client uses of a disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Share {
+    /// Who.
+    pub client: ClientId,
+    /// What.
+    pub usage: Usage,
+}
+
+/// How full a bounded disk is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Room {
+    /// What clients share, in bytes; 0: the disk is not bounded.
+    pub shared_bytes: u64,
+    /// What is charged.
+    pub charged_bytes: u64,
+    /// Records that wait.
+    pub waiting_count: u64,
+    /// Clients that are known.
+    pub clients_count: u64,
+}
+
+/// A record that waits for room.
+#[derive(Debug)]
+struct Waiting<W> {
+    record: Record,
+    /// Who asks at this moment; nobody is kept waiting beyond it.
+    waiter: Option<W>,
+    /// What it asked room for: since then a greater copy of other length may have taken its place.
+    bytes: u64,
+    place: Option<Place>,
+}
+
+/// What becomes of a record that is offered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Offer {
+    /// It is among the admitted.
+    Admitted,
+    /// It will be admitted in about so long, without being offered again.
+    Waits(Duration),
+    /// It is not taken.
+    Refused,
+}
+
+/// Records that may be written now, in this order, each with who asks for it at this moment.
+pub(super) type Admitted<W> = Vec<(Record, Option<W>)>;
+
+/// The room of one store.
+#[derive(Debug)]
+pub(super) struct Admission<W> {
+    /// `None`: the disk is not bounded.
+    fair: Option<Fair<Identity>>,
+    waiting: BTreeMap<Identity, Waiting<W>>,
+    waiting_bytes: u64,
+    /// Admitted records whose writes are under way.
+    writing: BTreeMap<Identity, Head>,
+    /// Reused.
+    accepted: Vec<Accepted<Identity>>,
+}
+
+/// The end of a life in the allocation's time.
+fn ends_ms(head: &Head) -> u64 {
+    head.expires().0.div_ceil(1000)
+}
+
+fn ms(now: Wall) -> u64 {
+    now.0 / 1000
+}
+
+impl<W> Admission<W> {
+    pub(super) fn new(config: &StoreConfig) -> Admission<W> {
+        let bounded = config.store_bytes_max != u64::MAX;
+        let shared = config.store_bytes_max / 100 * SHARED_PERCENT;
+        let put_bytes_max = (HEAD_BYTES + PROOF_BYTES) as u64 + u64::from(config.value_bytes_max);
+        let paper = || FairConfig::paper(shared, config.ttl_max.as_millis(), put_bytes_max);
+        let fair = bounded.then(paper).flatten();
+        Admission {
+            fair: fair.map(|fair| Fair::new(FairConfig { queued_max: WAITING_MAX, ..fair })),
+            waiting: BTreeMap::new(),
+            waiting_bytes: 0,
+            writing: BTreeMap::new(),
+            accepted: Vec::new(),
+        }
+    }
+
+    /// A client's record asks for room. One that waits already is merged with what waits, and keeps its place. Others may be
+    /// admitted beside it: their hour has come.
+    pub(super) fn offer(&mut self, now: Wall, record: Record, waiter: Option<W>) -> (Offer, Admitted<W>) {
+        let Some(fair) = &mut self.fair else { return (Offer::Admitted, [(record, waiter)].into()) };
+        let Head { identity, client, .. } = record.head;
+        if let Some(waiting) = self.waiting.get_mut(&identity) {
+            let wait = waiting.place.and_then(|place| fair.expected_wait_ms(place)).unwrap_or(0);
+            if record.head.rank() > waiting.record.head.rank() {
+                waiting.record = record;
+            }
+            return (Offer::Waits(Duration::from_millis(wait)), Vec::new());
+        }
+        let bytes = cost_bytes(&record.head);
+        if self.waiting_bytes + bytes > WAITING_BYTES_MAX {
+            return (Offer::Refused, Vec::new());
+        }
+        let ttl_ms = ends_ms(&record.head).saturating_sub(ms(now));
+        let mut accepted = core::mem::take(&mut self.accepted);
+        self.waiting_bytes += bytes;
+        self.waiting.insert(identity, Waiting { record, waiter, bytes, place: None });
+        let arrived = fair.arrive(ms(now), client, identity, bytes, ttl_ms, &mut accepted);
+        let admitted = self.take(now, accepted);
+        let Ok(place) = arrived else {
+            self.withdraw(&identity);
+            return (Offer::Refused, admitted);
+        };
+        let Some(waiting) = self.waiting.get_mut(&identity) else { return (Offer::Admitted, admitted) };
+        (waiting.waiter, waiting.place) = (None, Some(place));
+        let wait = self.fair.as_ref().and_then(|fair| fair.expected_wait_ms(place)).unwrap_or(0);
+        (Offer::Waits(Duration::from_millis(wait)), admitted)
+    }
+
+    /// Time has passed: what is admitted by now, in order.
+    pub(super) fn admit(&mut self, now: Wall) -> Admitted<W> {
+        let Some(fair) = &mut self.fair else { return Vec::new() };
+        let mut accepted = core::mem::take(&mut self.accepted);
+        fair.wake(ms(now), &mut accepted);
+        self.take(now, accepted)
+    }
+
+    /// When something may be admitted next.
+    pub(super) fn next(&self) -> Option<Wall> {
+        Some(Wall(self.fair.as_ref()?.deadline()?.saturating_mul(1000)))
+    }
+
+    /// The write of an admitted or of any other record has ended; `old`: what the index held of its identity.
+    pub(super) fn written(&mut self, now: Wall, head: &Head, old: Option<&Head>) {
+        self.charge(now, head);
+        self.ended(now, head);
+        if let Some(old) = old {
+            self.release(now, old);
+        }
+    }
+
+    /// The write has failed, or was not begun.
+    pub(super) fn ended(&mut self, now: Wall, head: &Head) {
+        if self.writing.get(&head.identity).is_some_and(|writing| writing == head) {
+            self.abandon(now, &head.identity);
+        }
+    }
+
+    /// Nothing of this identity is being written any more.
+    pub(super) fn abandon(&mut self, now: Wall, identity: &Identity) {
+        if let Some(head) = self.writing.remove(identity) {
+            self.release(now, &head);
+        }
+    }
+
+    /// The index holds it: charged until its end, without asking.
+    pub(super) fn charge(&mut self, now: Wall, head: &Head) {
+        if let Some(fair) = &mut self.fair {
+            fair.commit(ms(now), head.client, cost_bytes(head), ends_ms(head), &mut self.accepted);
+        }
+    }
+
+    /// The index holds it no more.
+    pub(super) fn release(&mut self, now: Wall, head: &Head) {
+        if let Some(fair) = &mut self.fair {
+            fair.release(ms(now), head.client, cost_bytes(head), ends_ms(head), &mut self.accepted);
+        }
+    }
+
+    /// Records that were let through by what has happened meanwhile.
+    pub(super) fn take_admitted(&mut self, now: Wall) -> Admitted<W> {
+        if self.accepted.is_empty() {
+            return Vec::new();
+        }
+        let accepted = core::mem::take(&mut self.accepted);
+        self.take(now, accepted)
+    }
+
+    /// The records behind what the allocation has accepted. One that waited has less of its life left than it was
+    /// accepted for: the charge follows the record.
+    fn take(&mut self, now: Wall, mut accepted: Vec<Accepted<Identity>>) -> Admitted<W> {
+        let mut admitted = Vec::new();
+        while let Some(one) = (!accepted.is_empty()).then(|| accepted.remove(0)) {
+            let Some(Waiting { record, waiter, bytes: asked, .. }) = self.withdraw(&one.put) else {
+                continue;
+            };
+            let head = record.head;
+            let (bytes, ends) = (cost_bytes(&head), ends_ms(&head));
+            if let Some(fair) = &mut self.fair
+                && (one.expires_ms, one.client, asked) != (ends, head.client, bytes)
+            {
+                fair.commit(ms(now), head.client, bytes, ends, &mut accepted);
+                fair.release(ms(now), one.client, asked, one.expires_ms, &mut accepted);
+            }
+            // One at a time: of two for one identity the earlier is not written, or will be replaced.
+            if let Some(before) = self.writing.insert(head.identity, head)
+                && let Some(fair) = &mut self.fair
+            {
+                let (bytes, ends) = (cost_bytes(&before), ends_ms(&before));
+                fair.release(ms(now), before.client, bytes, ends, &mut accepted);
+            }
+            admitted.push((record, waiter));
+        }
+        self.accepted = accepted;
+        admitted
+    }
+
+    fn withdraw(&mut self, identity: &Identity) -> Option<Waiting<W>> {
+        let waiting = self.waiting.remove(identity)?;
+        self.waiting_bytes -= waiting.bytes;
+        Some(waiting)
+    }
+
+    pub(super) fn room(&self) -> Room {
+        self.fair.as_ref().map_or_else(Room::default, |fair| Room {
+            shared_bytes: fair.config().capacity_bytes,
+            charged_bytes: fair.stored_bytes(),
+            waiting_count: self.waiting.len() as u64,
+            clients_count: fair.clients_count() as u64,
+        })
+    }
+
+    /// What each client uses, those who use most first; at most `max`.
+    pub(super) fn shares(&self, max: usize) -> Vec<Share> {
+        let Some(fair) = &self.fair else { return Vec::new() };
+        let mut shares: Vec<Share> = fair.usages().map(|(client, usage)| Share { client, usage }).collect();
+        shares.sort_by_key(|share| (core::cmp::Reverse(share.usage.stored_bytes), share.client));
+        shares.truncate(max);
+        shares
+    }
+
+    /// Sizes of the bounded tables: `(name, now, bound)`.
+    pub(super) fn bounds(&self) -> (&'static str, usize, usize) {
+        ("store.waiting", self.waiting.len(), WAITING_MAX)
+    }
+
+    pub(super) fn check(&self) -> Result<(), crate::overlay::Violation> {
+        self.fair.as_ref().map_or(Ok(()), Fair::check)
+    }
+}
