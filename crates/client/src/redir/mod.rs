@@ -55,8 +55,8 @@ pub use entry::{ADDRESS_BYTES_MAX, Endpoint, Form};
 pub use levels::{LEVEL_FIRST, Levels, WALKS_REMEMBERED};
 pub use list::{LIST_GETS_MAX, List, Listed};
 pub use lookup::{LookedUp, Lookup};
-pub use register::{Register, Registered};
-pub use service::{Member, Redir, Refresh, Round, Scheme};
+pub use register::{Refresh, Register, Registered};
+pub use service::{Member, Redir, Round, Scheme};
 pub use tree::{
     BRANCHING_DEFAULT, BRANCHING_MAX, BRANCHING_MIN, NAMESPACE_BYTES_MAX, Tree, TreeNode, VALUES_PER_CELL,
 };

@@ -27,7 +27,7 @@ use crate::redir::entry::{Endpoint, Form};
 use crate::redir::levels::{LEVEL_FIRST, Levels};
 use crate::redir::list::{LIST_GETS_MAX, List, Listed};
 use crate::redir::lookup::{LookedUp, Lookup};
-use crate::redir::register::{Register, Registered};
+use crate::redir::register::{Refresh, Register, Registered};
 use crate::redir::tree::{BRANCHING_DEFAULT, Tree};
 use crate::redir::walk::{Ask, Found, Step, Walk};
 
@@ -80,22 +80,6 @@ impl Scheme {
     }
 }
 
-/// How long entries live, and how often they are put again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Refresh {
-    /// Life of an entry, in whole seconds, rounded up. Longer than `every`; twice as long survives one refresh that failed.
-    pub ttl: Duration,
-    /// Time between two registrations; at least a second.
-    pub every: Duration,
-}
-
-impl Default for Refresh {
-    /// Every 30 s for 60 s, as in the paper's measurements (4.5).
-    fn default() -> Refresh {
-        Refresh { ttl: Duration::from_secs(60), every: Duration::from_secs(30) }
-    }
-}
-
 #[derive(Debug)]
 enum Shape {
     Tree(Tree),
@@ -128,20 +112,22 @@ impl Redir {
         Ok(Redir { inner: Arc::new(Inner { client, shape, lookups: Mutex::new(Levels::new()) }) })
     }
 
-    /// One registration of `me` for `ttl`, beginning at level `start`: [`Registered::level`] of the one before. A set of
-    /// members that registers at once stands right after a few rounds.
+    /// One registration of `me`, beginning at level `start`: [`Registered::level`] of the one before. The caller
+    /// repeats it every `refresh.every`. A set of members that registers at once stands right after a few rounds.
     ///
     /// # Errors
     /// See [`ClientError`]. The entry may then stand on some levels; registering again is harmless.
     pub async fn register(
         &self,
         me: &Endpoint,
-        ttl: Duration,
+        refresh: Refresh,
         start: Option<u16>,
     ) -> Result<Registered, ClientError> {
         match &self.inner.shape {
-            Shape::Tree(tree) => self.walk(Register::new(tree, me, ttl, start.unwrap_or(LEVEL_FIRST))?).await,
-            Shape::Binary(tree) => self.walk(BinaryRegister::new(tree, me, ttl)?).await,
+            Shape::Tree(tree) => {
+                self.walk(Register::new(tree, me, refresh, start.unwrap_or(LEVEL_FIRST))?).await
+            }
+            Shape::Binary(tree) => self.walk(BinaryRegister::new(tree, me, refresh.ttl)?).await,
         }
     }
 
@@ -156,7 +142,7 @@ impl Redir {
                 "entries of {ttl:?} every {every:?}: the period is at least a second, and entries live longer than it"
             )));
         }
-        let first = self.register(me, ttl, None).await?;
+        let first = self.register(me, refresh, None).await?;
         let level = first.level;
         let (tell, rounds) = watch::channel(Round { number: 1, outcome: Ok(first) });
         let task = tokio::spawn(keep(self.clone(), me.clone(), refresh, level, tell));
@@ -269,7 +255,7 @@ async fn keep(redir: Redir, me: Endpoint, refresh: Refresh, level: u16, tell: wa
     let mut pause = jittered(refresh.every, &me, 1);
     for number in 2.. {
         sleep(pause).await;
-        let outcome = redir.register(&me, refresh.ttl, Some(level)).await;
+        let outcome = redir.register(&me, refresh, Some(level)).await;
         match &outcome {
             Ok(registered) => {
                 level = registered.level;

@@ -57,14 +57,16 @@ impl Sight {
         at == 0 || self.entries[at - 1].cell != self.entries[at].cell
     }
 
-    /// Where `me` stands among the others of this node.
-    pub(super) fn standing(&self, me: &Endpoint, cell: u16) -> Standing {
+    /// Where `me` stands among the others of this node, of which those that end within `horizon` do not count against it.
+    pub(super) fn standing(&self, me: &Endpoint, cell: u16, horizon: Duration) -> Standing {
         let others = || self.entries.iter().filter(|seen| seen.member != *me);
+        let lasting = || others().filter(|seen| seen.remaining >= horizon);
         let in_cell: Vec<&Seen> = others().filter(|seen| seen.cell == cell).collect();
+        let lasting_in_cell = || lasting().filter(|seen| seen.cell == cell);
         Standing {
             present: self.entries.iter().any(|seen| seen.member == *me),
-            node_extreme: is_extreme(me, others()),
-            cell_extreme: is_extreme(me, in_cell.iter().copied()),
+            node_extreme: is_extreme(me, lasting()),
+            belongs: lasting_in_cell().count() < 2 || is_extreme(me, lasting_in_cell()),
             separable: in_cell.iter().any(|seen| seen.member.id() != me.id()),
             rival: match in_cell.as_slice() {
                 [one] => Some((*one).clone()),
@@ -91,19 +93,12 @@ pub(super) struct Standing {
     pub(super) present: bool,
     /// Whether it is the lowest or the highest of the node.
     pub(super) node_extreme: bool,
-    /// Whether it is the lowest or the highest of its cell.
-    pub(super) cell_extreme: bool,
+    /// Whether its entry belongs here: fewer than two others in its cell, or it is the lowest or the highest there.
+    pub(super) belongs: bool,
     /// How many others share its cell.
     pub(super) rivals: usize,
     /// The one that shares its cell, if it is only one.
     pub(super) rival: Option<Seen>,
     /// Whether one of them has another id, so that a level further down may part them.
     pub(super) separable: bool,
-}
-
-impl Standing {
-    /// Whether its entry belongs here.
-    pub(super) fn belongs(&self) -> bool {
-        self.rivals < 2 || self.cell_extreme
-    }
 }

@@ -92,7 +92,7 @@ async fn members_are_found_and_listed_whatever_the_pages() {
             .collect();
         for _ in 0..3 {
             for me in &members {
-                redir.register(me, Duration::from_secs(60), None).await.expect("registered");
+                redir.register(me, Refresh::default(), None).await.expect("registered");
             }
         }
         members.sort();

@@ -10,7 +10,7 @@ use crate::Key;
 use crate::redir::tests::{Draw, Store, beside};
 use crate::redir::{
     BinaryList, BinaryLookup, BinaryRegister, BinaryTree, Endpoint, Form, LEVEL_FIRST, LIST_GETS_MAX, Levels,
-    List, Lookup, Register, Tree,
+    List, Lookup, Refresh, Register, Tree,
 };
 
 const TTL: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ impl Crowd {
     fn round(&mut self, seed: u64) {
         self.store.now += EVERY;
         let walk = |(me, start): &(Endpoint, u16)| {
-            Register::new(&self.tree, me, TTL, *start).expect("it can be said")
+            Register::new(&self.tree, me, Refresh::default(), *start).expect("it can be said")
         };
         let walks = self.members.iter().map(walk).collect();
         let ended = self.store.run_mixed(walks, seed);
@@ -284,6 +284,28 @@ fn expanding_does_not_keep_the_dead_alive() {
     for start in 0..3 {
         let found = crowd.store.run(Lookup::new(&crowd.tree, Key([0; 20]), start));
         assert_eq!(found.successor.as_ref().map(Endpoint::id), Some(&alive));
+    }
+}
+
+#[test]
+fn the_place_of_the_dead_is_taken_before_their_entries_end() {
+    // Three of one cell of the root, whose lowest dies: between the end of its entries and the next registration of the
+    // others there must be no time in which the root does not know the second.
+    let ids = [Key([0x01; 20]), Key([0x10; 20]), Key([0x11; 20]), Key([0x12; 20])];
+    let mut crowd = Crowd::new(10, ids);
+    for round in 0..4 {
+        crowd.round(round);
+    }
+    crowd.store.now += 10;
+    let dead = crowd.members.remove(0).0;
+    crowd.round(5);
+    // The dead one's entries have 20 s left, which is less than the others' period.
+    let first =
+        |crowd: &mut Crowd, level| crowd.store.run(Lookup::new(&crowd.tree, Key([0; 20]), level)).successor;
+    assert_eq!(first(&mut crowd, 0), Some(dead));
+    crowd.store.now += 25;
+    for level in 0..4 {
+        assert_eq!(first(&mut crowd, level).as_ref().map(Endpoint::id), Some(&ids[1]), "from level {level}");
     }
 }
 
