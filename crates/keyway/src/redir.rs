@@ -29,12 +29,13 @@ Examples:
 
 const JOIN_EXAMPLES: &str = "\
 Examples:
-  keyway redir join printers --address 192.0.2.7:5900                       its id is the SHA-1 of the address
+  keyway redir join printers --address 192.0.2.7:5900
   keyway redir join printers --address host.example:5900 --name 'third floor'
-  keyway redir join printers --address 192.0.2.7:5900 --ttl 10m --every 4m   fewer puts; a crash shows later
-  keyway redir join printers --address 192.0.2.7:5900 --once                from a timer of your own
+  keyway redir join printers --address 192.0.2.7:5900 --ttl 10m --every 4m
+  keyway redir join printers --address 192.0.2.7:5900 --once
 
-A member that stops, by Ctrl-C or by dying, is found until its entries end: at most --ttl after its last registration.
+A member that stops, by Ctrl-C or by dying, is found until its entries end: at most --ttl after its last registration. \
+Longer periods cost fewer puts and show a death later. --once is for a timer of your own, more often than every --ttl.
 ";
 
 const LOOKUP_EXAMPLES: &str = "\
@@ -48,7 +49,7 @@ Examples:
 const LIST_EXAMPLES: &str = "\
 Examples:
   keyway redir list printers
-  keyway redir list printers -o raw | xargs -n1 ping-printer
+  keyway redir list printers -o raw       the addresses and nothing else
 ";
 
 /// Find members of any set of machines

@@ -4,7 +4,7 @@ use keyway_client::Key;
 use keyway_sim::experiments::{Ask, Measured, Outcome, Plot, Point, Series, Tolerance, each_ring};
 
 use super::row;
-use super::world::{Plan, SECOND, World, order};
+use super::world::{Plan, SECOND, World};
 
 const SIZES: [usize; 12] = [16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768];
 const SIZE_MAX_QUICK: usize = 1_024;
@@ -22,7 +22,7 @@ fn plan(clients: usize) -> Plan {
         lifetime: None,
         born_within: 30 * SECOND,
         probes_from: 180 * SECOND,
-        until: 300 * SECOND,
+        until: 240 * SECOND,
         probe_every: SECOND / 10,
         lookers: 1,
     }
@@ -42,7 +42,8 @@ fn ring(clients: usize, seed: u64) -> Ring {
     ids.sort();
     let lookups = world.looked.len() as f64;
     let wrong = world.looked.iter().filter(|looked| {
-        let truth = ids.iter().min_by_key(|id| order(&looked.key, id));
+        let after = ids.partition_point(|id| *id < looked.key);
+        let truth = ids.get(after).or(ids.first());
         looked.outcome.successor.as_ref().map(keyway_client::redir::Endpoint::id) != truth
     });
     Ring {
