@@ -8,7 +8,7 @@ use support::{Network, Process, SOON, run, wait_until};
 /// Processes that register.
 const MEMBERS: usize = 100;
 /// Registrations after which the tree stands: those who come at once see each other only from the second on.
-const ROUNDS: u64 = 4;
+const ROUNDS: u64 = 5;
 const LOOKUPS: usize = 1_000;
 
 /// The id and the address of a member, as JSON tells them.

@@ -103,7 +103,7 @@ fn ids(count: usize, draw: &mut Draw) -> BTreeSet<Key> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_lookup_finds_the_successor_once_all_have_registered(
@@ -111,7 +111,7 @@ proptest! {
     ) {
         let mut draw = Draw(seed);
         let mut crowd = Crowd::new(branching, ids(count, &mut draw));
-        for _ in 0..6 {
+        for _ in 0..8 {
             crowd.round(draw.next());
         }
         crowd.check(&mut draw)?;
