@@ -20,7 +20,7 @@
 //!
 //! What is bounded: the time of one attempt, the time of all attempts together, their number, and the size of an answer
 //! ([`ClientSettings`]). What is checked: a value that comes back must have the hash under which it is known, else the
-//! answer is [`ClientError::Invalid`]. What is absent: TLS (put a proxy in front), removal, and any server code.
+//! answer is [`ClientError::Invalid`]. On top of put and get, [`redir`] finds members of any set of machines. What is absent: TLS (put a proxy in front), removal, and any server code.
 //!
 //! This crate depends on no other crate of the workspace.
 
@@ -29,6 +29,7 @@ mod client;
 mod failure;
 mod gateways;
 mod key;
+pub mod redir;
 #[cfg(test)]
 mod tests;
 

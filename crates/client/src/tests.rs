@@ -11,7 +11,7 @@ use crate::{Client, ClientError, ClientSettings, GetOptions, Key, Reads};
 
 /// What a fake gateway does with a request.
 #[derive(Clone)]
-enum Deed {
+pub(crate) enum Deed {
     /// Answers with a status and a JSON body.
     Say(u16, String),
     /// Takes the request and never answers.
@@ -21,8 +21,8 @@ enum Deed {
 }
 
 /// A fake gateway: one deed for all requests, and their count.
-struct Fake {
-    url: String,
+pub(crate) struct Fake {
+    pub(crate) url: String,
     asked: Arc<AtomicUsize>,
 }
 
@@ -32,7 +32,7 @@ impl Fake {
     }
 
     /// With a deed for each `METHOD /path` and body.
-    async fn with(deed: impl Fn(&str, &[u8]) -> Deed + Send + Sync + 'static) -> Fake {
+    pub(crate) async fn with(deed: impl Fn(&str, &[u8]) -> Deed + Send + Sync + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
         let asked = Arc::new(AtomicUsize::new(0));

@@ -17,6 +17,7 @@ use crate::nodes::NodesArgs;
 use crate::output::{Colour, Format};
 use crate::peers::PeersArgs;
 use crate::put::PutArgs;
+use crate::redir::RedirArgs;
 use crate::sim::SimArgs;
 use crate::status::StatusArgs;
 use crate::trace::TraceArgs;
@@ -105,6 +106,8 @@ pub(crate) enum Verb {
     Nodes(NodesArgs),
     /// Tell by the exit code whether a node serves
     Health(HealthArgs),
+    /// Find members of any set of machines
+    Redir(RedirArgs),
     /// Run the node in simulated worlds
     Sim(SimArgs),
     /// Measure puts and gets in a network in this process

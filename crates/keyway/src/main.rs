@@ -3,6 +3,7 @@
 //! ```text
 //!   keyway up | node                              serve.rs ─▶ keyway-net, keyway-gateway
 //!   keyway put | get | import | status | ...      session.rs ─▶ keyway-client ─▶ any gateway over HTTP
+//!   keyway redir                                  redir.rs ─▶ keyway-client, the same way
 //!   keyway sim                                    sim/ ─▶ keyway-sim
 //!   keyway bench                                  bench/ ─▶ keyway-net
 //!   keyway completions | man                      the description of the command line itself
@@ -26,6 +27,7 @@ mod nodes;
 mod output;
 mod peers;
 mod put;
+mod redir;
 mod serve;
 mod session;
 mod sim;
@@ -94,6 +96,7 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Trace(args) => one_thread()?.block_on(trace::run(args, session)),
         Verb::Nodes(args) => one_thread()?.block_on(nodes::run(args, session)),
         Verb::Health(args) => one_thread()?.block_on(health::run(args, session)),
+        Verb::Redir(args) => one_thread()?.block_on(redir::run(args, session)),
         Verb::Sim(args) => sim::run(args, &session.output),
         Verb::Bench(args) => bench::run(&args, session),
         Verb::Config(args) => config::run(args, shared, &session.output),

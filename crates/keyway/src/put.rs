@@ -81,7 +81,7 @@ fn value(argument: &str) -> Result<Bytes, Failure> {
 }
 
 /// All of `source`, unless it is more than any node takes.
-fn bounded(source: impl Read, name: &str) -> Result<Bytes, Failure> {
+pub(crate) fn bounded(source: impl Read, name: &str) -> Result<Bytes, Failure> {
     let mut bytes = Vec::new();
     source.take(VALUE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| {
         Failure::new(Exit::Failure, format!("cannot read the value from {name}: {error}"))

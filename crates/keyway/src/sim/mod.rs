@@ -14,6 +14,7 @@
 mod figure;
 mod list;
 mod paper;
+mod redir;
 mod replay;
 mod run;
 mod scale;

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use keyway_sim::experiments::{self, Ask, EXPERIMENTS, Experiment, Outcome, RINGS, RINGS_MAX, RINGS_QUICK};
+use keyway_sim::experiments::{
+    Ask, EXPERIMENTS, Experiment, Outcome, RINGS, RINGS_MAX, RINGS_QUICK, find_among,
+};
 use serde_json::json;
 
-use super::{figure, usage};
+use super::{figure, redir, usage};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Style};
 
@@ -45,7 +47,7 @@ pub(super) struct PaperArgs {
 /// `keyway sim paper`.
 pub(super) fn run(args: &PaperArgs, output: &Output) -> Result<Exit, Failure> {
     let Some(name) = &args.name else { return list(output) };
-    let experiment = experiments::find(name).map_err(usage)?;
+    let experiment = find_among(all(), name).map_err(usage)?;
     let rings = args.rings.unwrap_or(if args.quick { RINGS_QUICK } else { RINGS });
     figure::prepare(args.out.as_deref())?;
     output.note(format!(
@@ -69,14 +71,19 @@ pub(super) fn run(args: &PaperArgs, output: &Output) -> Result<Exit, Failure> {
     Ok(if outcome.pass { Exit::Ok } else { Exit::Failure })
 }
 
+/// The experiments with nodes, and those with what is built on them.
+fn all() -> impl Iterator<Item = &'static Experiment> + Clone {
+    EXPERIMENTS.iter().chain(redir::EXPERIMENTS)
+}
+
 fn list(output: &Output) -> Result<Exit, Failure> {
     if output.is_json() {
         let all: Vec<_> =
-            EXPERIMENTS.iter().map(|e| json!({"name": e.name, "about": e.about, "paper": e.paper})).collect();
+            all().map(|e| json!({"name": e.name, "about": e.about, "paper": e.paper})).collect();
         output.json(&json!(all))?;
         return Ok(Exit::Ok);
     }
-    for e in EXPERIMENTS {
+    for e in all() {
         output.line(format!("{:<20} {}", e.name, e.paper))?;
         output.line(format!("{:<20} {}", "", e.about))?;
     }

@@ -11,7 +11,8 @@
 //! A tolerance is part of the claim and stands in the code beside the published value. Where a figure cannot be met, the
 //! measured value is shown with `FAIL` and the reason stands in the outcome's notes.
 //!
-//! An experiment is one function and one line in [`EXPERIMENTS`].
+//! An experiment is one function and one line in [`EXPERIMENTS`]. One that needs more than nodes stands in `crates/keyway` and is
+//! made there by [`Experiment::new`].
 
 mod burst;
 mod chord_churn;
@@ -58,6 +59,17 @@ pub struct Experiment {
 }
 
 impl Experiment {
+    /// An experiment of that name: one line about it, which figure of which paper, and what runs it.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        about: &'static str,
+        paper: &'static str,
+        run: fn(&Ask<'_>) -> Outcome,
+    ) -> Experiment {
+        Experiment { name, about, paper, run }
+    }
+
     /// Runs it.
     #[must_use]
     pub fn run(&self, ask: &Ask<'_>) -> Outcome {
@@ -132,14 +144,25 @@ pub static EXPERIMENTS: &[Experiment] = &[
 /// # Errors
 /// With the names of those that exist.
 pub fn find(name: &str) -> Result<&'static Experiment, String> {
-    EXPERIMENTS.iter().find(|e| e.name == name).ok_or_else(|| {
-        let names: Vec<&str> = EXPERIMENTS.iter().map(|e| e.name).collect();
+    find_among(EXPERIMENTS.iter(), name)
+}
+
+/// The experiment of that name among `all`.
+///
+/// # Errors
+/// With the names of those that exist.
+pub fn find_among<'a>(
+    all: impl Iterator<Item = &'a Experiment> + Clone,
+    name: &str,
+) -> Result<&'a Experiment, String> {
+    all.clone().find(|e| e.name == name).ok_or_else(|| {
+        let names: Vec<&str> = all.map(|e| e.name).collect();
         format!("there is no experiment `{name}`; there are: {}", names.join(", "))
     })
 }
 
 /// Runs `one(case, seed)` for each ring of each of so many cases, in parallel; `[case][ring]`, in order.
-fn each_ring<T: Send>(ask: &Ask<'_>, cases: usize, one: impl Fn(usize, u64) -> T + Sync) -> Vec<Vec<T>> {
+pub fn each_ring<T: Send>(ask: &Ask<'_>, cases: usize, one: impl Fn(usize, u64) -> T + Sync) -> Vec<Vec<T>> {
     let rings = ask.rings.max(1) as usize;
     let total = (cases * rings) as u64;
     let done = AtomicU64::new(0);
