@@ -178,9 +178,9 @@ fn parse(text: &str) -> Result<Vec<Put>, String> {
         let fields: Vec<&str> = line.split(',').map(str::trim).collect();
         let Ok(fields) = <[&str; 4]>::try_from(fields.as_slice()) else {
             return Err(at(format!(
-                "{} are needed, there are {}",
+                "{} are needed, this has {} of four fields",
                 COLUMNS.join(","),
-                plural(fields.len() as u64, "field")
+                fields.len()
             )));
         };
         let order = match order {
@@ -262,8 +262,9 @@ fn tell(args: &FstArgs, puts: &[Put], fates: &[Fate], output: &Output) {
     let beyond = puts.iter().filter(beyond).count() as u64;
     if beyond > 0 {
         output.note(format!(
-            "{} beyond --B or --T; the algorithm assumes that there are none",
-            plural(beyond, "put")
+            "{} {} beyond --B or --T; the algorithm assumes that there are none",
+            thousands(beyond),
+            plural(beyond, "put is", "puts are")
         ));
     }
     if !puts.is_sorted_by_key(|put| put.arrival_ms) {
