@@ -28,3 +28,27 @@ fn scale_measures_each_world_in_a_process_of_its_own_and_draws() {
     let error = keyway(["sim", "scale", "--overlay", "pastry"]).failed(2);
     assert!(error.contains("pastry") && error.contains("sim list"), "{error}");
 }
+
+/// The fates come from a reading of the algorithm in another language, list by list: C = 60,000, T = 60,000, B = 1,000, r = 1.
+#[test]
+fn fst_decides_a_list_as_a_naive_reading_of_the_paper_does() {
+    let (puts, fates) = (include_str!("fst/puts.csv"), include_str!("fst/fates.txt"));
+    let flags = ["sim", "fst", "--capacity", "60000", "--T", "60000", "--B", "1000"];
+    let said = run(command().args(flags).args(["--trace", "-"]), puts.as_bytes());
+    assert!(said.stderr.contains("80 puts"), "{}", said.stderr);
+    assert_eq!(said.good(), fates);
+    // The paper's defaults, said aloud, a file instead of a pipe, and the lines in another order.
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("puts.csv");
+    std::fs::write(&file, puts).expect("written");
+    let aloud = ["--r-min", "1", "--alpha", "60000000", "--queue-bound", "60000000", "--trace"];
+    assert_eq!(run(command().args(flags).args(aloud).arg(&file), b"").good(), fates);
+    let json = run(command().args(["-o", "json"]).args(flags).arg("--trace").arg(&file), b"").good();
+    let report: Value = serde_json::from_str(&json).expect("one object");
+    assert_eq!(report["fates"].as_array().expect("a list").len(), 80);
+
+    let error = run(command().args(flags).args(["--trace", "-"]), b"0,a,1000,60000\n5,b,ten,1\n").failed(8);
+    assert!(error.contains("line 2: bytes `ten`") && error.contains("sim fst --help"), "{error}");
+    let error = run(command().args(flags).arg("--trace").arg(dir.path().join("absent")), b"").failed(2);
+    assert!(error.contains("absent"), "{error}");
+}

@@ -98,7 +98,7 @@ fn gamma(shape: f64, rng: &mut Rng) -> f64 {
 }
 
 /// A standard normal (Box and Muller).
-fn normal(rng: &mut Rng) -> f64 {
+pub(crate) fn normal(rng: &mut Rng) -> f64 {
     libm::sqrt(2.0 * exponential(rng)) * libm::cos(core::f64::consts::TAU * rng.unit())
 }
 

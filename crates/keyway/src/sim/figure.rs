@@ -19,8 +19,8 @@ const HEIGHT: f64 = 440.0;
 /// Pixels of the PNG for each unit of the SVG.
 const PNG_SCALE: f32 = 2.0;
 /// Readable by most who do not see all colours, and in print (Okabe and Ito).
-const PUBLISHED: [&str; 2] = ["#000000", "#999999"];
-const OURS: [&str; 2] = ["#0072B2", "#D55E00"];
+const PUBLISHED: [&str; 3] = ["#000000", "#999999", "#666666"];
+const OURS: [&str; 4] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7"];
 
 /// One picture in both forms.
 struct Figure {

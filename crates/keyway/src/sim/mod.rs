@@ -6,12 +6,14 @@
 //!   replay   one drawn world, told        every event in a line
 //!   paper    a published figure, repeated and compared     curves as SVG and PNG
 //!   scale    what an event and a node cost         from a thousand nodes to a hundred thousand
+//!   fst      a list of puts, decided by fair space-time       each decision in a line
 //!   list     what there is: overlays, models, faults, checkers
 //! ```
 //!
 //! The simulator reads no clock, no file and no memory gauge; this module lends it those.
 
 mod figure;
+mod fst;
 mod list;
 mod paper;
 mod redir;
@@ -33,6 +35,7 @@ Examples:
   keyway sim replay --seed 17 --until 12.5s
   keyway sim paper chord-path-length --out figures
   keyway sim scale --overlay chord --overlay kademlia --out figures
+  keyway sim fst --trace puts.csv --capacity 3600000 --T 3600000 --B 1000
 ";
 
 /// Run the node in simulated worlds
@@ -55,6 +58,8 @@ enum Verb {
     Paper(paper::PaperArgs),
     /// What an event and a node cost, over the number of nodes
     Scale(scale::ScaleArgs),
+    /// Decide a list of puts by fair space-time
+    Fst(fst::FstArgs),
     /// Name the overlays, models, faults and checkers
     List(list::ListArgs),
 }
@@ -67,6 +72,7 @@ pub(crate) fn run(args: SimArgs, output: &Output) -> Result<Exit, Failure> {
         Verb::Replay(args) => replay::run(&args, output),
         Verb::Paper(args) => paper::run(&args, output),
         Verb::Scale(args) => scale::run(&args, output),
+        Verb::Fst(args) => fst::run(&args, output),
         Verb::List(args) => list::run(&args, output),
     }
 }

@@ -84,8 +84,8 @@ fn list(output: &Output) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     for e in all() {
-        output.line(format!("{:<20} {}", e.name, e.paper))?;
-        output.line(format!("{:<20} {}", "", e.about))?;
+        output.line(format!("{:<22} {}", e.name, e.paper))?;
+        output.line(format!("{:<22} {}", "", e.about))?;
     }
     Ok(Exit::Ok)
 }

@@ -20,6 +20,7 @@ mod chord_failure;
 mod chord_load;
 mod chord_path;
 mod kademlia_path;
+mod opendht_fair;
 mod outcome;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -136,6 +137,18 @@ pub static EXPERIMENTS: &[Experiment] = &[
         about: "path length over the number of nodes, buckets of twenty",
         paper: "Kademlia (IPTPS 2002), sections 2.2, 2.3 and 3",
         run: kademlia_path::length,
+    },
+    Experiment {
+        name: "opendht-nonstarvation",
+        about: "storage of four clients that come one after the other and want all of a disk",
+        paper: "OpenDHT (SIGCOMM 2005), figure 4",
+        run: opendht_fair::nonstarvation,
+    },
+    Experiment {
+        name: "opendht-fair-queueing",
+        about: "storage and waits of fifteen clients that want less, as much as and more than their share",
+        paper: "OpenDHT (SIGCOMM 2005), figure 5 and table 3",
+        run: opendht_fair::queueing,
     },
 ];
 

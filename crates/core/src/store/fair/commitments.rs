@@ -20,7 +20,7 @@
 //!
 //! Rates are fractions `num / den` bytes a ms. All heights are in units of 1/den byte, in 128 bits, so that they are exact.
 
-use super::tree::{Entry, Node, Tree};
+use super::tree::{Branch, Entry, Node, Tree};
 use super::{ClientId, Rate};
 
 /// What one client has expiring in one ms.
@@ -48,17 +48,12 @@ impl Entry for Point {
         (self.expires_ms, self.client)
     }
 
-    fn sum(&self, rate: &Rate, left: Option<&Sum>, right: Option<&Sum>) -> Sum {
-        let from_here = self.bytes + right.map_or(0, |sum| sum.bytes);
-        let mut sum = Sum { bytes: from_here, peak: rate.height(from_here, self.expires_ms - 1) };
-        if let Some(right) = right {
-            sum.peak = sum.peak.max(right.peak);
-        }
-        if let Some(left) = left {
-            sum.peak = sum.peak.max(left.peak + rate.scaled(from_here));
-            sum.bytes += left.bytes;
-        }
-        sum
+    fn sum(&self, rate: &Rate) -> Sum {
+        Sum { bytes: self.bytes, peak: rate.height(self.bytes, self.expires_ms - 1) }
+    }
+
+    fn join(rate: &Rate, left: &Sum, right: &Sum) -> Sum {
+        Sum { bytes: left.bytes + right.bytes, peak: right.peak.max(left.peak + rate.scaled(right.bytes)) }
     }
 
     fn absorb(&mut self, other: &Point) {
@@ -125,22 +120,33 @@ impl Commitments {
     pub(super) fn fits(&self, now_ms: u64, bytes: u64, ttl_ms: u64) -> bool {
         let rate = self.rate();
         let Some(end_ms) = now_ms.checked_add(ttl_ms).filter(|end| *end > now_ms) else { return ttl_ms == 0 };
-        // Of all that stands to the right of where we are; what expires after the end counts during the whole life.
+        // `beyond` is all that stands to the right of where we are: what expires after the end counts during the whole life.
         let (mut beyond, mut peak) = (0, 0);
-        let mut at = self.points.root();
-        while let Some(node) = at {
-            let right = self.points.right(node);
-            let from_here = beyond + node.entry.bytes + right.map_or(0, |n| n.sum.bytes);
-            if node.entry.expires_ms > end_ms {
-                beyond = from_here;
-                at = self.points.left(node);
-                continue;
+        let mut next = self.points.root();
+        while let Some(branch) = next.take() {
+            match &branch.node {
+                Node::Inner(branches) => {
+                    let inside = branches.partition_point(|branch| branch.first.0 <= end_ms);
+                    beyond += branches[inside..].iter().map(|branch| branch.sum.bytes).sum::<u64>();
+                    // The last of those that begin in time may end late, and is looked into; the others count as they are.
+                    let Some((last, whole)) = branches[..inside].split_last() else { break };
+                    let mut from_here = beyond + last.sum.bytes;
+                    for branch in whole.iter().rev() {
+                        peak = peak.max(branch.sum.peak + rate.scaled(from_here));
+                        from_here += branch.sum.bytes;
+                    }
+                    next = Some(last);
+                }
+                Node::Leaf(points) => {
+                    let inside = points.partition_point(|point| point.expires_ms <= end_ms);
+                    beyond += points[inside..].iter().map(|point| point.bytes).sum::<u64>();
+                    let mut from_here = beyond;
+                    for point in points[..inside].iter().rev() {
+                        from_here += point.bytes;
+                        peak = peak.max(rate.height(from_here, point.expires_ms - 1));
+                    }
+                }
             }
-            peak = peak.max(rate.height(from_here, node.entry.expires_ms - 1));
-            if let Some(left) = self.points.left(node) {
-                peak = peak.max(left.sum.peak + rate.scaled(from_here));
-            }
-            at = right;
         }
         let peak = peak.max(rate.height(beyond, end_ms - 1));
         peak + rate.scaled(bytes) <= self.limit + rate.reserve(now_ms)
@@ -161,33 +167,33 @@ impl Commitments {
             Some(e) => (now_ms + 1).max((e + 1).saturating_sub(ttl_ms)),
             None => now_ms + 1,
         };
-        let mut search = Search {
-            points: &self.points,
-            room,
-            end_ms: start_ms.saturating_add(ttl_ms),
-            peak: 0,
-            next_ms: u64::MAX,
-        };
-        search.visit(self.points.root(), 0, start_ms, false).unwrap_or(start_ms)
+        let end_ms = start_ms.saturating_add(ttl_ms);
+        let mut search = Search { rate, room, start_ms, end_ms, beyond: 0, peak: 0, next_ms: u64::MAX };
+        let found = self.points.root().and_then(|root| search.visit(root, false));
+        found.or_else(|| search.stop_above(start_ms)).unwrap_or(start_ms)
     }
 
     /// The last expiry e for which more than `room` is stored until e.
     fn last_above(&self, room: u128) -> Option<u64> {
         let rate = self.rate();
         let mut beyond = 0;
-        let mut at = self.points.root();
-        while let Some(node) = at {
-            let right = self.points.right(node);
-            let right_bytes = right.map_or(0, |n| n.sum.bytes);
-            if rate.scaled(beyond + right_bytes) > room {
-                at = right;
-                continue;
+        // Whether, with these bytes more, there are too many; if so they are not counted.
+        let mut is_too_much = |bytes: u64| {
+            let is_too_much = rate.scaled(beyond + bytes) > room;
+            beyond += if is_too_much { 0 } else { bytes };
+            is_too_much
+        };
+        let mut next = self.points.root();
+        while let Some(branch) = next.take() {
+            match &branch.node {
+                Node::Inner(branches) => {
+                    next = branches.iter().rev().find(|branch| is_too_much(branch.sum.bytes));
+                }
+                Node::Leaf(points) => {
+                    let last = points.iter().rev().find(|point| is_too_much(point.bytes));
+                    return last.map(|point| point.expires_ms);
+                }
             }
-            beyond += right_bytes + node.entry.bytes;
-            if rate.scaled(beyond) > room {
-                return Some(node.entry.expires_ms);
-            }
-            at = self.points.left(node);
         }
         None
     }
@@ -204,45 +210,72 @@ impl Commitments {
 }
 
 /// The search for the earliest start, from the latest expiry to the first. A start T is *free* if no point that expires
-/// after T and by `end_ms` is higher than `room + r * T`; later starts are freer, so that a subtree in which the answer cannot
-/// lie is passed by its peak alone.
-struct Search<'a> {
-    points: &'a Tree<Point>,
+/// after T and by `end_ms` is higher than `room + r * T`; later starts are freer. So the search stops at the first point at whose
+/// expiry one may not start, and a subtree in which that cannot be is passed by its peak alone. A subtree that is looked into in
+/// vain ends the search with the next point, so that there is one a level.
+struct Search {
+    rate: Rate,
     room: u128,
+    start_ms: u64,
     end_ms: u64,
-    /// The greatest height of the points passed.
+    /// Bytes of all points to the right of where we are.
+    beyond: u64,
+    /// The greatest height of the points passed, those beyond the end left out.
     peak: u128,
     /// The first expiry of the points passed; starting there is free.
     next_ms: u64,
 }
 
-impl Search<'_> {
-    /// Passes the points below `at`, whose expiries are not before `floor_ms`; `beyond` are the bytes to the right of them, `whole`
-    /// says that all of them expire by the end. Returns the answer if it is above `floor_ms`; else starting there is free.
-    fn visit(&mut self, at: Option<&Node<Point>>, beyond: u64, floor_ms: u64, whole: bool) -> Option<u64> {
-        let points = self.points;
-        let rate = points.scale;
-        let room = self.room + rate.reserve(floor_ms);
-        let Some(node) = at else {
-            return (self.peak > room).then(|| self.next_ms.min(rate.time_of(self.peak - self.room)));
-        };
-        let with_all = self.peak.max(node.sum.peak + rate.scaled(beyond));
-        if whole && with_all <= room {
-            self.peak = with_all;
+impl Search {
+    /// The earliest free start if `floor_ms` is not one.
+    fn stop_above(&self, floor_ms: u64) -> Option<u64> {
+        let is_free = self.peak <= self.room + self.rate.reserve(floor_ms);
+        (!is_free).then(|| self.next_ms.min(self.rate.time_of(self.peak - self.room)))
+    }
+
+    /// Passes what is below a branch, all of which expires by the end if it is `whole`. Returns the answer if it is known by then.
+    fn visit(&mut self, branch: &Branch<Point>, whole: bool) -> Option<u64> {
+        let first_ms = branch.first.0;
+        if first_ms > self.end_ms {
+            self.beyond += branch.sum.bytes;
             return None;
         }
-        let (left, right) = (points.left(node), points.right(node));
-        let expires_ms = node.entry.expires_ms;
-        let from_here = beyond + node.entry.bytes + right.map_or(0, |n| n.sum.bytes);
-        if expires_ms > self.end_ms {
-            return self.visit(left, from_here, floor_ms, whole);
+        let with_all = self.peak.max(branch.sum.peak + self.rate.scaled(self.beyond));
+        if whole && with_all <= self.room + self.rate.reserve(first_ms.max(self.start_ms)) {
+            self.beyond += branch.sum.bytes;
+            (self.peak, self.next_ms) = (with_all, first_ms);
+            return None;
         }
-        let found = self.visit(right, beyond, floor_ms.max(expires_ms), whole);
-        if found.is_some() || expires_ms <= floor_ms {
-            return found;
+        match &branch.node {
+            Node::Inner(branches) => {
+                let mut whole = whole;
+                for branch in branches.iter().rev() {
+                    let found = self.visit(branch, whole);
+                    if found.is_some() {
+                        return found;
+                    }
+                    // What stands before a branch expires no later than it begins.
+                    whole = whole || branch.first.0 <= self.end_ms;
+                }
+                None
+            }
+            Node::Leaf(points) => points.iter().rev().find_map(|point| self.pass(point)),
         }
-        self.peak = self.peak.max(rate.height(from_here, expires_ms - 1));
-        self.next_ms = expires_ms;
-        self.visit(left, from_here, floor_ms, true)
+    }
+
+    /// Passes one point.
+    fn pass(&mut self, point: &Point) -> Option<u64> {
+        self.beyond += point.bytes;
+        if point.expires_ms > self.end_ms {
+            return None;
+        }
+        if point.expires_ms <= self.start_ms {
+            return self.stop_above(self.start_ms).or(Some(self.start_ms));
+        }
+        // Of several points in one ms none stands in the way of a start there.
+        let found = if point.expires_ms < self.next_ms { self.stop_above(point.expires_ms) } else { None };
+        self.peak = self.peak.max(self.rate.height(self.beyond, point.expires_ms - 1));
+        self.next_ms = point.expires_ms;
+        found
     }
 }

@@ -15,7 +15,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
-use super::tree::{Entry, Tree};
+use super::tree::{Entry, Node, Tree};
 use super::{ClientId, FairConfig, Refused, Usage};
 
 /// A place in the order of service: the start tag, in byte-ms, and the number of the arrival.
@@ -45,8 +45,12 @@ impl<P: Copy + core::fmt::Debug> Entry for Queued<P> {
         self.place
     }
 
-    fn sum(&self, (): &(), left: Option<&u128>, right: Option<&u128>) -> u128 {
-        left.copied().unwrap_or(0) + u128::from(self.bytes) + right.copied().unwrap_or(0)
+    fn sum(&self, (): &()) -> u128 {
+        u128::from(self.bytes)
+    }
+
+    fn join((): &(), left: &u128, right: &u128) -> u128 {
+        left + right
     }
 
     /// Never happens: arrivals are numbered.
@@ -207,17 +211,21 @@ impl<P: Copy + core::fmt::Debug> Queues<P> {
     /// Bytes in the queue up to and with the put at that place; none if it is not in the queue.
     pub(super) fn bytes_until(&self, place: Place) -> Option<u128> {
         let mut before = 0;
-        let mut at = self.queue.root();
-        while let Some(node) = at {
-            if place < node.entry.place {
-                at = self.queue.left(node);
-                continue;
+        let mut next = self.queue.root();
+        while let Some(branch) = next.take() {
+            match &branch.node {
+                Node::Inner(branches) => {
+                    let inside = branches.partition_point(|branch| branch.first <= place);
+                    let (last, passed) = branches[..inside].split_last()?;
+                    before += passed.iter().map(|branch| branch.sum).sum::<u128>();
+                    next = Some(last);
+                }
+                Node::Leaf(puts) => {
+                    let inside = puts.partition_point(|queued| queued.place <= place);
+                    before += puts[..inside].iter().map(|queued| u128::from(queued.bytes)).sum::<u128>();
+                    return puts[..inside].last().filter(|queued| queued.place == place).map(|_| before);
+                }
             }
-            before += self.queue.left(node).map_or(0, |left| left.sum) + u128::from(node.entry.bytes);
-            if place == node.entry.place {
-                return Some(before);
-            }
-            at = self.queue.right(node);
         }
         None
     }

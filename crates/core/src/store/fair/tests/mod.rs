@@ -117,6 +117,15 @@ fn story(events: impl Strategy<Value = Event>) -> impl Strategy<Value = Vec<(u64
     proptest::collection::vec((gaps(), events), 1..70)
 }
 
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => puts(),
+        1 => (0..5_u64, 0..=60_u64, 1..=90_u64)
+            .prop_map(|(client, bytes, life_ms)| Event::Commit { client, bytes, life_ms }),
+        1 => (0..100_usize).prop_map(|which| Event::Release { which }),
+    ]
+}
+
 /// C, rate, alpha and bound of a queue, for B = 10 and T = 40. The rates are those of C / T, below, and above.
 fn settings(rates: Vec<(u64, u64)>) -> impl Strategy<Value = FairConfig> {
     let capacity = prop_oneof![Just(40_u64), Just(80), 20..=160_u64];
@@ -142,14 +151,37 @@ proptest! {
     #[test]
     fn every_decision_is_the_papers_at_any_rate_and_with_other_charges(
         config in settings(alloc::vec![(1, 1), (2, 1), (3, 2), (1, 3), (7, 40), (1, 1000)]),
-        story in story(prop_oneof![
-            8 => puts(),
-            1 => (0..5_u64, 0..=60_u64, 1..=90_u64)
-                .prop_map(|(client, bytes, life_ms)| Event::Commit { client, bytes, life_ms }),
-            1 => (0..100_usize).prop_map(|which| Event::Release { which }),
-        ]),
+        story in story(any_event()),
         timely: bool,
     ) {
+        compare(config, &story, timely)?;
+    }
+
+}
+
+/// Hundreds of small puts live at once, so that trees are deep: a disk a hundred times as large.
+fn deep() -> impl Strategy<Value = (FairConfig, Vec<(u64, Event)>)> {
+    let put = |events: proptest::strategy::BoxedStrategy<Event>| {
+        events.prop_map(|event| match event {
+            Event::Put { client, bytes, ttl_ms } => Event::Put { client, bytes, ttl_ms: ttl_ms * 10 },
+            Event::Commit { client, bytes, life_ms } => {
+                Event::Commit { client, bytes, life_ms: life_ms * 10 }
+            }
+            other => other,
+        })
+    };
+    let rates = proptest::sample::select(alloc::vec![(1, 1), (2, 1), (3, 2), (1, 3)]);
+    let settings = (400..=1600_u64, rates, 0..=9000_u128)
+        .prop_map(|(capacity, rate, alpha)| config(capacity, 10, rate, alpha, 40_000));
+    let gaps = prop_oneof![3 => Just(0_u64), 6 => 0..=3_u64, 1 => 0..=40_u64];
+    (settings, proptest::collection::vec((gaps, put(any_event().boxed())), 200..500))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_decision_is_the_papers_with_hundreds_of_puts((config, story) in deep(), timely: bool) {
         compare(config, &story, timely)?;
     }
 }

@@ -192,7 +192,7 @@ fn a_restart_admits_what_the_disk_before_it_would_have() {
         let client = ClientId(n % 7);
         before.put(n, client, n as u32, 1 + n % 10, 20 + 13 * n % 80).unwrap();
     }
-    before.run(100_000.min(300));
+    before.run(300);
     let now = 60;
     let mut after = Disk::new(*before.fair.config());
     for a in before.accepted.iter().filter(|a| a.at_ms <= now && a.expires_ms > now) {
