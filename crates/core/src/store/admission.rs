@@ -119,25 +119,34 @@ impl<W> Admission<W> {
     /// A client's record asks for room. One that waits already is merged with what waits, and keeps its place. Others may be
     /// admitted beside it: their hour has come.
     pub(super) fn offer(&mut self, now: Wall, record: Record, waiter: Option<W>) -> (Offer, Admitted<W>) {
-        let Some(fair) = &mut self.fair else { return (Offer::Admitted, [(record, waiter)].into()) };
+        if self.fair.is_none() {
+            return (Offer::Admitted, [(record, waiter)].into());
+        }
         let Head { identity, client, .. } = record.head;
+        let mut admitted = self.admit(now);
+        if let Some(own) = admitted.iter_mut().find(|(admitted, _)| admitted.head.identity == identity) {
+            // Its hour has come just now.
+            own.1 = waiter;
+            return (Offer::Admitted, admitted);
+        }
+        let Some(fair) = &mut self.fair else { return (Offer::Refused, admitted) };
         if let Some(waiting) = self.waiting.get_mut(&identity) {
             let wait = waiting.place.and_then(|place| fair.expected_wait_ms(place)).unwrap_or(0);
             if record.head.rank() > waiting.record.head.rank() {
                 waiting.record = record;
             }
-            return (Offer::Waits(Duration::from_millis(wait)), Vec::new());
+            return (Offer::Waits(Duration::from_millis(wait)), admitted);
         }
         let bytes = cost_bytes(&record.head);
         if self.waiting_bytes + bytes > WAITING_BYTES_MAX {
-            return (Offer::Refused, Vec::new());
+            return (Offer::Refused, admitted);
         }
         let ttl_ms = ends_ms(&record.head).saturating_sub(ms(now));
         let mut accepted = core::mem::take(&mut self.accepted);
         self.waiting_bytes += bytes;
         self.waiting.insert(identity, Waiting { record, waiter, bytes, place: None });
         let arrived = fair.arrive(ms(now), client, identity, bytes, ttl_ms, &mut accepted);
-        let admitted = self.take(now, accepted);
+        admitted.extend(self.take(now, accepted));
         let Ok(place) = arrived else {
             self.withdraw(&identity);
             return (Offer::Refused, admitted);

@@ -53,7 +53,8 @@ fn what_finds_no_room_waits_and_is_written_without_being_offered_again() {
     assert_eq!(w.told(), [StoreEvent::Put { waiter: 9, result: Ok(()) }]);
     let second = large(&w, GREEDY, 2, 1000);
     let Put::Waiting(expected) = w.offer(&second) else { panic!("the next thousand bytes are reserved") };
-    assert!((3_000..=3_500).contains(&expected.as_millis()), "1,000 bytes at 300 a second: {expected:?}");
+    // The slack of one greatest put, 1,266 bytes, has 266 left: 734 come in at 300 a second.
+    assert!((2_400..=2_500).contains(&expected.as_millis()), "{expected:?}");
     // Offered again it keeps its place, and is told how it stands.
     w.pass(Duration::from_secs(1));
     let Put::Waiting(rest) = w.offer(&second) else { panic!("it waits") };
