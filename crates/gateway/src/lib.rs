@@ -15,6 +15,7 @@ mod console;
 mod cursor;
 mod health;
 mod http;
+mod legacy;
 mod metrics;
 mod node;
 mod page;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use ::tokio::net::TcpListener;
 
 pub use node::Node;
-pub use settings::{GatewayConfig, Limits};
+pub use settings::{GatewayConfig, LegacyLimits, Limits};
 
 /// Serves all interfaces on `listener` until `shutdown` is over, then lets requests under way end.
 ///

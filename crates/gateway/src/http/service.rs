@@ -104,7 +104,7 @@ impl<N: Node> Connection<N> {
             Ok(call) => call,
             Err(why) => return Err(self.cut("xmlrpc_unreadable", why.to_string())),
         };
-        let reply = xmlrpc::answer(&self.shop.desk, &call).await;
+        let reply = xmlrpc::answer(&self.shop.desk, &self.shop.config.legacy, &call).await;
         let mut response = Response::new(Body::from(reply));
         *response.version_mut() = Version::HTTP_10;
         let headers = response.headers_mut();
