@@ -22,10 +22,16 @@ use crate::cursor;
 use crate::node::{Desk, Node};
 use crate::settings::LegacyLimits;
 
+/// Longest secret.
+pub(crate) const SECRET_BYTES_MAX: usize = 40;
 /// Longest placemark looked at. Those given here have 56 bytes.
 pub(crate) const PLACEMARK_BYTES_MAX: usize = 77;
 /// `maxvals` counts by these bits.
 const MAXVALS_MASK: i64 = 0xffff;
+/// Pages that are asked for at most to find a value that a wire can express.
+const LONG_PAGES_MAX: usize = 16;
+/// What clients of 2005 call SHA-1; upper and lower case are one.
+const SHA1_NAMES: [&[u8]; 4] = [b"", b"SHA", b"SHA1", b"SHA-1"];
 
 /// What a put or a remove achieved, as a return code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +55,16 @@ pub(crate) enum Refused {
     ValueTooLong { max: u64 },
     #[error("ttl_sec is less than 1")]
     TtlTooShort,
+    #[error("secret is longer than {SECRET_BYTES_MAX} bytes")]
+    SecretTooLong,
+    #[error("secret hash is longer than 20 bytes")]
+    SecretHashTooLong,
+    #[error("value_hash is longer than 20 bytes")]
+    ValueHashTooLong,
+    #[error("value_hash is empty")]
+    ValueHashEmpty,
+    #[error("unknown secret hash algorithm: {0:?}")]
+    UnknownAlgorithm(String),
     #[error("maxvals is zero in its low 16 bits")]
     MaxvalsZero,
     #[error("placemark is longer than {PLACEMARK_BYTES_MAX} bytes")]
@@ -60,6 +76,21 @@ pub(crate) enum Refused {
     TryAgain(OpError),
     #[error("this gateway is at fault")]
     OurFault,
+}
+
+impl Refused {
+    /// Whether the call itself is at fault: repeating it can never succeed.
+    pub(crate) fn is_callers_fault(&self) -> bool {
+        !matches!(self, Refused::TryAgain(_) | Refused::OurFault)
+    }
+}
+
+/// A hash as a client has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Hash<'a> {
+    /// What it calls its algorithm.
+    pub(crate) algorithm: &'a [u8],
+    pub(crate) bytes: &'a [u8],
 }
 
 /// A page of values as both faces give it.
@@ -81,13 +112,53 @@ impl<'a, N: Node> Legacy<'a, N> {
         Legacy { desk, limits }
     }
 
-    /// Stores a value that cannot be removed.
-    pub(crate) async fn put(&self, key: Id, value: &[u8], ttl_secs: i64) -> Result<Status, Refused> {
+    /// Stores a value. It can be removed by whoever shows the secret of that hash; without one, or with an empty one, by
+    /// nobody.
+    pub(crate) async fn put(
+        &self,
+        key: Id,
+        value: &[u8],
+        secret_hash: Option<Hash<'_>>,
+        ttl_secs: i64,
+    ) -> Result<Status, Refused> {
         let value_bytes_max = self.limits.value_bytes_max;
         if value.len() > value_bytes_max as usize {
             return Err(Refused::ValueTooLong { max: value_bytes_max.into() });
         }
+        let secret_hash = match secret_hash.filter(|hash| !hash.bytes.is_empty()) {
+            None => Id::ZERO,
+            Some(hash) => {
+                check_algorithm(hash.algorithm)?;
+                Id::from_bytes_padded(hash.bytes).ok_or(Refused::SecretHashTooLong)?
+            }
+        };
+        if secret_hash != Id::ZERO {
+            return Err(Refused::OurFault);
+        }
         self.write(ttl_secs, |ttl| Op::Put { key, value: value.to_vec(), ttl }).await
+    }
+
+    /// Removes the value of that hash, if it was put under that secret. Whether it was is not told: a wrong secret stores a
+    /// removal of something else, and succeeds (`opendht` section 1.6).
+    pub(crate) async fn remove(
+        &self,
+        key: Id,
+        value_hash: Hash<'_>,
+        algorithm: &[u8],
+        secret: &[u8],
+        ttl_secs: i64,
+    ) -> Result<Status, Refused> {
+        check_algorithm(value_hash.algorithm)?;
+        check_algorithm(algorithm)?;
+        if value_hash.bytes.is_empty() {
+            return Err(Refused::ValueHashEmpty);
+        }
+        let value_hash = Id::from_bytes_padded(value_hash.bytes).ok_or(Refused::ValueHashTooLong)?;
+        if secret.len() > SECRET_BYTES_MAX {
+            return Err(Refused::SecretTooLong);
+        }
+        let _ = (key, value_hash, ttl_secs);
+        Err(Refused::OurFault)
     }
 
     /// A write whose life is cut to what the service, and this network, give.
@@ -135,6 +206,29 @@ impl<'a, N: Node> Legacy<'a, N> {
             Err(why) => Err(Refused::TryAgain(why)),
         }
     }
+
+    /// The same for a wire that cannot express a longer value than may be put by it: those, put by other interfaces, are
+    /// left out. A page of nothing else is passed over, so that clients which stop at an empty one get what they can.
+    pub(crate) async fn get_short(&self, key: Id, maxvals: i64, placemark: &[u8]) -> Result<Page, Refused> {
+        let max = self.limits.value_bytes_max as usize;
+        let mut page = self.get(key, maxvals, placemark).await?;
+        for _ in 1..LONG_PAGES_MAX {
+            page.found.values.retain(|value| value.bytes.len() <= max);
+            if !page.found.values.is_empty() || page.placemark.is_empty() {
+                break;
+            }
+            page = self.get(key, maxvals, &page.placemark).await?;
+        }
+        page.found.values.retain(|value| value.bytes.len() <= max);
+        Ok(page)
+    }
+}
+
+fn check_algorithm(name: &[u8]) -> Result<(), Refused> {
+    if SHA1_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        return Ok(());
+    }
+    Err(Refused::UnknownAlgorithm(String::from_utf8_lossy(name).into_owned()))
 }
 
 /// A key of at most 20 bytes; a shorter one is a number.

@@ -37,7 +37,7 @@ async fn put<N: Node>(legacy: &Legacy<'_, N>, params: &[Value]) -> Result<String
     let [Value::Bytes(key), Value::Bytes(value), Value::Int(ttl), Value::Text(_)] = params else {
         return Err("put takes key base64, value base64, ttl_sec int, application string".into());
     };
-    let put = async { legacy.put(key_of(key)?, value, *ttl).await };
+    let put = async { legacy.put(key_of(key)?, value, None, *ttl).await };
     put.await.map(|status| write::status(status as i32)).map_err(|why| why.to_string())
 }
 
