@@ -208,13 +208,21 @@ impl Rig {
         let what = match choice % 6 {
             0 | 1 => {
                 let (length, ttl) = (usize::from(program.byte()), u64::from(program.short()));
-                Op::Put { key, value: program.take(length).to_vec(), ttl: Duration::from_secs(ttl) }
+                Op::put(key, program.take(length).to_vec(), Duration::from_secs(ttl))
             }
             2 => {
                 let after = from_slice(program.take(56)).ok();
                 let max = u32::from(program.byte());
                 let reads = if choice & 0x80 == 0 { Reads::Quorum } else { Reads::First };
-                Op::Get { key, max, after, reads, page_bytes: u32::from(program.short()), overhead_bytes: 39 }
+                Op::Get {
+                    key,
+                    max,
+                    after,
+                    reads,
+                    page_bytes: u32::from(program.short()),
+                    overhead_bytes: 39,
+                    signer: None,
+                }
             }
             3 => Op::Lookup { target: key },
             4 => Op::Where { key },

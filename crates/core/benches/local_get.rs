@@ -30,7 +30,7 @@ fn node(keys: u64) -> (Box<dyn Machine>, Outbox) {
     let mut disk = Disk::new();
     run_disk(node.as_mut(), &mut disk, &mut out);
     for n in 0..keys {
-        let what = Op::Put { key: key(n), value: value(), ttl: Duration::from_secs(3600) };
+        let what = Op::put(key(n), value(), Duration::from_secs(3600));
         node.handle(NOW, &mut [NodeInput::Op { op: OpId(n), what }], &mut out);
         run_disk(node.as_mut(), &mut disk, &mut out);
         // Read once, so that the value is in memory.
@@ -70,7 +70,15 @@ fn run_disk(node: &mut dyn Machine, disk: &mut Disk, out: &mut Outbox) {
 
 /// A get of one value, from this node if it holds it.
 fn get(key: Id) -> Op {
-    Op::Get { key, max: 1, after: None, reads: Reads::First, page_bytes: u32::MAX, overhead_bytes: 0 }
+    Op::Get {
+        key,
+        max: 1,
+        after: None,
+        reads: Reads::First,
+        page_bytes: u32::MAX,
+        overhead_bytes: 0,
+        signer: None,
+    }
 }
 
 fn local_get(c: &mut Criterion) {

@@ -255,6 +255,8 @@ impl Outbox {
 pub struct Inspection {
     /// Where it is in its life.
     pub phase: Phase,
+    /// Its network.
+    pub network: NetworkId,
     /// Its overlay's tables.
     pub tables: Vec<(&'static str, Vec<Peer>)>,
     /// The arcs it shares.
@@ -309,6 +311,9 @@ pub struct NodeConfig {
     pub replicas: u8,
     /// Acknowledgements that a put waits for (W), at most `replicas`.
     pub acks: u8,
+    /// Replicas whose answers a quorum read merges, at most `replicas`; `None`: R - W + 1, which meets every acknowledged
+    /// put. With fewer, a put may be missed until its copies are repaired; a remove never is.
+    pub reads: Option<u8>,
     /// Greatest value taken, in bytes; at most 1 MiB.
     pub value_bytes_max: u32,
     /// Greatest life given.
@@ -336,6 +341,7 @@ impl NodeConfig {
             seed,
             replicas: 3,
             acks: 2,
+            reads: None,
             value_bytes_max: 64 << 10,
             ttl_max: Duration::from_secs(7 * 24 * 3600),
             store_bytes_max: u64::MAX,
@@ -345,9 +351,25 @@ impl NodeConfig {
         }
     }
 
-    /// Replicas whose answers a quorum read merges: R - W + 1.
+    /// Replicas whose answers a quorum read merges.
     #[must_use]
     pub const fn read_quorum(&self) -> u8 {
+        match self.reads {
+            Some(reads) => reads,
+            None => self.takeover_quorum(),
+        }
+    }
+
+    /// Holders that include one of each acknowledged put: R - W + 1.
+    #[must_use]
+    pub const fn takeover_quorum(&self) -> u8 {
         self.replicas - self.acks + 1
+    }
+
+    /// Acknowledgements that a remove waits for: those of a put, and so many that every quorum read meets one.
+    #[must_use]
+    pub const fn remove_acks(&self) -> u8 {
+        let met = self.replicas - self.read_quorum() + 1;
+        if met > self.acks { met } else { self.acks }
     }
 }

@@ -51,6 +51,7 @@ fn examples() -> Vec<(&'static str, Kind, Option<Message<Toy>>)> {
         max: 10,
         page_bytes: 49_152,
         overhead_bytes: 39,
+        signer: None,
     };
     let digest = Digest { count: 2, sum: 3 };
     let question =

@@ -2,7 +2,7 @@
 //! (`opendht` sections 1.2, 1.5, 1.6, 8).
 //!
 //! ```text
-//!   XML-RPC ──┐  key, value, seconds, maxvals, placemark        Op::Put, Op::Get
+//!   XML-RPC ──┐  key, value, seconds, maxvals, placemark        Op::Put, Get, Remove
 //!             ├───────────────────────────────────▶ Legacy ──────────────────────▶ Desk ──▶ node
 //!   Sun RPC ──┘  Status 0/1/2, a page, or Refused               OpDone, OpError
 //! ```
@@ -15,7 +15,7 @@
 //! The limits are settings ([`LegacyLimits`]); lengths that a wire cannot express are the wire's own.
 
 use keyway_core::machine::{GetAnswer, Op, OpDone, OpError, Reads};
-use keyway_core::store::Cursor;
+use keyway_core::store::{ClientId, Cursor};
 use keyway_core::{Duration, Id};
 
 use crate::cursor;
@@ -105,11 +105,13 @@ pub(crate) struct Page {
 pub(crate) struct Legacy<'a, N> {
     desk: &'a Desk<N>,
     limits: &'a LegacyLimits,
+    client: ClientId,
 }
 
 impl<'a, N: Node> Legacy<'a, N> {
-    pub(crate) fn new(desk: &'a Desk<N>, limits: &'a LegacyLimits) -> Legacy<'a, N> {
-        Legacy { desk, limits }
+    /// For one client, who is charged for what it writes.
+    pub(crate) fn new(desk: &'a Desk<N>, limits: &'a LegacyLimits, client: ClientId) -> Legacy<'a, N> {
+        Legacy { desk, limits, client }
     }
 
     /// Stores a value. It can be removed by whoever shows the secret of that hash; without one, or with an empty one, by
@@ -132,10 +134,8 @@ impl<'a, N: Node> Legacy<'a, N> {
                 Id::from_bytes_padded(hash.bytes).ok_or(Refused::SecretHashTooLong)?
             }
         };
-        if secret_hash != Id::ZERO {
-            return Err(Refused::OurFault);
-        }
-        self.write(ttl_secs, |ttl| Op::Put { key, value: value.to_vec(), ttl }).await
+        let client = self.client;
+        self.write(ttl_secs, |ttl| Op::Put { key, value: value.to_vec(), ttl, secret_hash, client }).await
     }
 
     /// Removes the value of that hash, if it was put under that secret. Whether it was is not told: a wrong secret stores a
@@ -157,8 +157,8 @@ impl<'a, N: Node> Legacy<'a, N> {
         if secret.len() > SECRET_BYTES_MAX {
             return Err(Refused::SecretTooLong);
         }
-        let _ = (key, value_hash, ttl_secs);
-        Err(Refused::OurFault)
+        let client = self.client;
+        self.write(ttl_secs, |ttl| Op::Remove { key, value_hash, secret: secret.to_vec(), ttl, client }).await
     }
 
     /// A write whose life is cut to what the service, and this network, give.
@@ -196,6 +196,7 @@ impl<'a, N: Node> Legacy<'a, N> {
             reads: Reads::Quorum,
             page_bytes: self.limits.page_bytes,
             overhead_bytes: self.limits.value_overhead_bytes,
+            signer: None,
         };
         match self.desk.op(op).await {
             Ok(OpDone::Got(found)) => {

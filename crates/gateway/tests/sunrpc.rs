@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use keyway_core::Id;
 use keyway_core::machine::{Op, OpError, OpResult};
 use keyway_gateway::Node;
-use support::rpc::{RpcGateway, call, call_of, get, put2, put3, record};
+use support::rpc::{RpcGateway, call, call_of, get, put2, put3, record, remove};
 use support::{FakeNode, PATIENCE};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ const PROGRAM: u32 = 708_655_600;
 fn hex(text: &str) -> Vec<u8> {
     let digits: String =
         text.lines().map(|line| line.split('#').next().unwrap_or("")).collect::<String>().replace(' ', "");
-    assert!(digits.len() % 2 == 0, "{digits}");
+    assert!(digits.len().is_multiple_of(2), "{digits}");
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex")).collect()
 }
 
@@ -373,6 +373,58 @@ async fn values_that_this_wire_cannot_express_are_left_out() {
             }
         }
         assert_eq!(seen, [[4], [14]]);
+    }
+}
+
+/// SHA-1, so that tests have the client's side of the bargain.
+fn sha1(bytes: &[u8]) -> [u8; 20] {
+    Id::sha1(bytes).0
+}
+
+#[tokio::test]
+async fn a_value_is_removed_by_its_secret_and_a_wrong_one_succeeds_without_effect() {
+    let gateway = RpcGateway::start(FakeNode::default()).await;
+    let mut client = gateway.connect().await;
+    let key = Id::of_text("removable");
+    let (hash, red) = (sha1(b"sesame"), sha1(b"red"));
+    for (n, algorithm) in [&b""[..], b"SHA", b"SHA1", b"SHA-1", b"sha-1"].into_iter().enumerate() {
+        let value = format!("value {n}");
+        let args = put3(&key, value.as_bytes(), (algorithm, &hash), 3600);
+        assert_eq!(client.call(3, PUT, &args).await.status(), 0);
+    }
+    assert_eq!(client.call(3, PUT, &put3(&key, b"red", (b"SHA", &hash), 3600)).await.status(), 0);
+    assert_eq!(client.call(2, PUT, &put2(&key, b"red", 3600)).await.status(), 0, "another item");
+    let page = client.call(3, GET, &get(&key, 10, b"")).await.page(3);
+    assert_eq!(page.values.len(), 7);
+    assert_eq!(page.secret_hashes[5], hash);
+    assert_eq!(page.secret_hashes[6], [0; 20]);
+
+    let reds = async |client: &mut support::rpc::Client| {
+        let page = client.call(2, GET, &get(&key, 10, b"")).await.page(2);
+        page.values.iter().filter(|value| *value == b"red").count()
+    };
+    let wrong = remove(&key, (b"SHA", &red), b"SHA", b"simsim", 3600);
+    assert_eq!(client.call(3, REMOVE, &wrong).await.status(), 0, "as it was in 2005");
+    assert_eq!(reds(&mut client).await, 2);
+    let right = remove(&key, (b"SHA", &red), b"SHA1", b"sesame", 3600);
+    assert_eq!(client.call(3, REMOVE, &right).await.status(), 0);
+    assert_eq!(reds(&mut client).await, 1, "the one without a secret stays");
+    assert_eq!(client.call(3, PUT, &put3(&key, b"red", (b"SHA", &hash), 3600)).await.status(), 0);
+    assert_eq!(reds(&mut client).await, 1, "while the removal stands, the same item cannot return");
+
+    for args in [
+        remove(&key, (b"MD5", &red), b"SHA", b"sesame", 3600),
+        remove(&key, (b"SHA", &red), b"MD5", b"sesame", 3600),
+        remove(&key, (b"SHA", b""), b"SHA", b"sesame", 3600),
+        remove(&key, (b"SHA", &[1; 21]), b"SHA", b"sesame", 3600),
+        remove(&key, (b"SHA", &red), b"SHA", &[1; 41], 3600),
+        remove(&key, (b"SHA", &red), b"SHA", b"sesame", 0),
+    ] {
+        assert_eq!(gateway.exchange(&call(7, 3, REMOVE, &args)).await[0].stat(), 4);
+    }
+    for hash in [(&b"MD5"[..], &[1_u8; 16][..]), (b"SHA", &[1; 21])] {
+        let args = put3(&key, b"v", hash, 3600);
+        assert_eq!(gateway.exchange(&call(7, 3, PUT, &args)).await[0].stat(), 4);
     }
 }
 

@@ -16,13 +16,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Two members keep two copies of each value, although three are asked for.
     let (key, ttl) = (Id::of_text("colors"), Duration::from_secs(3_600));
-    if let OpDone::Put(receipt) = first.op(Op::Put { key, value: b"red".to_vec(), ttl }).await? {
+    if let OpDone::Put(receipt) = first.op(Op::put(key, b"red".to_vec(), ttl)).await? {
         println!("put colors: {} copies acknowledged", receipt.acked.len());
     }
 
     // Any node answers for any key.
     let (page_bytes, overhead_bytes) = (u32::MAX, 0);
-    let get = Op::Get { key, max: 10, after: None, reads: Reads::Quorum, page_bytes, overhead_bytes };
+    let get =
+        Op::Get { key, max: 10, after: None, reads: Reads::Quorum, page_bytes, overhead_bytes, signer: None };
     if let OpDone::Got(answer) = second.op(get).await? {
         for value in answer.values {
             println!("got {}", String::from_utf8_lossy(&value.bytes));

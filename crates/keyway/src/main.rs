@@ -14,6 +14,7 @@ mod bench;
 mod cli;
 mod completions;
 mod config;
+mod door;
 mod duration;
 mod exit;
 mod get;

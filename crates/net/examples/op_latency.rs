@@ -59,12 +59,20 @@ async fn measure(
 }
 
 fn put(i: usize) -> Op {
-    Op::Put { key: Id::of_text(&i.to_string()), value: vec![7; 100], ttl: Duration::from_secs(3600) }
+    Op::put(Id::of_text(&i.to_string()), vec![7; 100], Duration::from_secs(3600))
 }
 
 fn get(i: usize) -> Op {
     let key = Id::of_text(&i.to_string());
-    Op::Get { key, max: 1, after: None, reads: Reads::Quorum, page_bytes: u32::MAX, overhead_bytes: 0 }
+    Op::Get {
+        key,
+        max: 1,
+        after: None,
+        reads: Reads::Quorum,
+        page_bytes: u32::MAX,
+        overhead_bytes: 0,
+        signer: None,
+    }
 }
 
 #[tokio::main]

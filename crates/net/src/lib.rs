@@ -24,10 +24,10 @@
 //! node.wait_member().await?;
 //!
 //! let (key, ttl) = (Id::of_text("colors"), Duration::from_secs(86_400));
-//! node.op(Op::Put { key, value: b"red".to_vec(), ttl }).await?;
+//! node.op(Op::put(key, b"red".to_vec(), ttl)).await?;
 //!
 //! let (page_bytes, overhead_bytes) = (u32::MAX, 0);
-//! let get = Op::Get { key, max: 10, after: None, reads: Reads::Quorum, page_bytes, overhead_bytes };
+//! let get = Op::Get { key, max: 10, after: None, reads: Reads::Quorum, page_bytes, overhead_bytes, signer: None };
 //! if let OpDone::Got(answer) = node.op(get).await? {
 //!     assert_eq!(answer.values[0].bytes, b"red");
 //! }

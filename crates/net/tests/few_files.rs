@@ -16,9 +16,16 @@ const PATIENCE: Span = Span::from_secs(30);
 
 async fn put_and_get(node: &NodeHandle, text: &str) {
     let (key, value, ttl) = (Id::of_text(text), text.as_bytes().to_vec(), Duration::from_secs(60));
-    node.op(Op::Put { key, value: value.clone(), ttl }).await.expect("a durable put");
-    let get =
-        Op::Get { key, max: 1, after: None, reads: Reads::Quorum, page_bytes: u32::MAX, overhead_bytes: 0 };
+    node.op(Op::put(key, value.clone(), ttl)).await.expect("a durable put");
+    let get = Op::Get {
+        key,
+        max: 1,
+        after: None,
+        reads: Reads::Quorum,
+        page_bytes: u32::MAX,
+        overhead_bytes: 0,
+        signer: None,
+    };
     match node.op(get).await {
         Ok(OpDone::Got(answer)) => assert_eq!(answer.values[0].bytes, value),
         other => panic!("a get is answered with {other:?}"),

@@ -48,7 +48,7 @@ async fn started_when_its_port_is_free(settings: NodeSettings) -> NodeHandle {
 
 /// Puts until the network says yes: right after a join or a departure it may answer "try again".
 async fn put(node: &NodeHandle, key: &str, value: &[u8]) {
-    let what = || Op::Put { key: Id::of_text(key), value: value.to_vec(), ttl: Duration::from_secs(3600) };
+    let what = || Op::put(Id::of_text(key), value.to_vec(), Duration::from_secs(3600));
     within("a put", async {
         loop {
             match node.op(what()).await {
@@ -72,6 +72,7 @@ async fn get(node: &NodeHandle, key: &str) -> Vec<Vec<u8>> {
         reads: Reads::Quorum,
         page_bytes: u32::MAX,
         overhead_bytes: 0,
+        signer: None,
     };
     within("a get", async {
         loop {

@@ -18,7 +18,7 @@ use crate::report::{self, Report, Tallies};
 use crate::scenario::Scenario;
 use crate::topology::ReadFile;
 use crate::workload::lookups::{self, Lookups, Verdict};
-use crate::workload::storage::{self, ClientModel, Ended};
+use crate::workload::storage::{self, ClientModel, Ended, Stored};
 use crate::world::{Happening, World};
 
 /// What the one who asks for a run lends to it.
@@ -420,8 +420,8 @@ impl Runner<'_> {
                 let len = self.scenario.value_bytes as usize;
                 let value = storage::value(self.value_number, len, &mut self.streams.load);
                 let ttl = self.scenario.ttl;
-                let op = self.world.submit(n, Op::Put { key, value: value.clone(), ttl });
-                self.clients.begin_put(op, n, key, &value, ttl, now);
+                let op = self.world.submit(n, Op::put(key, value.clone(), ttl));
+                self.clients.begin_put(op, n, Stored::plain(key, &value, ttl), now);
             }
             _ => {
                 let key = self.some_key();
@@ -470,6 +470,7 @@ impl Runner<'_> {
                     t.put_times.add(attempt.ended - attempt.asked);
                 }
             }
+            Ended::Removed { .. } => {}
             Ended::GetFailed(_) => {
                 t.gets.total += 1;
                 t.gets.failed += 1;

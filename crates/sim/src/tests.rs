@@ -86,7 +86,7 @@ impl Machine for Echo {
                         say(out, seed, b"p");
                     }
                 }
-                NodeInput::Op { op, what: Op::Put { key, value, ttl } } => {
+                NodeInput::Op { op, what: Op::Put { key, value, ttl, .. } } => {
                     let record = Record::plain(*key, value.clone(), now.wall, *ttl, 0);
                     out.disk.push(DiskEffect { token: DiskToken(op.0 + 1), op: DiskOp::Write(record) });
                     self.waiting.push(*op);
@@ -116,6 +116,7 @@ impl Machine for Echo {
     }
     fn inspect(&self) -> Inspection {
         Inspection {
+            network: NetworkId::UNKNOWN,
             phase: if self.member { Phase::Member } else { Phase::Joining },
             tables: Vec::new(),
             shares: Vec::new(),
@@ -149,7 +150,7 @@ fn seen(world: &World, host: usize, name: &str) -> usize {
 }
 
 fn put() -> Op {
-    Op::Put { key: Id::from_u64(1), value: vec![1, 2, 3], ttl: Duration::from_secs(60) }
+    Op::put(Id::from_u64(1), vec![1, 2, 3], Duration::from_secs(60))
 }
 
 #[test]

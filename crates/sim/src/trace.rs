@@ -90,7 +90,19 @@ pub(crate) fn frame(bytes: &[u8]) -> String {
 /// An operation in a line.
 pub(crate) fn op(op: &Op) -> String {
     match op {
-        Op::Put { key, value, ttl } => format!("put {key:.8} {} B ttl {ttl:?}", value.len()),
+        Op::Put { key, value, ttl, .. } => format!("put {key:.8} {} B ttl {ttl:?}", value.len()),
+        Op::PutImmutable { value, ttl, .. } => format!("put immutable {} B ttl {ttl:?}", value.len()),
+        Op::PutSigned(put) => {
+            format!(
+                "put {:?} {:.8} {} B seq {} cas {:?}",
+                put.kind,
+                put.key,
+                put.content.len(),
+                put.seq,
+                put.cas
+            )
+        }
+        Op::Remove { key, value_hash, ttl, .. } => format!("remove {key:.8}/{value_hash:.4} ttl {ttl:?}"),
         Op::Get { key, reads, .. } => format!("get {key:.8} {reads:?}"),
         Op::Lookup { target } => format!("lookup {target:.8}"),
         Op::Trace { target } => format!("trace {target:.8}"),
@@ -105,6 +117,7 @@ pub(crate) fn op(op: &Op) -> String {
 pub(crate) fn result(result: &OpResult) -> String {
     match result {
         Ok(OpDone::Put(r)) => format!("put on {:?}", r.acked),
+        Ok(OpDone::Removed(r)) => format!("removed on {:?}, found {}", r.acked, r.found),
         Ok(OpDone::Got(g)) => format!("got {} values from {} replicas", g.values.len(), g.merged),
         Ok(OpDone::Found(f)) => {
             format!("found {:?} in {} hops, {} silent", f.peers.first(), f.hops, f.timeouts)

@@ -9,7 +9,7 @@ use keyway_core::rng::Rng;
 use keyway_core::{Addr, Duration, Id};
 use keyway_sim::checkers::{Snapshot, Terms, Verdict, acked_puts, bounds, convergence, neighborhood, ring};
 use keyway_sim::oracle::Oracle;
-use keyway_sim::workload::storage::{self, ClientModel};
+use keyway_sim::workload::storage::{self, ClientModel, Stored};
 use keyway_sim::{Happening, World, WorldConfig};
 
 const SECOND: u64 = 1_000_000;
@@ -113,13 +113,13 @@ impl Net {
     fn put(&mut self, host: usize, key: Id, value: &[u8]) {
         let ttl = Duration::from_secs(24 * 3600);
         let asked = self.world.time();
-        let result = self.ask(host, Op::Put { key, value: value.to_vec(), ttl });
+        let result = self.ask(host, Op::put(key, value.to_vec(), ttl));
         let OpDone::Put(receipt) = result.clone().unwrap_or_else(|e| panic!("{}: put: {e}", self.overlay))
         else {
             panic!("{}: a put gives a receipt", self.overlay)
         };
         let op = keyway_core::machine::OpId(u64::MAX - asked);
-        self.clients.begin_put(op, host, key, value, ttl, asked);
+        self.clients.begin_put(op, host, Stored::plain(key, value, ttl), asked);
         self.clients.end(op, self.world.time(), Ok(OpDone::Put(receipt)));
     }
 
@@ -176,7 +176,7 @@ fn one_node_is_a_network_that_keeps_nothing_it_cannot_copy() {
         let mut net = Net::joined(entry, 1, 1);
         net.lookups_equal_the_oracle();
         // Two acknowledgements are promised and one node can give only one.
-        let put = Op::Put { key: Id::from_u64(1), value: vec![1], ttl: Duration::from_secs(60) };
+        let put = Op::put(Id::from_u64(1), vec![1], Duration::from_secs(60));
         assert!(matches!(net.ask(0, put), Err(OpError::Quorum { want: 2, .. })), "{}", entry.name);
     }
 }

@@ -67,8 +67,8 @@ const MAY_USE: [(&str, &[&str]); 7] = [
 const TESTS_MAY_USE: [(&str, &str); 1] = [("keyway-gateway", "keyway-client")];
 
 /// All that core may be built from.
-const CORE_LIBRARIES: [&str; 7] =
-    ["libm", "rand_chacha", "rand_core", "sha1", "sha2", "siphasher", "thiserror"];
+const CORE_LIBRARIES: [&str; 8] =
+    ["ed25519-dalek", "libm", "rand_chacha", "rand_core", "sha1", "sha2", "siphasher", "thiserror"];
 
 /// Libraries that stand for a floor, and the crates that may use them.
 const FLOORS_OF_LIBRARIES: [(&str, &[&str]); 9] = [

@@ -8,7 +8,7 @@ use super::Traced;
 use crate::frame::NetworkId;
 use crate::id::Id;
 use crate::peer::Peer;
-use crate::store::{Cursor, Head, Identity};
+use crate::store::{ClientId, Cursor, Head, Identity, Kind, PROOF_BYTES, Proof, Record};
 use crate::time::{Duration, Wall};
 
 /// A client operation's name, chosen by the driver, repeated in its result.
@@ -36,6 +36,36 @@ pub enum Op {
         value: Vec<u8>,
         /// For how long; at most the node's `ttl_max`.
         ttl: Duration,
+        /// SHA-1 of the secret with which it can be removed; [`Id::ZERO`]: it cannot.
+        secret_hash: Id,
+        /// Who is charged.
+        client: ClientId,
+    },
+    /// Store a value under its own hash ([`content_key`](crate::store::record::content_key)). It cannot be removed.
+    PutImmutable {
+        /// What; at most the node's `value_bytes_max`.
+        value: Vec<u8>,
+        /// For how long; at most the node's `ttl_max`.
+        ttl: Duration,
+        /// Who is charged.
+        client: ClientId,
+    },
+    /// Store what somebody has signed: a value, the next of a series, or a removal of either.
+    PutSigned(Box<SignedPut>),
+    /// Remove a plain value: hide it until it ends. The outcome is the same if there is none, or none under this secret:
+    /// the receipt tells.
+    Remove {
+        /// Where.
+        key: Id,
+        /// SHA-1 of the value.
+        value_hash: Id,
+        /// The secret under which it was put, at most 40 bytes.
+        secret: Vec<u8>,
+        /// For how long, at least: never shorter than what is left of the value's life, and as long as any value can live if
+        /// none was seen.
+        ttl: Duration,
+        /// Who is charged.
+        client: ClientId,
     },
     /// Read the values under a key in put-time order.
     Get {
@@ -51,6 +81,8 @@ pub enum Op {
         page_bytes: u32,
         /// What each value costs beside its length.
         overhead_bytes: u32,
+        /// Only signed values of the signer with this place: the first 160 bits of the SHA-256 of its public key.
+        signer: Option<Id>,
     },
     /// Find the root of an id.
     Lookup {
@@ -81,6 +113,33 @@ pub enum Op {
     },
     /// The node's own state.
     Status,
+}
+
+impl Op {
+    /// Store a plain value that cannot be removed, charged to nobody.
+    #[must_use]
+    pub const fn put(key: Id, value: Vec<u8>, ttl: Duration) -> Op {
+        Op::Put { key, value, ttl, secret_hash: Id::ZERO, client: ClientId::NOBODY }
+    }
+}
+
+/// What somebody has signed, to be stored. The fields are what the signature covers ([`Claim`](crate::store::proof::Claim)).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SignedPut {
+    /// One of the four signed kinds.
+    pub kind: Kind,
+    /// Where.
+    pub key: Id,
+    /// The value; of a signed remove, the SHA-256 of the value that it removes; of a sequenced remove, nothing.
+    pub content: Vec<u8>,
+    /// The number in the series, from 1; 0 outside a series.
+    pub seq: u64,
+    /// Who signed, and until when it lives: an instant, not longer from now than the node's `ttl_max`.
+    pub proof: Proof,
+    /// Only if the series is at this number now (0: there is none yet).
+    pub cas: Option<u64>,
+    /// Who is charged.
+    pub client: ClientId,
 }
 
 /// What a node tells of itself to a surveyor.
@@ -128,6 +187,27 @@ pub struct Value {
     pub remaining: Duration,
     /// Its name among the values of its key.
     pub identity: Identity,
+    /// What it is.
+    pub kind: Kind,
+    /// Its number in its series; 0 outside one.
+    pub seq: u64,
+    /// Who signed it, checked by the node that answers.
+    pub proof: Option<Box<Proof>>,
+}
+
+impl Value {
+    /// A record as a reader sees it at this time.
+    #[must_use]
+    pub fn of(record: Record, now: Wall) -> Value {
+        let proof = record.proof().map(Box::new);
+        let Record { head, value: mut bytes } = record;
+        if proof.is_some() {
+            bytes.drain(..PROOF_BYTES);
+        }
+        let Head { put_time, ttl, identity, kind, seq, .. } = head;
+        let remaining = head.expires().since(now);
+        Value { bytes, put_time, ttl, remaining, identity, kind, seq, proof }
+    }
 }
 
 /// What a put achieved.
@@ -140,6 +220,24 @@ pub struct PutReceipt {
     /// How many copies the network keeps.
     pub replicas: u8,
     /// When it expires.
+    pub expires: Wall,
+    /// A removal of the same value stands and hides it: put it under another secret or nonce.
+    pub hidden: bool,
+}
+
+/// What a remove achieved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RemoveReceipt {
+    /// The name of what is hidden.
+    pub identity: Identity,
+    /// Whether it, or an earlier removal of it, was seen. If not, the value, its secret or its signer is not what was said;
+    /// the removal stands all the same.
+    pub found: bool,
+    /// The peers that had acknowledged when the remove was answered.
+    pub acked: Vec<Peer>,
+    /// How many copies the network keeps.
+    pub replicas: u8,
+    /// Until when the removal stands.
     pub expires: Wall,
 }
 
@@ -331,8 +429,10 @@ counters! {
 /// What an operation gave.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum OpDone {
-    /// Of [`Op::Put`].
+    /// Of [`Op::Put`], [`Op::PutImmutable`], and [`Op::PutSigned`] of a value.
     Put(PutReceipt),
+    /// Of [`Op::Remove`], and [`Op::PutSigned`] of a removal.
+    Removed(RemoveReceipt),
     /// Of [`Op::Get`].
     Got(GetAnswer),
     /// Of [`Op::Lookup`].
@@ -405,6 +505,25 @@ pub enum OpError {
     /// This node takes no writes; nothing was done.
     #[error("this node refuses writes: {0:?}")]
     Halted(Halt),
+    /// Its life is over, or ended on the way. It may be on some replicas, which do not serve it.
+    #[error("its life is over")]
+    Expired,
+    /// The signature is not the signer's, is for another network, or does not fit what it is said to be; nothing was stored.
+    #[error("the signature does not hold in this network")]
+    Forged,
+    /// The series is at another number. The put may be on some replicas, and then loses to that.
+    #[error("the series is at {seq}")]
+    Conflict {
+        /// The greatest number seen; 0: there is none.
+        seq: u64,
+    },
+    /// A signed record that takes the place of another must live as long, or the other would come back. It may be on some
+    /// replicas.
+    #[error("it must live as long as what it replaces")]
+    Outlived {
+        /// When that ends.
+        expires: Wall,
+    },
     /// The replicas' clocks are too far from the gateway's; nothing was acknowledged.
     #[error("clocks differ by more than the declared bound")]
     ClockSkew,

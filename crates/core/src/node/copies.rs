@@ -228,7 +228,7 @@ impl<O: Overlay> Node<O> {
     }
 
     fn judge_takeover(&mut self, t: &mut Turn<'_, O>, serial: u64) {
-        let quorum = usize::from(self.config.read_quorum());
+        let quorum = usize::from(self.config.takeover_quorum());
         let cold = self.is_cold(t.now);
         let Some(at) = self.copies.takeovers.iter().position(|j| j.serial == serial) else { return };
         let job = &self.copies.takeovers[at];

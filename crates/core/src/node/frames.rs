@@ -140,7 +140,7 @@ impl<O: Overlay> Node<O> {
             Kind::Reply => {
                 if let Some(answered) = self.rpc.on_reply(t.now.mono, header.request, &header.from) {
                     if self.network == NetworkId::UNKNOWN && matches!(msg, Message::Welcome(_, true)) {
-                        self.network = header.network;
+                        self.belong_to(header.network);
                     }
                     self.on_answer(t, answered, header.from, msg);
                 }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::get::Page;
 use super::message::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Message, PAGE_RECORDS_MAX, PageRequest};
-use super::{Node, Turn, Waiter, remaining};
+use super::{Node, Turn, Waiter};
 use crate::cx::Ticket;
 use crate::machine::{GetAnswer, Value};
 use crate::overlay::Overlay;
@@ -85,7 +85,8 @@ impl<O: Overlay> Node<O> {
             }
             Then::OwnPage { op, attempt, ready, more } => {
                 records.sort_by_key(|r| r.head.cursor());
-                self.on_page(t, op, attempt, ready && !unread, Page { records, more });
+                let from = self.me().clone();
+                self.on_page(t, op, attempt, ready && !unread, Page { from, records, more });
             }
             Then::Push(exchange) => self.push_records(t, exchange, records),
         }
@@ -100,16 +101,23 @@ impl<O: Overlay> Node<O> {
     fn heads_of_page(&self, now: Now, request: &PageRequest) -> (Vec<Head>, bool) {
         let max = (request.max as usize).min(PAGE_RECORDS_MAX);
         let budget = u64::from(request.page_bytes).min(crate::store::record::VALUE_BYTES_MAX as u64);
-        let (mut page, mut sum) = (Vec::new(), 0u64);
-        for head in self.store.heads(now.wall, &request.key, request.after.as_ref()) {
-            let cost = u64::from(head.value_bytes) + u64::from(request.overhead_bytes);
-            if page.len() >= max || (!page.is_empty() && sum + cost > budget) {
-                return (page, true);
+        let cut = |heads: &mut dyn Iterator<Item = Head>| {
+            let (mut page, mut sum) = (Vec::new(), 0u64);
+            for head in heads {
+                let cost = u64::from(head.value_bytes) + u64::from(request.overhead_bytes);
+                if page.len() >= max || (!page.is_empty() && sum + cost > budget) {
+                    return (page, true);
+                }
+                sum += cost;
+                page.push(head);
             }
-            sum += cost;
-            page.push(*head);
+            (page, false)
+        };
+        let (key, after) = (&request.key, request.after.as_ref());
+        match &request.signer {
+            None => cut(&mut self.store.heads(now.wall, key, after).copied()),
+            Some(place) => cut(&mut self.store.heads_of_signer(now.wall, key, place, after).into_iter()),
         }
-        (page, false)
     }
 
     /// The answer to a get whose values are all in memory here: each head and each value is looked up once and copied once.
@@ -117,13 +125,8 @@ impl<O: Overlay> Node<O> {
         let (page, more) = self.heads_of_page(now, request);
         let mut values = Vec::with_capacity(page.len());
         for head in &page {
-            values.push(Value {
-                bytes: self.store.cached(&head.identity)?.to_vec(),
-                put_time: head.put_time,
-                ttl: head.ttl,
-                remaining: remaining(head.expires(), now.wall),
-                identity: head.identity,
-            });
+            let value = self.store.cached(&head.identity)?.to_vec();
+            values.push(Value::of(Record { head: *head, value }, now.wall));
         }
         let next = page.last().filter(|_| more).map(Head::cursor);
         Some(GetAnswer { values, next, merged: 1 })

@@ -6,29 +6,37 @@
 //!                      └─ slow, silent or not ready: the next replica is asked as well
 //! ```
 //!
+//! A page tells of values, not of removals. Where one replica shows a value that another does not, that other is asked whether
+//! it has removed it: of an acknowledged remove one of the quorum knows.
+//!
+//! ```text
+//!  pages differ ──▶ HeadsOf(what it lacks) to each that lacks some ──▶ HeadsAre ──▶ without what is removed
+//! ```
+//!
 //! Only replicas that have finished taking over count towards the quorum; the records of the others are merged all the
 //! same. "Not found" needs the quorum like any other answer. A merged page ends where the first of its parts ends:
 //! beyond that place another replica might still have something.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::find::For;
-use super::message::{Message, PageRequest};
+use super::message::{HEADS_MAX, Message, PageRequest};
 use super::put::backoff;
-use super::{Node, OP_TIME_MAX, Turn, Why, remaining};
+use super::{Node, OP_TIME_MAX, Turn, Why};
 use crate::id::Id;
 use crate::machine::{Copies, GetAnswer, OpDone, OpError, OpId, Reads, Value};
 use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::rpc::Class;
-use crate::store::{Cursor, Head, Record};
+use crate::store::{Cursor, Head, Identity, Record};
 use crate::time::{Mono, Now};
 
 /// One replica's page.
 #[derive(Clone, Debug)]
 pub(super) struct Page {
+    pub(super) from: Peer,
     pub(super) records: Vec<Record>,
     pub(super) more: bool,
 }
@@ -44,6 +52,8 @@ pub(super) struct Get {
     waiting: u8,
     ready: u8,
     pages: Vec<Page>,
+    /// The answer while replicas are asked whether they have removed some of it, and how many have not said.
+    unproven: Option<(GetAnswer, u8)>,
     attempt: u8,
     /// When it is given up.
     over: Mono,
@@ -79,6 +89,7 @@ impl<O: Overlay> Node<O> {
             waiting: 0,
             ready: 0,
             pages: Vec::new(),
+            unproven: None,
             attempt: 0,
             over,
             resting: false,
@@ -109,7 +120,7 @@ impl<O: Overlay> Node<O> {
         let Some(get) = self.gets.get_mut(&serial) else { return };
         get.unasked = ranked.into_iter().map(|(_, _, p)| p).collect();
         get.attempt += 1;
-        (get.waiting, get.ready) = (0, 0);
+        (get.waiting, get.ready, get.unproven) = (0, 0, None);
         get.pages.clear();
         let wanted = wanted(get.reads, self.config.read_quorum());
         for _ in 0..wanted {
@@ -145,13 +156,20 @@ impl<O: Overlay> Node<O> {
     }
 
     pub(super) fn on_page(&mut self, t: &mut Turn<'_, O>, serial: u64, attempt: u8, ready: bool, page: Page) {
+        let network = self.network;
         let Some(get) = self.gets.get_mut(&serial) else { return };
-        if get.attempt != attempt {
+        if get.attempt != attempt || get.unproven.is_some() {
             return;
         }
         get.waiting = get.waiting.saturating_sub(1);
         get.ready += u8::from(ready);
-        let wrong = |r: &Record| r.head.identity.key != get.request.key || !r.is_intact();
+        let wrong = |r: &Record| {
+            let head = &r.head;
+            head.identity.key != get.request.key
+                || head.kind.is_remove()
+                || !r.is_intact()
+                || !r.is_authentic(network)
+        };
         if page.records.iter().any(wrong) {
             self.counters.records_damaged += 1;
             get.ready -= u8::from(ready);
@@ -192,11 +210,71 @@ impl<O: Overlay> Node<O> {
         };
         if enough {
             let answer = answer(t.now, &get.request, &get.pages, merged);
-            return self.end_get(t, serial, Ok(OpDone::Got(answer)));
+            let doubts = if get.reads == Reads::Quorum { doubts(&answer, &get.pages) } else { Vec::new() };
+            if doubts.is_empty() {
+                return self.end_get(t, serial, Ok(OpDone::Got(answer)));
+            }
+            let attempt = get.attempt;
+            get.unproven = Some((answer, doubts.len() as u8));
+            return self.ask_gone(t, serial, attempt, doubts);
         }
+        self.get_later(t, serial);
+    }
+
+    /// Tries again after a while, once nobody is left to wait for.
+    fn get_later(&mut self, t: &mut Turn<'_, O>, serial: u64) {
+        let Some(get) = self.gets.get_mut(&serial) else { return };
         if get.waiting == 0 && !core::mem::replace(&mut get.resting, true) {
             let wait = backoff(get.attempt);
             self.ops_again.arm(serial, t.now.mono + wait);
+        }
+    }
+
+    /// Asks each replica whether what it does not show is removed there.
+    fn ask_gone(
+        &mut self,
+        t: &mut Turn<'_, O>,
+        serial: u64,
+        attempt: u8,
+        doubts: Vec<(Peer, Vec<Identity>)>,
+    ) {
+        let me = *self.me().id();
+        for (peer, lacks) in doubts {
+            if *peer.id() == me {
+                let heads = self.live_heads_of(t.now.wall, &lacks);
+                self.on_gone(t, serial, attempt, &heads);
+            } else {
+                let why = Why::Gone { op: serial, attempt };
+                if !self.call(t, &peer, Message::HeadsOf(lacks), Class::Quick, why) {
+                    self.on_gone_unanswered(t, serial, attempt);
+                }
+            }
+        }
+    }
+
+    /// What a replica holds of what it did not show.
+    pub(super) fn on_gone(&mut self, t: &mut Turn<'_, O>, serial: u64, attempt: u8, heads: &[Head]) {
+        let Some(get) = self.gets.get_mut(&serial).filter(|get| get.attempt == attempt) else { return };
+        let Some((answer, unsaid)) = &mut get.unproven else { return };
+        *unsaid = unsaid.saturating_sub(1);
+        // Of one number of a series, and of anything else, a removal wins; of two numbers the greater.
+        let removes = |head: &Head, value: &Value| {
+            head.kind.is_remove() && head.identity == value.identity && head.seq >= value.seq
+        };
+        answer.values.retain(|value| !heads.iter().any(|head| removes(head, value)));
+        if *unsaid == 0
+            && let Some((answer, _)) = get.unproven.take()
+        {
+            self.end_get(t, serial, Ok(OpDone::Got(answer)));
+        }
+    }
+
+    /// A replica that counted is silent now: the others are asked anew.
+    pub(super) fn on_gone_unanswered(&mut self, t: &mut Turn<'_, O>, serial: u64, attempt: u8) {
+        let Some(get) = self.gets.get_mut(&serial).filter(|get| get.attempt == attempt) else { return };
+        if get.unproven.take().is_some() {
+            get.waiting = 0;
+            self.get_later(t, serial);
         }
     }
 
@@ -304,8 +382,7 @@ fn answer(now: Now, request: &PageRequest, pages: &[Page], merged: u8) -> GetAns
     let end = pages.iter().filter(|p| p.more).filter_map(|p| p.records.last()).map(|r| r.head.cursor()).min();
     let mut greatest: BTreeMap<(Id, Id), &Record> = BTreeMap::new();
     for record in pages.iter().flat_map(|p| &p.records) {
-        let name = (record.head.identity.secret_hash, record.head.identity.value_hash);
-        let best = greatest.entry(name).or_insert(record);
+        let best = greatest.entry(name(&record.head.identity)).or_insert(record);
         if record.head.rank() > best.head.rank() {
             *best = record;
         }
@@ -323,21 +400,34 @@ fn answer(now: Now, request: &PageRequest, pages: &[Page], merged: u8) -> GetAns
     for (cursor, record) in ordered {
         let cost = record.value.len() as u64 + u64::from(request.overhead_bytes);
         let full = !values.is_empty() && sum + cost > u64::from(request.page_bytes);
-        if full || values.len() >= request.max as usize {
+        if full || values.len() >= (request.max as usize).min(HEADS_MAX) {
             cut = true;
             break;
         }
         sum += cost;
         last = Some(cursor);
-        values.push(Value {
-            bytes: record.value.clone(),
-            put_time: record.head.put_time,
-            ttl: record.head.ttl,
-            remaining: remaining(record.head.expires(), now.wall),
-            identity: record.head.identity,
-        });
+        values.push(Value::of(record.clone(), now.wall));
     }
     // An empty page that was cut goes on where its parts ended.
     let next = cut.then(|| last.or(end)).flatten();
     GetAnswer { values, next, merged }
+}
+
+/// Whom to ask whether which values of the answer are removed there: those that it did not show.
+fn doubts(answer: &GetAnswer, pages: &[Page]) -> Vec<(Peer, Vec<Identity>)> {
+    let mut doubts = Vec::new();
+    for page in pages {
+        let shown: BTreeSet<(Id, Id)> = page.records.iter().map(|r| name(&r.head.identity)).collect();
+        let lacks = answer.values.iter().map(|value| value.identity).filter(|i| !shown.contains(&name(i)));
+        let lacks: Vec<Identity> = lacks.take(HEADS_MAX).collect();
+        if !lacks.is_empty() {
+            doubts.push((page.from.clone(), lacks));
+        }
+    }
+    doubts
+}
+
+/// A record's name among those of its key.
+const fn name(identity: &Identity) -> (Id, Id) {
+    (identity.secret_hash, identity.value_hash)
 }

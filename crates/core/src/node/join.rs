@@ -130,7 +130,7 @@ impl<O: Overlay> Node<O> {
         }
         // Damaged notes cost contacts, not records; the seeds remain.
         let notes = notes.and_then(|n| crate::wire::from_slice::<Notes>(&n).ok()).unwrap_or_default();
-        self.network = NetworkId(notes.network);
+        self.belong_to(NetworkId(notes.network));
         self.contacts.remembered = notes.peers;
         if self.network != NetworkId::UNKNOWN {
             self.contacts.came_back = true;
@@ -150,7 +150,8 @@ impl<O: Overlay> Node<O> {
     /// Becomes the first member. A fresh network gets a random id.
     fn found_network(&mut self, t: &mut Turn<'_, O>) {
         if self.network == NetworkId::UNKNOWN {
-            self.network = NetworkId(self.rng.next_u64() | 1);
+            let network = NetworkId(self.rng.next_u64() | 1);
+            self.belong_to(network);
             self.own_everything();
         }
         self.contacts.joining_since = Some(t.now.mono);

@@ -8,6 +8,7 @@
 //!  Store(record)                        Stored(verdict)            put: answered when durable
 //!  Fetch{key, after, max, page..}       Page{ready, records, more} get
 //!  Heads{key}                           HeadsAre{ready, heads}     where
+//!  HeadsOf{identities}                  HeadsAre{ready, heads}     before a remove; a read whose replicas differ
 //!  Sync(question)                       SyncIs{ready, wall, answer} comparing digests of an arc
 //!  About                                AboutIs{facts}             a survey: what it holds, whom it knows
 //!  Route{id, target, n, ..}             Taken{whether}             a lookup is passed on (travel.rs)
@@ -68,6 +69,7 @@ impl Wire for PageRequest {
         w.u32(self.max);
         w.u32(self.page_bytes);
         w.u32(self.overhead_bytes);
+        w.option(self.signer.as_ref());
     }
     fn decode(r: &mut Reader<'_>) -> Result<PageRequest, Malformed> {
         Ok(PageRequest {
@@ -76,6 +78,7 @@ impl Wire for PageRequest {
             max: r.u32()?,
             page_bytes: r.u32()?,
             overhead_bytes: r.u32()?,
+            signer: r.option()?,
         })
     }
 }
@@ -152,6 +155,8 @@ impl Wire for Routed {
 pub enum Verdict {
     /// Durable here.
     Stored,
+    /// So is a removal of it, which hides it.
+    Hidden,
     /// Not by my view of the ring: look the key up again.
     NotMine,
     /// No, and why.
@@ -167,6 +172,7 @@ impl Wire for Verdict {
                 w.u8(2);
                 r.encode(w);
             }
+            Verdict::Hidden => w.u8(3),
         }
     }
     fn decode(r: &mut Reader<'_>) -> Result<Verdict, Malformed> {
@@ -174,6 +180,7 @@ impl Wire for Verdict {
             0 => Ok(Verdict::Stored),
             1 => Ok(Verdict::NotMine),
             2 => Ok(Verdict::Refused(Refusal::decode(r)?)),
+            3 => Ok(Verdict::Hidden),
             _ => Err(Malformed("unknown verdict")),
         }
     }
@@ -192,6 +199,8 @@ pub struct PageRequest {
     pub page_bytes: u32,
     /// What each value costs beside its length.
     pub overhead_bytes: u32,
+    /// Only signed values with this in the place of their secret hash.
+    pub signer: Option<Id>,
 }
 
 /// A frame's body.
@@ -243,6 +252,8 @@ pub enum Message<O: Overlay> {
     Routed(Box<Routed>),
     /// It has been heard.
     Heard,
+    /// What is held of these, removals included?
+    HeadsOf(Vec<Identity>),
 }
 
 fn tagged<T: Wire>(w: &mut Writer<'_>, tag: u8, body: &T) {
@@ -312,6 +323,7 @@ impl<O: Overlay> Wire for Message<O> {
             }
             Message::Routed(routed) => tagged(w, 21, routed),
             Message::Heard => w.u8(22),
+            Message::HeadsOf(identities) => listed(w, 23, identities),
         }
     }
 
@@ -340,6 +352,7 @@ impl<O: Overlay> Wire for Message<O> {
             20 => Message::Taken(r.bool()?),
             21 => Message::Routed(Wire::decode(r)?),
             22 => Message::Heard,
+            23 => Message::HeadsOf(r.list(HEADS_MAX)?),
             _ => return Err(Malformed("unknown message")),
         })
     }

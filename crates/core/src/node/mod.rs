@@ -23,6 +23,7 @@ mod frames;
 mod gather;
 mod get;
 mod join;
+mod prior;
 mod put;
 mod roll;
 mod serials;
@@ -50,7 +51,7 @@ use crate::peer::Peer;
 use crate::rng::Rng;
 use crate::rpc::{Answered, Class, Due, Rpc};
 use crate::store::{Store, StoreConfig, StoreEvent};
-use crate::time::{Duration, Mono, Now, Wall};
+use crate::time::{Duration, Mono, Now};
 
 use message::Message;
 use serials::Serials;
@@ -103,7 +104,17 @@ enum Why<C> {
         op: u64,
         attempt: u8,
     },
+    /// Before a client's record is sent.
+    Prior {
+        op: u64,
+        attempt: u8,
+    },
     Fetch {
+        op: u64,
+        attempt: u8,
+    },
+    /// Whether a replica lacks what others have, or has removed it.
+    Gone {
         op: u64,
         attempt: u8,
     },
@@ -229,6 +240,9 @@ impl<O: Overlay> Node<O> {
         if config.acks == 0 || config.acks > config.replicas {
             return Err("acks must be between 1 and replicas".to_string());
         }
+        if config.reads.is_some_and(|reads| reads == 0 || reads > config.replicas) {
+            return Err("reads must be between 1 and replicas".to_string());
+        }
         if usize::from(config.replicas) > message::SET_MAX / 2 {
             return Err("replicas must be at most 16".to_string());
         }
@@ -296,6 +310,11 @@ impl<O: Overlay> Node<O> {
         self.serial
     }
 
+    fn belong_to(&mut self, network: NetworkId) {
+        self.network = network;
+        self.store.belong_to(network);
+    }
+
     fn set_phase(&mut self, t: &mut Turn<'_, O>, phase: Phase) {
         if self.phase != phase {
             self.phase = phase;
@@ -336,8 +355,12 @@ impl<O: Overlay> Node<O> {
                 self.on_verdict(t, op, attempt, from, verdict);
             }
             (Why::Fetch { op, attempt }, Message::Page(ready, records, more)) => {
-                self.on_page(t, op, attempt, ready, get::Page { records, more });
+                self.on_page(t, op, attempt, ready, get::Page { from, records, more });
             }
+            (Why::Prior { op, attempt }, Message::HeadsAre(ready, heads)) => {
+                self.on_prior(t, op, attempt, ready, &heads);
+            }
+            (Why::Gone { op, attempt }, Message::HeadsAre(_, heads)) => self.on_gone(t, op, attempt, &heads),
             (Why::Heads { op }, Message::HeadsAre(ready, heads)) => self.on_heads(t, op, &from, ready, heads),
             (Why::Sync { exchange, arc }, Message::SyncIs(ready, _, answer)) => {
                 self.on_sync_answer(t, exchange, &arc, ready, answer);
@@ -369,6 +392,8 @@ impl<O: Overlay> Node<O> {
             Why::Hop(lookup) => self.on_hop_silent(t, lookup, &peer),
             Why::Store { op, attempt } => self.on_store_unanswered(t, op, attempt),
             Why::Fetch { op, attempt } => self.on_fetch_unanswered(t, op, attempt, &peer),
+            Why::Prior { op, attempt } => self.on_prior_unanswered(t, op, attempt),
+            Why::Gone { op, attempt } => self.on_gone_unanswered(t, op, attempt),
             Why::Heads { op } => self.on_heads_unanswered(t, op),
             Why::About { op } => self.on_about_unanswered(t, op),
             Why::Route { travel } => self.on_route_silent(t, travel, &peer),
@@ -470,9 +495,11 @@ impl<O: Overlay> Node<O> {
             return self.done(t, op, Err(OpError::Busy));
         }
         match what {
-            Op::Put { key, value, ttl } => self.put(t, op, key, value, ttl),
-            Op::Get { key, max, after, reads, page_bytes, overhead_bytes } => {
-                let page = message::PageRequest { key, after, max, page_bytes, overhead_bytes };
+            Op::Put { .. } | Op::PutImmutable { .. } | Op::PutSigned(_) | Op::Remove { .. } => {
+                self.on_put(t, op, what);
+            }
+            Op::Get { key, max, after, reads, page_bytes, overhead_bytes, signer } => {
+                let page = message::PageRequest { key, after, max, page_bytes, overhead_bytes, signer };
                 self.get(t, op, page, reads);
             }
             Op::Lookup { target } => {
@@ -659,7 +686,7 @@ impl<O: Overlay> Machine for Node<O> {
 
     fn settle(&mut self, now: Now, network: NetworkId, everyone: &[Peer], out: &mut Outbox) {
         let mut t = Turn::begin(now, out);
-        self.network = network;
+        self.belong_to(network);
         let mut effects = take(&mut t.scratch.effects);
         let mut cx = Cx::new(now, &mut self.overlay_rng, &mut effects);
         self.overlay.settle(&mut cx, everyone);
@@ -688,11 +715,6 @@ fn origin_of(id: &Id) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&id.as_bytes()[..8]);
     u64::from_be_bytes(first)
-}
-
-/// What is left of a life.
-fn remaining(expires: Wall, now: Wall) -> Duration {
-    expires.since(now)
 }
 
 #[cfg(test)]

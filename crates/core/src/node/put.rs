@@ -1,9 +1,10 @@
-//! A client's put: find the replica set, send the record to all R of it, answer after W durable acknowledgements.
+//! A client's put or remove: find the replica set, send the record to all R of it, answer after W durable
+//! acknowledgements; a remove waits for so many that every quorum read meets one.
 //!
 //! ```text
-//!  op ──▶ lookup ──▶ Store to R replicas (this node's own copy among them)
-//!            ▲            │ Stored ×W ────────────▶ acknowledged
-//!            └─ backoff ──┘ else: NotMine, refused or silent, until OP_TIME_MAX
+//!  op ──▶ lookup ──▶ (prior.rs) ──▶ Store to R replicas (this node's own copy among them)
+//!            ▲                          │ Stored ×W ────────────▶ acknowledged
+//!            └─ backoff ────────────────┘ else: NotMine, refused or silent, until OP_TIME_MAX
 //! ```
 //!
 //! The record, with its put time, is fixed once: a repeated attempt sends the same bytes, so that attempts merge.
@@ -13,29 +14,38 @@ use alloc::vec::Vec;
 
 use super::find::For;
 use super::message::{Message, Verdict};
+use super::prior::{Prior, Wanted};
 use super::{Node, OP_TIME_MAX, Turn, Waiter, Why, origin_of};
-use crate::id::Id;
-use crate::machine::{OpDone, OpError, OpId, PutReceipt};
+use crate::machine::{Op, OpDone, OpError, OpId, PutReceipt, RemoveReceipt, SignedPut};
 use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::rpc::Class;
-use crate::store::{Put as Stored, Record, Refusal};
-use crate::time::{Duration, Mono};
+use crate::store::record::SECRET_BYTES_MAX;
+use crate::store::{Head, Kind, Record, Refusal, TTL_MIN};
+use crate::time::{Duration, Mono, Wall};
 
 /// First wait between two attempts; doubles.
 pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// Longest wait between two attempts.
 pub(super) const BACKOFF_MAX: Duration = Duration::from_millis(1600);
 
-/// A put under way.
+/// A put or remove under way.
 #[derive(Clone, Debug)]
 pub(super) struct Put {
     op: OpId,
-    record: Record,
-    set: Vec<Peer>,
+    pub(super) record: Record,
+    /// Acknowledgements that it waits for.
+    need: u8,
+    /// What is to be known before the record is sent.
+    pub(super) prior: Option<Prior>,
+    /// Whether a copy of its identity was seen before.
+    pub(super) found: bool,
+    /// A replica has a removal that hides it.
+    hidden: bool,
+    pub(super) set: Vec<Peer>,
     acked: Vec<Peer>,
     waiting: u8,
-    attempt: u8,
+    pub(super) attempt: u8,
     /// When it is given up.
     over: Mono,
     /// Between two attempts.
@@ -51,25 +61,82 @@ pub(super) fn backoff(attempt: u8) -> Duration {
 }
 
 impl<O: Overlay> Node<O> {
-    pub(super) fn put(&mut self, t: &mut Turn<'_, O>, op: OpId, key: Id, value: Vec<u8>, ttl: Duration) {
+    /// A client's operation that stores a record.
+    pub(super) fn on_put(&mut self, t: &mut Turn<'_, O>, op: OpId, what: Op) {
         self.counters.puts += 1;
-        let refused = if value.len() > self.config.value_bytes_max as usize {
-            Some(OpError::TooLarge { bytes: value.len() as u64, max: u64::from(self.config.value_bytes_max) })
-        } else if ttl < Duration::from_secs(1) || ttl > self.config.ttl_max {
-            Some(OpError::BadTtl { max_secs: self.config.ttl_max.as_secs() })
-        } else {
-            self.store.halt().map(OpError::Halted)
-        };
-        if let Some(error) = refused {
-            self.counters.puts_failed += 1;
-            return self.done(t, op, Err(error));
+        let asked = self.record_of(t.now.wall, what);
+        match asked.and_then(|(record, wanted)| self.admissible(&record).map(|()| (record, wanted))) {
+            Ok((record, wanted)) => self.begin_put(t, op, record, wanted),
+            Err(error) => {
+                self.counters.puts_failed += 1;
+                self.done(t, op, Err(error));
+            }
         }
-        let record = Record::plain(key, value, t.now.wall, ttl, origin_of(self.me().id()));
+    }
+
+    /// The record that an operation asks to store, and what must be known before.
+    fn record_of(&self, now: Wall, what: Op) -> Result<(Record, Option<Wanted>), OpError> {
+        let origin = origin_of(self.me().id());
+        match what {
+            Op::Put { key, value, ttl, secret_hash, client } => {
+                let record = Record::plain(key, value, now, ttl, origin);
+                Ok((record.guarded_by(secret_hash).charged_to(client), None))
+            }
+            Op::PutImmutable { value, ttl, client } => {
+                Ok((Record::immutable(value, now, ttl, origin).charged_to(client), None))
+            }
+            Op::Remove { key, value_hash, secret, ttl, client } => {
+                let record = Record::removal(key, value_hash, secret, now, ttl, origin);
+                Ok((record.charged_to(client), Some(Wanted::Life(ttl))))
+            }
+            Op::PutSigned(put) => {
+                let SignedPut { kind, key, content, seq, proof, cas, client } = *put;
+                if u128::from(proof.expires_secs) * 1_000_000 <= u128::from(now.0) {
+                    return Err(OpError::Expired);
+                }
+                let record = Record::signed(kind, key, &content, seq, &proof, now, origin);
+                let record = record.filter(|record| record.is_authentic(self.network));
+                let record = record.ok_or(OpError::Forged)?.charged_to(client);
+                let wanted = match cas {
+                    Some(number) => Some(Wanted::At(number)),
+                    None => kind.is_remove().then_some(Wanted::Found),
+                };
+                Ok((record, wanted))
+            }
+            _ => Err(OpError::Busy),
+        }
+    }
+
+    /// What a record may not be, whatever the replicas hold.
+    fn admissible(&self, record: &Record) -> Result<(), OpError> {
+        let (max, ttl_max) = (self.config.value_bytes_max, self.config.ttl_max);
+        let of_value = !record.head.kind.is_remove();
+        let bytes = record.content().len() as u64;
+        if of_value && bytes > u64::from(max) {
+            return Err(OpError::TooLarge { bytes, max: max.into() });
+        }
+        if !of_value && !record.is_intact() {
+            // A secret that is too long.
+            return Err(OpError::TooLarge { bytes, max: SECRET_BYTES_MAX as u64 });
+        }
+        if record.head.ttl < TTL_MIN || record.head.ttl > ttl_max {
+            return Err(OpError::BadTtl { max_secs: ttl_max.as_secs() });
+        }
+        self.store.halt().map_or(Ok(()), |halt| Err(OpError::Halted(halt)))
+    }
+
+    fn begin_put(&mut self, t: &mut Turn<'_, O>, op: OpId, record: Record, wanted: Option<Wanted>) {
+        let key = record.head.identity.key;
+        let removes = record.head.kind.is_remove();
         let serial = self.serial();
         let over = t.now.mono + OP_TIME_MAX;
         let put = Put {
             op,
             record,
+            need: if removes { self.config.remove_acks() } else { self.config.acks },
+            prior: wanted.map(Prior::new),
+            found: false,
+            hidden: false,
             set: Vec::new(),
             acked: Vec::new(),
             waiting: 0,
@@ -86,14 +153,20 @@ impl<O: Overlay> Node<O> {
 
     /// The replica set is known (or the lookup failed: it is empty).
     pub(super) fn put_to(&mut self, t: &mut Turn<'_, O>, serial: u64, set: Vec<Peer>) {
-        let (me, want) = (*self.me().id(), self.config.acks);
         let Some(put) = self.puts.get_mut(&serial) else { return };
-        if !set.is_empty() && set.len() < usize::from(want) && put.attempt > 0 {
-            let got = set.len() as u8;
+        if !set.is_empty() && set.len() < usize::from(put.need) && put.attempt > 0 {
+            let (got, want) = (set.len() as u8, put.need);
             return self.end_put(t, serial, Err(OpError::Quorum { got, want }));
         }
         put.set = set;
         put.set.truncate(usize::from(self.config.replicas));
+        if put.prior.is_some() { self.ask_prior(t, serial) } else { self.send_put(t, serial) }
+    }
+
+    /// Sends the record to the replica set.
+    pub(super) fn send_put(&mut self, t: &mut Turn<'_, O>, serial: u64) {
+        let me = *self.me().id();
+        let Some(put) = self.puts.get_mut(&serial) else { return };
         put.attempt += 1;
         let (attempt, record, peers, acked) =
             (put.attempt, put.record.clone(), put.set.clone(), put.acked.clone());
@@ -102,8 +175,8 @@ impl<O: Overlay> Node<O> {
             if acked.contains(peer) {
                 self.on_verdict(t, serial, attempt, peer.clone(), Verdict::Stored);
             } else if *peer.id() == me {
-                let verdict = self.store_own(t, serial, attempt, record.clone());
-                if let Some(verdict) = verdict {
+                let waiter = Waiter::Put { op: serial, attempt };
+                if let Some(verdict) = self.take_for_client(t, record.clone(), waiter) {
                     self.on_verdict(t, serial, attempt, peer.clone(), verdict);
                 }
             } else {
@@ -115,15 +188,6 @@ impl<O: Overlay> Node<O> {
         }
         if peers.is_empty() {
             self.put_later(t, serial);
-        }
-    }
-
-    fn store_own(&mut self, t: &mut Turn<'_, O>, op: u64, attempt: u8, record: Record) -> Option<Verdict> {
-        let waiter = Waiter::Put { op, attempt };
-        match self.store.put(t.now.wall, record, Some(waiter), &mut t.out.disk) {
-            Stored::Held => Some(Verdict::Stored),
-            Stored::Writing => None,
-            Stored::Refused(why) => Some(Verdict::Refused(why)),
         }
     }
 
@@ -148,19 +212,33 @@ impl<O: Overlay> Node<O> {
         from: Peer,
         verdict: Verdict,
     ) {
-        let want = usize::from(self.config.acks);
         let Some(put) = self.puts.get_mut(&serial) else { return };
         if put.attempt == attempt {
             put.waiting = put.waiting.saturating_sub(1);
         }
         match verdict {
-            Verdict::Stored => {
+            Verdict::Stored | Verdict::Hidden => {
                 put.maybe_held = true;
+                put.hidden |= verdict == Verdict::Hidden;
                 if !put.acked.contains(&from) {
                     put.acked.push(from);
                 }
             }
             Verdict::NotMine => {}
+            // What it hides lives longer there: from now on so does it, everywhere.
+            Verdict::Refused(Refusal::Outlived(end)) if put.record.head.kind == Kind::Remove => {
+                if end > put.record.head.expires() {
+                    put.record.head.ttl = end.since(put.record.head.put_time);
+                    put.acked.clear();
+                }
+                put.found = true;
+            }
+            Verdict::Refused(Refusal::Stale(seq)) => {
+                return self.end_put(t, serial, Err(OpError::Conflict { seq }));
+            }
+            Verdict::Refused(Refusal::Outlived(expires)) => {
+                return self.end_put(t, serial, Err(OpError::Outlived { expires }));
+            }
             // A write that failed may have reached the disk.
             Verdict::Refused(why) => {
                 put.maybe_held |= matches!(why, Refusal::Halted(_));
@@ -169,15 +247,11 @@ impl<O: Overlay> Node<O> {
         }
         // Only copies in the replica set as it is known now count.
         let counted = put.acked.iter().filter(|p| put.set.contains(p)).count();
-        let enough = counted >= if cfg!(keyway_bug = "node_ack_too_early") { 1 } else { want };
+        let enough =
+            counted >= if cfg!(keyway_bug = "node_ack_too_early") { 1 } else { usize::from(put.need) };
         if enough {
-            let receipt = PutReceipt {
-                identity: put.record.head.identity,
-                acked: put.acked.clone(),
-                replicas: self.config.replicas,
-                expires: put.record.head.expires(),
-            };
-            return self.end_put(t, serial, Ok(OpDone::Put(receipt)));
+            let done = receipt(put, self.config.replicas);
+            return self.end_put(t, serial, Ok(done));
         }
         if put.waiting == 0 && put.attempt == attempt {
             self.put_later(t, serial);
@@ -197,7 +271,7 @@ impl<O: Overlay> Node<O> {
     }
 
     /// All of this attempt have spoken and too few agreed: look the key up again after a while.
-    fn put_later(&mut self, t: &mut Turn<'_, O>, serial: u64) {
+    pub(super) fn put_later(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(put) = self.puts.get_mut(&serial) else { return };
         if let Some(error) = definite(put.refusal, &put.record, &self.config) {
             return self.end_put(t, serial, Err(error));
@@ -219,20 +293,32 @@ impl<O: Overlay> Node<O> {
         let Some(put) = self.puts.get(&serial) else { return };
         let got = put.acked.iter().filter(|p| put.set.contains(p)).count() as u8;
         let error = match put.refusal {
+            _ if put.record.head.expires() <= t.now.wall => OpError::Expired,
             Some(Refusal::OverCapacity) => OpError::OverCapacity,
             Some(Refusal::FromTheFuture) => OpError::ClockSkew,
             // "Nothing was done": only if nobody waits, either.
             Some(Refusal::Busy) if !put.maybe_held && put.waiting == 0 => OpError::Busy,
-            _ => OpError::Quorum { got, want: self.config.acks },
+            _ => OpError::Quorum { got, want: put.need },
         };
         self.end_put(t, serial, Err(error));
     }
 
-    fn end_put(&mut self, t: &mut Turn<'_, O>, serial: u64, result: Result<OpDone, OpError>) {
+    pub(super) fn end_put(&mut self, t: &mut Turn<'_, O>, serial: u64, result: Result<OpDone, OpError>) {
         let Some(put) = self.puts.remove(&serial) else { return };
         self.ops_over.disarm(serial, put.over);
         self.counters.puts_failed += u64::from(result.is_err());
         self.done(t, put.op, result);
+    }
+}
+
+/// What a client is told.
+fn receipt(put: &Put, replicas: u8) -> OpDone {
+    let Head { identity, kind, .. } = put.record.head;
+    let (acked, expires) = (put.acked.clone(), put.record.head.expires());
+    if kind.is_remove() {
+        OpDone::Removed(RemoveReceipt { identity, found: put.found, acked, replicas, expires })
+    } else {
+        OpDone::Put(PutReceipt { identity, acked, replicas, expires, hidden: put.hidden })
     }
 }
 
@@ -244,9 +330,10 @@ fn definite(
 ) -> Option<OpError> {
     match refusal? {
         Refusal::TooLarge => Some(OpError::TooLarge {
-            bytes: record.value.len() as u64,
+            bytes: record.content().len() as u64,
             max: u64::from(config.value_bytes_max),
         }),
+        Refusal::Forged => Some(OpError::Forged),
         Refusal::BadTtl => Some(OpError::BadTtl { max_secs: config.ttl_max.as_secs() }),
         _ => None,
     }

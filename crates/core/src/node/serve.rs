@@ -13,7 +13,8 @@ use crate::machine::Phase;
 use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::replica::sync;
-use crate::store::{Identity, Put as Stored, Record, Refusal};
+use crate::store::{Head, Identity, Put as Stored, Record, Refusal};
+use crate::time::Wall;
 
 /// Batches given to us that wait for the disk at once.
 pub(super) const PUSHES_MAX: usize = 1024;
@@ -56,6 +57,11 @@ impl<O: Overlay> Node<O> {
                 let heads = self.store.all_heads_of(&key).take(HEADS_MAX).copied().collect();
                 self.reply(t, &ticket, &Message::HeadsAre(ready, heads));
             }
+            Message::HeadsOf(identities) => {
+                let ready = identities.iter().all(|i| self.copies.is_ready(&i.key));
+                let heads = self.live_heads_of(t.now.wall, &identities);
+                self.reply(t, &ticket, &Message::HeadsAre(ready, heads));
+            }
             Message::Sync(question) => {
                 let ready = self.copies.covers(&question.arc);
                 let answer = sync::answer(&self.store, &question);
@@ -80,19 +86,44 @@ impl<O: Overlay> Node<O> {
         self.phase == Phase::Member && self.copies.shares_key(key)
     }
 
+    /// What is held of these, removals included, as long as it lives.
+    pub(super) fn live_heads_of(&self, now: Wall, identities: &[Identity]) -> Vec<Head> {
+        let held = identities.iter().filter_map(|identity| self.store.head(identity));
+        held.filter(|head| head.expires() > now).copied().collect()
+    }
+
     fn serve_store(&mut self, t: &mut Turn<'_, O>, ticket: Ticket, record: Record) {
         let verdict = if !self.is_mine(&record.head.identity.key) {
-            Verdict::NotMine
+            Some(Verdict::NotMine)
         } else if self.skew.is_out() {
-            Verdict::Refused(Refusal::Busy)
+            Some(Verdict::Refused(Refusal::Busy))
         } else {
-            match self.store.put(t.now.wall, record, Some(Waiter::Store(ticket.clone())), &mut t.out.disk) {
-                Stored::Held => Verdict::Stored,
-                Stored::Writing => return,
-                Stored::Refused(why) => Verdict::Refused(why),
-            }
+            self.take_for_client(t, record, Waiter::Store(ticket.clone()))
         };
-        self.reply(t, &ticket, &Message::Stored(verdict));
+        if let Some(verdict) = verdict {
+            self.reply(t, &ticket, &Message::Stored(verdict));
+        }
+    }
+
+    /// Stores a client's record here: the verdict, unless the waiter will be told.
+    pub(super) fn take_for_client(
+        &mut self,
+        t: &mut Turn<'_, O>,
+        record: Record,
+        waiter: Waiter,
+    ) -> Option<Verdict> {
+        if let Some(why) = self.store.objection(t.now.wall, &record) {
+            return Some(Verdict::Refused(why));
+        }
+        let Head { identity, kind, .. } = record.head;
+        match self.store.put(t.now.wall, record, Some(waiter), &mut t.out.disk) {
+            Stored::Held => {
+                let removed = self.store.head(&identity).is_some_and(|held| held.kind.is_remove());
+                Some(if removed && !kind.is_remove() { Verdict::Hidden } else { Verdict::Stored })
+            }
+            Stored::Writing => None,
+            Stored::Refused(why) => Some(Verdict::Refused(why)),
+        }
     }
 
     /// The store has finished with a record.

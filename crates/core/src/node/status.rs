@@ -146,6 +146,7 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn inspection(&self) -> Inspection {
         Inspection {
+            network: self.network,
             phase: self.phase,
             tables: self.overlay.tables(),
             shares: self.copies.shares().to_vec(),

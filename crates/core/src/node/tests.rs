@@ -203,12 +203,20 @@ impl Net {
 
     fn put(&mut self, n: usize, key: &str, value: &str) -> OpResult {
         let ttl = Duration::from_secs(3600);
-        self.op(n, Op::Put { key: Id::of_text(key), value: value.as_bytes().to_vec(), ttl })
+        self.op(n, Op::put(Id::of_text(key), value.as_bytes().to_vec(), ttl))
     }
 
     fn get(&mut self, n: usize, key: &str, reads: Reads) -> Result<GetAnswer, OpError> {
         let key = Id::of_text(key);
-        let what = Op::Get { key, max: 100, after: None, reads, page_bytes: 1 << 20, overhead_bytes: 0 };
+        let what = Op::Get {
+            key,
+            max: 100,
+            after: None,
+            reads,
+            page_bytes: 1 << 20,
+            overhead_bytes: 0,
+            signer: None,
+        };
         match self.op(n, what)? {
             OpDone::Got(answer) => Ok(answer),
             other => panic!("a get gave {other:?}"),
@@ -428,11 +436,11 @@ fn bad_puts_are_refused_by_name() {
         let ttl = Duration::from_secs(60);
         let value = vec![0; (64 << 10) + 1];
         let max = 64 << 10;
-        assert_eq!(net.op(0, Op::Put { key, value, ttl }), Err(OpError::TooLarge { bytes: max + 1, max }));
+        assert_eq!(net.op(0, Op::put(key, value, ttl)), Err(OpError::TooLarge { bytes: max + 1, max }));
         let value = vec![7; 64 << 10];
-        net.op(1, Op::Put { key, value: value.clone(), ttl }).expect("64 KiB fit");
+        net.op(1, Op::put(key, value.clone(), ttl)).expect("64 KiB fit");
         assert_eq!(net.get(2, "k", Reads::Quorum).expect("found").values[0].bytes, value);
-        let bad = net.op(0, Op::Put { key, value: vec![1], ttl: Duration::ZERO });
+        let bad = net.op(0, Op::put(key, vec![1], Duration::ZERO));
         assert!(matches!(bad, Err(OpError::BadTtl { .. })));
     }
 }
@@ -442,7 +450,7 @@ fn values_are_not_served_after_their_life() {
     for entry in OVERLAYS {
         let mut net = Net::grown(entry, 3, 3, 2);
         let (key, ttl) = (Id::of_text("k"), Duration::from_secs(5));
-        net.op(0, Op::Put { key, value: b"v".to_vec(), ttl }).expect("acknowledged");
+        net.op(0, Op::put(key, b"v".to_vec(), ttl)).expect("acknowledged");
         let left = net.get(1, "k", Reads::Quorum).expect("found").values[0].remaining;
         assert!(left <= ttl && left > Duration::from_secs(4), "{left:?}");
         net.run(Duration::from_secs(6), |_| false);

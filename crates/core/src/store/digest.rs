@@ -102,7 +102,9 @@ fn hash(head: &Head) -> u128 {
     bytes[62..70].copy_from_slice(&head.put_time.0.to_be_bytes());
     bytes[70..78].copy_from_slice(&head.ttl.0.to_be_bytes());
     bytes[78..86].copy_from_slice(&head.origin.to_be_bytes());
-    bytes[86..90].copy_from_slice(&head.value_bytes.to_be_bytes());
+    bytes[86..94].copy_from_slice(&head.seq.to_be_bytes());
+    bytes[94..102].copy_from_slice(&head.client.0.to_be_bytes());
+    bytes[102..106].copy_from_slice(&head.value_bytes.to_be_bytes());
     let mut hasher = SipHasher13::new_with_keys(HASH_KEY.0, HASH_KEY.1);
     hasher.write(&bytes);
     hasher.finish128().as_u128()

@@ -11,7 +11,7 @@
 use alloc::vec::Vec;
 
 use super::index::cost_bytes;
-use super::record::{Identity, Kind, Record};
+use super::record::{Identity, Record};
 use super::writes::Doing;
 use super::{Loading, Pending, Refusal, Store, StoreEvent};
 use crate::machine::{DiskEffect, DiskError, DiskResult, DiskToken, Halt};
@@ -113,10 +113,10 @@ impl<W: Clone> Store<W> {
             (Doing::Write(head), None) => {
                 self.stored_count += 1;
                 self.leftovers.remove(&identity);
-                if head.kind == Kind::Remove {
+                let old = self.index.insert(head);
+                if !(head.kind.is_named_by_content() && old.is_some_and(|old| old.kind == head.kind)) {
                     self.cache.forget(&identity);
                 }
-                self.index.insert(head);
             }
             (Doing::Delete, _) => {
                 // After a failure the disk may or may not hold it: nobody may rely on it any more.
@@ -160,17 +160,20 @@ impl<W: Clone> Store<W> {
     ) {
         let waiters = self.reads.remove(&identity).unwrap_or_default();
         self.read_waiters -= waiters.len();
-        let head = self.index.get(&identity).copied().filter(|head| head.kind == Kind::Put);
         let mut record = None;
-        if let Some(head) = head {
+        if let Some(head) = self.index.get(&identity).copied() {
             match result {
-                // The value is named by the identity: whichever put of it the disk read, the current head has its life.
-                DiskResult::Record(Some(read)) if is_copy(&read, &identity, Kind::Put) => {
-                    self.cache.keep(identity, &read.value, self.config.cache_bytes_max);
-                    record = (head.expires() > now).then_some(Record { head, value: read.value });
+                DiskResult::Record(Some(read)) if read.head.identity == identity && read.is_intact() => {
+                    // What its identity names has the life of the current head, whichever copy of it the disk read. Of
+                    // the other kinds, and between a value and its removal, a copy that was read before the last write
+                    // is no copy of that: whoever waits asks again, and nothing is damaged.
+                    let kind = head.kind;
+                    let named = kind == read.head.kind && kind.is_named_by_content();
+                    if named || read.head == head {
+                        self.cache.keep(identity, &read.value, self.config.cache_bytes_max);
+                        record = (head.expires() > now).then_some(Record { head, value: read.value });
+                    }
                 }
-                // A remove whose write failed and was done all the same: there is no value, and no damage.
-                DiskResult::Record(Some(read)) if is_copy(&read, &identity, Kind::Remove) => {}
                 // Deleted since the question: not damage.
                 DiskResult::Record(None) if self.writes.is_busy(&identity) => {}
                 DiskResult::Record(_) | DiskResult::Failed(DiskError::Damaged) => {
@@ -202,9 +205,4 @@ impl<W: Clone> Store<W> {
         }
         events.push(StoreEvent::Damaged(identity));
     }
-}
-
-/// Whether what was read is what its place says.
-fn is_copy(read: &Record, identity: &Identity, kind: Kind) -> bool {
-    read.head.identity == *identity && read.head.kind == kind && read.is_intact()
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! All change together, in [`Index::insert`] and [`Index::remove`] alone; [`Index::check`] says whether they agree.
-//! An entry costs 96 bytes in `heads` and 72 in `expiry`, times the slack of a B-tree; an empty index allocates nothing.
+//! An entry costs 112 bytes in `heads` and 72 in `expiry`, times the slack of a B-tree; an empty index allocates nothing.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -163,6 +163,13 @@ impl Index {
         // One search for the first; an upper bound would cost another.
         let key = *key;
         self.heads.range(first_of(key)..).map(|held| &held.0).take_while(move |head| head.identity.key == key)
+    }
+
+    /// All heads under a key that have this in the place of their secret hash.
+    pub(super) fn of_signer(&self, key: &Id, place: &Id) -> impl Iterator<Item = &Head> + use<'_> {
+        let first = Identity { key: *key, secret_hash: *place, value_hash: Id::ZERO };
+        let last = Identity { value_hash: Id::MAX, ..first };
+        self.heads.range(first..=last).map(|held| &held.0)
     }
 
     /// The heads of an arc after a place in it, clockwise from its start.

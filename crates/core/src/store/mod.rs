@@ -22,12 +22,14 @@
 //! The record and its order of merging: [`record`]; on disk, on the wire and between replicas: `docs/storage.md`.
 
 mod cache;
+mod client;
 mod digest;
 mod disk;
 mod expiry;
 mod index;
 mod notes;
 mod order;
+pub mod proof;
 pub mod record;
 mod refusal;
 mod writes;
@@ -39,21 +41,24 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::vec::Vec;
 
+use crate::frame::NetworkId;
 use crate::id::Id;
 use crate::keyspace::Arc;
 use crate::machine::{DiskEffect, DiskOp, DiskToken, Halt};
 use crate::overlay::Violation;
 use crate::time::{Duration, Wall};
 
+pub use client::ClientId;
 pub use digest::Digest;
 pub use index::SPLIT_MAX;
+pub use proof::{PROOF_BYTES, Proof};
 pub use record::{Cursor, Head, Identity, Kind, Record};
 pub use refusal::Refusal;
 
 use cache::Cache;
 use index::{Index, cost_bytes};
 use notes::Notes;
-use order::InOrder;
+use order::{InOrder, is_served};
 use writes::{Doing, Writes};
 
 /// Shortest life that a record may be given.
@@ -160,6 +165,7 @@ enum Loading {
 #[derive(Debug)]
 pub struct Store<W> {
     config: StoreConfig,
+    network: NetworkId,
     index: Index,
     cache: Cache,
     notes: Notes,
@@ -185,6 +191,7 @@ impl<W: Clone> Store<W> {
     pub fn new(config: StoreConfig) -> Store<W> {
         Store {
             config,
+            network: NetworkId::UNKNOWN,
             index: Index::default(),
             cache: Cache::default(),
             notes: Notes::default(),
@@ -200,6 +207,11 @@ impl<W: Clone> Store<W> {
             expired_count: 0,
             stored_count: 0,
         }
+    }
+
+    /// Signatures are for one network: from now on for this one.
+    pub const fn belong_to(&mut self, network: NetworkId) {
+        self.network = network;
     }
 
     /// Begins to read heads and notes from the disk, a page at a time; [`StoreEvent::Loaded`] tells the end. Until then
@@ -244,6 +256,9 @@ impl<W: Clone> Store<W> {
         if !record.is_intact() {
             return Put::Refused(Refusal::Damaged);
         }
+        if !record.is_authentic(self.network) {
+            return Put::Refused(Refusal::Forged);
+        }
         if flight.is_some() {
             self.writes.join(now, record, waiter, reserved);
         } else {
@@ -265,6 +280,35 @@ impl<W: Clone> Store<W> {
         InOrder::new(&self.index, now, key, after)
     }
 
+    /// The live values of one signer under a key in put-time order, strictly after a place. What others put there costs nothing.
+    #[must_use]
+    pub fn heads_of_signer(&self, now: Wall, key: &Id, place: &Id, after: Option<&Cursor>) -> Vec<Head> {
+        let mut heads: Vec<Head> = self
+            .index
+            .of_signer(key, place)
+            .filter(|head| head.kind.is_signed() && is_served(head, now))
+            .filter(|head| after.is_none_or(|after| head.cursor() > *after))
+            .copied()
+            .collect();
+        heads.sort_unstable_by_key(Head::cursor);
+        heads
+    }
+
+    /// Why a client's record is not taken beside what is held of its identity, although the merge would know an answer: a
+    /// remove that would end before the put that it hides, a number of a series that has been given.
+    #[must_use]
+    pub fn objection(&self, now: Wall, record: &Record) -> Option<Refusal> {
+        let (head, kind) = (&record.head, record.head.kind);
+        let held = self.index.get(&head.identity).filter(|held| held.expires() > now)?;
+        let outlived = held.expires() > head.expires();
+        if kind.is_sequenced() && held.seq >= head.seq {
+            let same = held.seq == head.seq && held.kind == kind && held.origin == head.origin;
+            return (!same).then_some(Refusal::Stale(held.seq));
+        }
+        let shortens = kind.is_sequenced() || kind.is_remove() && !held.kind.is_remove();
+        (outlived && shortens).then_some(Refusal::Outlived(held.expires()))
+    }
+
     /// Every head under a key, removes and ended lives included, in order of identity: for replicas.
     pub fn all_heads_of<'a>(&'a self, key: &Id) -> impl Iterator<Item = &'a Head> + use<'a, W> {
         self.index.of_key(key)
@@ -279,9 +323,6 @@ impl<W: Clone> Store<W> {
     /// Reads a value: from memory, or from the disk for the waiter. The caller looks at the head's life.
     pub fn read(&mut self, identity: &Identity, waiter: W, disk: &mut Vec<DiskEffect>) -> Read {
         let Some(head) = self.index.get(identity).copied() else { return Read::Missing };
-        if head.kind == Kind::Remove {
-            return Read::Cached(Record { head, value: Vec::new() });
-        }
         if let Some(value) = self.cache.get(identity) {
             return Read::Cached(Record { head, value: value.to_vec() });
         }
@@ -480,11 +521,11 @@ impl<W: Clone> Store<W> {
         if self.loading != Loading::Done {
             return Err(Refusal::Busy);
         }
-        let bytes_max = self.config.value_bytes_max;
+        let bytes_max = content_bytes_max(head.kind, &self.config);
         if head.value_bytes > bytes_max || record.value.len() > bytes_max as usize {
             return Err(Refusal::TooLarge);
         }
-        if head.ttl < TTL_MIN || head.ttl > self.config.ttl_max {
+        if head.ttl < TTL_MIN || head.ttl > ttl_max(head.kind, &self.config) {
             return Err(Refusal::BadTtl);
         }
         if head.expires() <= now {
@@ -535,4 +576,20 @@ impl<W: Clone> Store<W> {
             self.ask(Pending::Notes, DiskOp::WriteNotes(notes), disk);
         }
     }
+}
+
+/// The longest content of a record: beside the value a proof; a secret is bounded by itself.
+fn content_bytes_max(kind: Kind, config: &StoreConfig) -> u32 {
+    match kind {
+        Kind::Remove => record::SECRET_BYTES_MAX as u32,
+        kind if kind.is_signed() => config.value_bytes_max + PROOF_BYTES as u32,
+        _ => config.value_bytes_max,
+    }
+}
+
+/// The greatest life of a record. A remove of what was not seen must outlive every put that there may be: one of a gateway
+/// whose clock is ahead by the declared bound, removed at one whose clock is behind.
+fn ttl_max(kind: Kind, config: &StoreConfig) -> Duration {
+    let more = if kind == Kind::Remove { config.skew_max.times(2) } else { Duration::ZERO };
+    Duration(config.ttl_max.0.saturating_add(more.0))
 }

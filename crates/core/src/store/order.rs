@@ -8,7 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet, btree_set};
 use core::ops::Bound;
 
 use super::index::Index;
-use super::record::{Cursor, Head, Identity, Kind};
+use super::record::{Cursor, Head, Identity};
 use crate::id::Id;
 use crate::time::Wall;
 
@@ -70,8 +70,8 @@ pub(super) enum InOrder<'a> {
 }
 
 /// Whether a reader may see it.
-fn is_served(head: &Head, now: Wall) -> bool {
-    head.kind == Kind::Put && head.expires() > now
+pub(super) fn is_served(head: &Head, now: Wall) -> bool {
+    !head.kind.is_remove() && head.expires() > now
 }
 
 impl<'a> InOrder<'a> {

@@ -1,6 +1,7 @@
 //! Why a record is not taken: the sender's or the world's fault, never ours. Travels back to the gateway as an answer.
 
 use crate::machine::Halt;
+use crate::time::Wall;
 use crate::wire::{Malformed, Reader, Wire, Writer};
 
 /// Why a put was refused. Nothing was stored, except under [`Refusal::Halted`] when it comes with a
@@ -22,9 +23,18 @@ pub enum Refusal {
     /// No room: the store's bound on bytes would be passed.
     #[error("over capacity")]
     OverCapacity,
-    /// The value is not the one that the head names.
-    #[error("the value does not match its hash")]
+    /// The value is not the one that the head names, or the secret not the one of the value.
+    #[error("the value or the secret does not match its hash")]
     Damaged,
+    /// The signature is not the signer's, or for another network.
+    #[error("the signature does not hold")]
+    Forged,
+    /// The number of the series has been given: this is the greatest one held.
+    #[error("the series is at {0} already")]
+    Stale(u64),
+    /// It would end before what it takes the place of, which then would come back: it must live until then.
+    #[error("it would end before what it replaces")]
+    Outlived(Wall),
     /// Too many writes under way, or the disk is still being read after a start. Try again.
     #[error("too busy")]
     Busy,
@@ -46,7 +56,15 @@ impl Wire for Refusal {
             Refusal::Halted(Halt::DiskFull) => 7,
             Refusal::Halted(Halt::DiskFailed) => 8,
             Refusal::Halted(Halt::ClockSkew) => 9,
+            Refusal::Forged => 10,
+            Refusal::Stale(_) => 11,
+            Refusal::Outlived(_) => 12,
         });
+        match self {
+            Refusal::Stale(seq) => w.u64(*seq),
+            Refusal::Outlived(end) => w.u64(end.0),
+            _ => {}
+        }
     }
     fn decode(r: &mut Reader<'_>) -> Result<Refusal, Malformed> {
         Ok(match r.u8()? {
@@ -60,6 +78,9 @@ impl Wire for Refusal {
             7 => Refusal::Halted(Halt::DiskFull),
             8 => Refusal::Halted(Halt::DiskFailed),
             9 => Refusal::Halted(Halt::ClockSkew),
+            10 => Refusal::Forged,
+            11 => Refusal::Stale(r.u64()?),
+            12 => Refusal::Outlived(Wall(r.u64()?)),
             _ => return Err(Malformed("refusal")),
         })
     }

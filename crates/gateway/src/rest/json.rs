@@ -150,6 +150,11 @@ impl From<&Head> for CopyView {
             kind: match head.kind {
                 Kind::Put => "put",
                 Kind::Remove => "remove",
+                Kind::Immutable => "immutable",
+                Kind::Signed => "signed",
+                Kind::SignedRemove => "signed-remove",
+                Kind::Sequenced => "sequenced",
+                Kind::SequencedRemove => "sequenced-remove",
             },
             put_time_ms: millis(head.put_time),
             ttl_seconds: head.ttl.as_secs(),

@@ -216,11 +216,11 @@ async fn write<N: Node>(shop: &Shop<N>, named: Named, request: Request) -> Answe
         Err(why) => return Err(why.into()),
     };
     let ttl = asked.ttl.map_or(TTL_DEFAULT, Duration::from_secs);
-    let (outcome, ttl) = match shop.desk.op(Op::Put { key, value: value.clone(), ttl }).await {
+    let (outcome, ttl) = match shop.desk.op(Op::put(key, value.clone(), ttl)).await {
         // Nobody asked for a day: give what this network gives.
         Err(OpError::BadTtl { max_secs }) if asked.ttl.is_none() && max_secs < TTL_DEFAULT.as_secs() => {
             let ttl = Duration::from_secs(max_secs);
-            (shop.desk.op(Op::Put { key, value, ttl }).await, ttl)
+            (shop.desk.op(Op::put(key, value, ttl)).await, ttl)
         }
         outcome => (outcome, ttl),
     };
@@ -277,6 +277,7 @@ async fn read<N: Node>(shop: &Shop<N>, named: Named, uri: &Uri) -> Answer {
         },
         page_bytes: PAGE_BYTES,
         overhead_bytes: VALUE_OVERHEAD_BYTES,
+        signer: None,
     };
     let OpDone::Got(found) = shop.desk.op(op).await? else { return Err(our_fault()) };
     match found.values.first() {

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use keyway_core::store::ClientId;
+
 use super::message::{AcceptStat, Head, accepted};
 use super::program::{self, Call};
 use crate::legacy::{Hash, Legacy, Page, Refused, Status};
@@ -22,10 +24,10 @@ enum Results {
 }
 
 /// Performs a call.
-pub(super) async fn answer<N: Node>(shop: &Shop<N>, head: Head, call: Call) -> Answered {
+pub(super) async fn answer<N: Node>(shop: &Shop<N>, client: ClientId, head: Head, call: Call) -> Answered {
     let began = Instant::now();
     let procedure = call.name();
-    let results = perform(&Legacy::new(&shop.desk, &shop.config.legacy), call).await;
+    let results = perform(&Legacy::new(&shop.desk, &shop.config.legacy, client), call).await;
     let metrics = &shop.desk.metrics;
     let (stat, outcome) = match &results {
         Ok(Results::Void | Results::Page(_) | Results::Status(Status::Ok)) => (AcceptStat::Success, "ok"),

@@ -21,6 +21,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keyway_core::store::ClientId;
 use tokio::io::{AsyncWriteExt as _, Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -59,6 +60,8 @@ pub(super) struct Connection<N> {
     shop: Arc<Shop<N>>,
     seats: Arc<Semaphore>,
     socket: TcpStream,
+    /// Who is charged for what is written.
+    client: ClientId,
     place: Place,
     stopping: watch::Receiver<bool>,
     reassembler: Reassembler,
@@ -81,13 +84,14 @@ pub(super) struct Connection<N> {
 
 impl<N: Node> Connection<N> {
     pub(super) fn new(visitor: Visitor, shop: Arc<Shop<N>>, seats: Arc<Semaphore>) -> Connection<N> {
-        let Visitor { socket, place, stopping, .. } = visitor;
+        let Visitor { socket, from, place, stopping } = visitor;
         place.rest();
         Connection {
             reassembler: Reassembler::new(shop.config.sunrpc.record_bytes_max),
             shop,
             seats,
             socket,
+            client: ClientId::of_address(from.ip()),
             place,
             stopping,
             unread: Vec::new(),
@@ -265,9 +269,9 @@ impl<N: Node> Connection<N> {
         if self.calls.is_empty() {
             self.place.work();
         }
-        let shop = self.shop.clone();
+        let (shop, client) = (self.shop.clone(), self.client);
         self.calls.spawn(async move {
-            let answered = answer(&shop, head, call).await;
+            let answered = answer(&shop, client, head, call).await;
             drop(seat);
             answered
         });

@@ -18,6 +18,7 @@
 
 use keyway_core::Id;
 use keyway_core::machine::Value;
+use keyway_core::store::Kind;
 
 use super::message::{AcceptStat, Head};
 use super::xdr::{Reader, Undecodable, Writer};
@@ -188,8 +189,9 @@ pub fn write_page(w: &mut Writer<'_>, version: u32, values: &[Value], placemark:
         if version >= 3 {
             w.i32(i32::try_from(value.remaining.as_secs()).unwrap_or(i32::MAX));
             w.opaque(ALGORITHM);
-            // Of a value that cannot be removed it is zeros, as the deployed server sent it.
-            w.opaque(&value.identity.secret_hash.0);
+            // Of a value that no secret removes it is zeros, as the deployed server sent it.
+            let hash = if value.kind == Kind::Put { value.identity.secret_hash } else { Id::ZERO };
+            w.opaque(&hash.0);
         }
     }
     w.opaque(placemark);

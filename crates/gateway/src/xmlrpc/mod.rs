@@ -15,6 +15,8 @@ pub mod read;
 mod tests;
 pub mod write;
 
+use keyway_core::store::ClientId;
+
 pub use read::{Call, Value, XmlError, read_call};
 
 use crate::legacy::{Legacy, key_of};
@@ -22,8 +24,13 @@ use crate::node::{Desk, Node};
 use crate::settings::LegacyLimits;
 
 /// Answers one call with the body of its reply.
-pub(crate) async fn answer<N: Node>(desk: &Desk<N>, limits: &LegacyLimits, call: &Call) -> String {
-    let legacy = Legacy::new(desk, limits);
+pub(crate) async fn answer<N: Node>(
+    desk: &Desk<N>,
+    limits: &LegacyLimits,
+    client: ClientId,
+    call: &Call,
+) -> String {
+    let legacy = Legacy::new(desk, limits, client);
     let reply = match call.method.as_str() {
         "put" => put(&legacy, &call.params).await,
         "get" => get(&legacy, &call.params).await,

@@ -12,9 +12,9 @@ use std::time::Duration;
 use keyway_core::frame::NetworkId;
 use keyway_core::machine::{
     Copies, Counters, Facts, GetAnswer, NodeStatus, Op, OpDone, OpError, OpResult, PeerView, Phase,
-    PutReceipt, Surveyed, TraceAnswer, TraceStep, Traced, Value,
+    PutReceipt, RemoveReceipt, SignedPut, Surveyed, TraceAnswer, TraceStep, Traced, Value,
 };
-use keyway_core::store::{Head, Record};
+use keyway_core::store::{Head, Identity, Record};
 use keyway_core::{Addr, Duration as Span, Id, Peer, Wall};
 use keyway_gateway::{GatewayConfig, Node, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,13 +25,16 @@ use tokio::task::JoinHandle;
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The fake node's network.
+pub const NETWORK: NetworkId = NetworkId(0xfeed);
+
 /// A node that is a map: puts take effect at once, time is a counter.
 #[derive(Clone, Default)]
 pub struct FakeNode(Arc<Mutex<Inside>>);
 
 #[derive(Default)]
 struct Inside {
-    records: BTreeMap<(Id, Wall, Id), Record>,
+    records: BTreeMap<Identity, Record>,
     clock: u64,
     failure: Option<OpError>,
     unwell: Option<NodeStatus>,
@@ -84,7 +87,7 @@ impl FakeNode {
         NodeStatus {
             me: peer(1),
             incarnation: 7,
-            network: NetworkId(0xfeed),
+            network: NETWORK,
             overlay: "fake",
             phase: Phase::Member,
             isolated: false,
@@ -102,31 +105,74 @@ impl FakeNode {
         }
     }
 
-    fn put(&self, key: Id, value: Vec<u8>, ttl: Span) -> OpResult {
+    /// The next instant of its clock.
+    fn tick(&self) -> Wall {
         let mut inside = self.inside();
         inside.puts += 1;
+        inside.clock += 1;
+        Wall(1_700_000_000_000_000 + inside.clock)
+    }
+
+    /// Keeps the greater copy, as a replica does.
+    fn store(&self, record: Record) -> OpResult {
+        let head = record.head;
+        let Head { identity, ttl, .. } = head;
         if ttl.as_secs() < 1 || ttl.as_secs() > 604_800 {
             return Err(OpError::BadTtl { max_secs: 604_800 });
         }
-        if value.len() > 64 << 10 {
-            return Err(OpError::TooLarge { bytes: value.len() as u64, max: 64 << 10 });
+        if record.content().len() > 64 << 10 {
+            return Err(OpError::TooLarge { bytes: record.value.len() as u64, max: 64 << 10 });
         }
-        inside.clock += 1;
-        let put_time = Wall(1_700_000_000_000_000 + inside.clock);
-        let record = Record::plain(key, value, put_time, ttl, 1);
-        let identity = record.head.identity;
-        inside.records.retain(|_, held| held.head.identity != identity);
-        let expires = record.head.expires();
-        inside.records.insert((key, put_time, identity.value_hash), record);
-        Ok(OpDone::Put(PutReceipt { identity, acked: vec![peer(1), peer(2)], replicas: 3, expires }))
+        if !record.is_authentic(NETWORK) {
+            return Err(OpError::Forged);
+        }
+        let mut inside = self.inside();
+        let held = inside.records.get(&identity).map(|held| held.head);
+        if let Some(held) = held
+            && head.seq > 0
+            && held.seq >= head.seq
+        {
+            return Err(OpError::Conflict { seq: held.seq });
+        }
+        if held.is_none_or(|held| head.rank() > held.rank()) {
+            inside.records.insert(identity, record);
+        }
+        let (acked, expires) = (vec![peer(1), peer(2)], head.expires());
+        Ok(if head.kind.is_remove() {
+            OpDone::Removed(RemoveReceipt { identity, found: held.is_some(), acked, replicas: 3, expires })
+        } else {
+            let hidden = held.is_some_and(|held| held.kind.is_remove());
+            OpDone::Put(PutReceipt { identity, acked, replicas: 3, expires, hidden })
+        })
+    }
+
+    /// Its clock stands at the beginning: what is signed must end after that.
+    fn store_signed(&self, put: SignedPut) -> OpResult {
+        let SignedPut { kind, key, content, seq, proof, cas, .. } = put;
+        let record = Record::signed(kind, key, &content, seq, &proof, self.tick(), 1);
+        let record = record.ok_or(OpError::Forged)?;
+        let held = self.inside().records.get(&record.head.identity).map_or(0, |held| held.head.seq);
+        if cas.is_some_and(|number| number != held) {
+            return Err(OpError::Conflict { seq: held });
+        }
+        self.store(record)
     }
 
     fn get(&self, op: Op) -> OpResult {
-        let Op::Get { key, max, after, page_bytes, overhead_bytes, .. } = op else { unreachable!("a get") };
+        let Op::Get { key, max, after, page_bytes, overhead_bytes, signer, .. } = op else {
+            unreachable!("a get")
+        };
         let inside = self.inside();
-        let beyond = |record: &&Record| after.is_none_or(|place| record.head.cursor() > place);
-        let all: Vec<&Record> =
-            inside.records.values().filter(|record| record.head.identity.key == key).filter(beyond).collect();
+        let mut all: Vec<&Record> = inside.records.values().collect();
+        all.retain(|record| {
+            let Head { identity, kind, .. } = record.head;
+            let of_signer = signer.is_none_or(|place| kind.is_signed() && identity.secret_hash == place);
+            identity.key == key
+                && !kind.is_remove()
+                && of_signer
+                && after.is_none_or(|place| record.head.cursor() > place)
+        });
+        all.sort_by_key(|record| record.head.cursor());
         let mut page = GetAnswer { values: Vec::new(), next: None, merged: 2 };
         let mut cost = 0;
         for record in &all {
@@ -136,14 +182,7 @@ impl FakeNode {
                 break;
             }
             page.next = Some(record.head.cursor());
-            let head = record.head;
-            page.values.push(Value {
-                bytes: record.value.clone(),
-                put_time: head.put_time,
-                ttl: head.ttl,
-                remaining: head.ttl,
-                identity: head.identity,
-            });
+            page.values.push(Value::of((*record).clone(), record.head.put_time));
         }
         if page.values.len() == all.len() {
             page.next = None;
@@ -165,7 +204,17 @@ impl Node for FakeNode {
         match (what, failure) {
             (Op::Status, _) => Ok(OpDone::Status(Box::new(self.status()))),
             (_, Some(why)) => Err(why),
-            (Op::Put { key, value, ttl }, None) => self.put(key, value, ttl),
+            (Op::Put { key, value, ttl, secret_hash, client }, None) => {
+                let record = Record::plain(key, value, self.tick(), ttl, 1).guarded_by(secret_hash);
+                self.store(record.charged_to(client))
+            }
+            (Op::PutImmutable { value, ttl, .. }, None) => {
+                self.store(Record::immutable(value, self.tick(), ttl, 1))
+            }
+            (Op::Remove { key, value_hash, secret, ttl, .. }, None) => {
+                self.store(Record::removal(key, value_hash, secret, self.tick(), ttl, 1))
+            }
+            (Op::PutSigned(put), None) => self.store_signed(*put),
             (get @ Op::Get { .. }, None) => self.get(get),
             (Op::Where { key }, None) => {
                 let inside = self.inside();

@@ -64,14 +64,22 @@ fn gateway(n: usize, nodes: usize, get: bool) -> usize {
 }
 
 async fn put_one(node: NodeHandle, n: usize, bytes: usize) -> Verdict {
-    match node.op(Op::Put { key: key(n), value: value(n, bytes), ttl: TTL }).await {
+    match node.op(Op::put(key(n), value(n, bytes), TTL)).await {
         Ok(OpDone::Put(_)) => Verdict::Right,
         _ => Verdict::Failed,
     }
 }
 
 async fn get_one(node: NodeHandle, n: usize, bytes: usize, reads: Reads) -> Verdict {
-    let get = Op::Get { key: key(n), max: 16, after: None, reads, page_bytes: 1 << 20, overhead_bytes: 0 };
+    let get = Op::Get {
+        key: key(n),
+        max: 16,
+        after: None,
+        reads,
+        page_bytes: 1 << 20,
+        overhead_bytes: 0,
+        signer: None,
+    };
     match node.op(get).await {
         Ok(OpDone::Got(got)) if got.values.len() == 1 && got.values[0].bytes == value(n, bytes) => {
             Verdict::Right

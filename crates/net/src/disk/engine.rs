@@ -37,7 +37,7 @@ use super::rows::{self, RowKey};
 use crate::metrics::DiskMetrics;
 
 /// Version of the file's layout. A file of another version is refused.
-pub const FORMAT_VERSION: u8 = 1;
+pub const FORMAT_VERSION: u8 = 2;
 /// Heads per `Load` are cut to this.
 pub const LOAD_HEADS_MAX: u32 = 4096;
 

@@ -1,7 +1,7 @@
 //! The rows of the database file: what stands under a record's identity, and how damage is noticed.
 //!
 //! ```text
-//!  table "heads":  identity 60  ->  | checksum 8 | layout 1 | record version 1 | kind 1 | put_time 8 | ttl 8 | origin 8 | value len 4 | value, if here |
+//!  table "heads":  identity 60  ->  | checksum 8 | layout 1 | record version 1 | kind 1 | put_time 8 | ttl 8 | origin 8 | seq 8 | client 8 | value len 4 | value, if here |
 //!  table "values": identity 60  ->  | checksum 8 | value |                    only for values above INLINE_BYTES_MAX
 //!  identity = key 20 | secret hash 20 | value hash 20;  layout 1: the value is here, 2: it is in "values"
 //! ```
@@ -30,7 +30,7 @@ const LAYOUT_HERE: u8 = 1;
 const LAYOUT_APART: u8 = 2;
 /// A head's wire form without its identity, which is the row's key: version and kind stand before it, the rest after.
 const HEAD_FRONT_BYTES: usize = 2;
-const HEAD_REST_BYTES: usize = 28;
+const HEAD_REST_BYTES: usize = 44;
 const FIXED_BYTES: usize = CHECKSUM_BYTES + 1 + HEAD_FRONT_BYTES + HEAD_REST_BYTES;
 
 /// The row does not say what it should: flipped, cut, misplaced, or of an unknown layout.

@@ -7,6 +7,7 @@
 //! | a get gives only what was put, unchanged and not twice | always | [`nothing_invented`] |
 //! | a value's life is the one it was given; nothing is served after it | always | [`ttl`] |
 //! | a get gives everything acknowledged before it | in calm worlds | [`read_after_ack`] |
+//! | a get gives nothing that was removed before it | in calm worlds, and after the heal | [`removed`] |
 //! | operations succeed | in calm worlds | [`service`] |
 //! | one ring, ordered, complete; Zave's invariant | after the heal | [`ring`] |
 //! | everyone knows its neighborhood: living, complete, mutual | after the heal | [`neighborhood`] |
@@ -25,6 +26,7 @@ pub mod lookups;
 pub mod neighborhood;
 pub mod nothing_invented;
 pub mod read_after_ack;
+pub mod removed;
 pub mod ring;
 pub mod service;
 pub mod ttl;
@@ -37,12 +39,13 @@ use crate::oracle::Oracle;
 use crate::world::World;
 
 /// Every judge: name, and what it demands.
-pub const ALL: [(&str, &str); 11] = [
+pub const ALL: [(&str, &str); 12] = [
     ("local", "a machine keeps its own rules"),
     ("bounds", "every table stays within its named bound"),
     ("nothing_invented", "a get gives only what was put, unchanged and once"),
     ("ttl", "a value's life is the one it was given"),
     ("read_after_ack", "in calm worlds a get gives everything acknowledged before"),
+    ("removed", "in calm worlds and after the heal a get gives nothing that was removed before"),
     ("service", "in calm worlds operations succeed"),
     ("ring", "after the heal: one ring, ordered, complete; Zave's invariant"),
     ("neighborhood", "after the heal: everyone knows its neighborhood"),

@@ -1,11 +1,12 @@
 //! Each judge finds what it is for, and is content with a sound world.
 
+use keyway_core::frame::NetworkId;
 use keyway_core::machine::{GetAnswer, Inspection, OpDone, OpId, Phase, PutReceipt, Reads, Value};
 use keyway_core::store::Record;
 use keyway_core::{Addr, Duration, Id, Peer, Wall};
 
 use super::*;
-use crate::workload::storage::{ClientModel, Ended, Got, wall};
+use crate::workload::storage::{ClientModel, Ended, Got, Stored, wall};
 
 const TERMS: Terms = Terms { replicas: 2, skew: Duration::from_secs(1), successors: 2 };
 const TTL: Duration = Duration::from_secs(100);
@@ -23,6 +24,7 @@ fn ideal_ring(n: u64) -> (Oracle, Vec<Seen>) {
             host: i as usize,
             peer: peer(i),
             inside: Inspection {
+                network: NetworkId::UNKNOWN,
                 phase: Phase::Member,
                 tables: vec![
                     ("successors", (1..=r).map(|k| peer((i + k) % n)).collect()),
@@ -86,12 +88,13 @@ fn record() -> Record {
 /// A client that put one value at 0.001 s; acknowledged at 0.002 s.
 fn client() -> ClientModel {
     let (mut clients, record) = (ClientModel::default(), record());
-    clients.begin_put(OpId(1), 0, record.head.identity.key, &record.value, TTL, 1_000);
+    clients.begin_put(OpId(1), 0, Stored::plain(record.head.identity.key, &record.value, TTL), 1_000);
     let receipt = PutReceipt {
         identity: record.head.identity,
         acked: Vec::new(),
         replicas: 2,
         expires: record.head.expires(),
+        hidden: false,
     };
     assert!(matches!(
         clients.end(OpId(1), 2_000, Ok(OpDone::Put(receipt))),
@@ -106,14 +109,7 @@ fn got(values: Vec<Value>, asked: u64) -> Got {
 }
 
 fn value(asked: u64) -> Value {
-    let record = record();
-    Value {
-        put_time: record.head.put_time,
-        ttl: TTL,
-        remaining: record.head.expires().since(wall(asked)),
-        identity: record.head.identity,
-        bytes: record.value,
-    }
+    Value::of(record(), wall(asked))
 }
 
 #[test]

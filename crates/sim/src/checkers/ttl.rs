@@ -40,7 +40,8 @@ fn wrong(clients: &ClientModel, got: &Got, value: &Value, terms: &Terms) -> Opti
     }
     let given = |a: &Attempt| {
         let (from, to) = (Wall(wall(a.asked).0 - terms.skew.0), wall(a.ended.min(got.ended)) + terms.skew);
-        a.ttl == value.ttl && (from..=to).contains(&value.put_time)
+        let of_life = a.put.ends.map_or(a.put.ttl == value.ttl, |ends| ends == expires);
+        a.put.seq == value.seq && of_life && (from..=to).contains(&value.put_time)
     };
     if !clients.attempts(&value.identity).iter().any(given) {
         return Some(format!("has a life that no put gave it: {:?} from {:?}", value.ttl, value.put_time));

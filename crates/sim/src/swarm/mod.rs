@@ -13,6 +13,7 @@
 
 mod faults;
 mod phases;
+mod values;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -32,6 +33,7 @@ use crate::trace::Sink;
 use crate::world::World;
 
 pub use faults::Kind;
+pub use values::Mix;
 
 /// What was drawn for a seed.
 #[derive(Clone)]
@@ -78,6 +80,8 @@ pub struct Params {
     pub value_bytes: (u64, u64),
     /// The share of values that live for seconds instead of hours.
     pub short_lives: f64,
+    /// Which kinds of values, and what is removed.
+    pub mix: Mix,
 }
 
 /// Wall clocks differ from the truth by at most this much: two of them by less than the declared 2 s.
@@ -127,6 +131,7 @@ impl Params {
                 &[(8, 100), (8, 100), (8, 1_500), (900, 1_400), (8, 20_000), (8, 65_536)],
             ),
             short_lives: *one_of(&mut load, &[0.0, 0.0, 0.3, 1.0]),
+            mix: Mix::draw(&mut rng.fork("swarm values", 0)),
             kinds,
         }
         .with_bearable_load()
@@ -239,6 +244,19 @@ impl fmt::Display for Params {
             self.keys, self.zipf, self.value_bytes.0, self.value_bytes.1
         )?;
         write!(f, ", short lives {}", self.short_lives)?;
+        let m = &self.mix;
+        for (name, share) in [
+            ("guarded", m.guarded),
+            ("immutable", m.immutable),
+            ("signed", m.signed),
+            ("series", m.series),
+            ("removes", m.removes),
+            ("replays", m.replays),
+        ] {
+            if share > 0.0 {
+                write!(f, ", {name} {share}")?;
+            }
+        }
         let l = &self.links;
         for (name, p) in
             [("loss", l.loss), ("dup", l.duplicate), ("reorder", l.reorder), ("corrupt", l.corrupt)]
@@ -272,6 +290,8 @@ pub struct Tally {
     pub puts_acked: u64,
     /// Puts not acknowledged.
     pub puts_unknown: u64,
+    /// Removes acknowledged.
+    pub removes_acked: u64,
     /// Gets answered.
     pub gets: u64,
     /// Gets not answered.

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use keyway_core::frame::NetworkId;
 use keyway_core::machine::{Op, OpDone, OpId, OpResult, Reads};
 use keyway_core::rng::Rng;
 use keyway_core::{Duration, Id};
 
 use super::faults::{self, Kind, Limits};
+use super::values::{Values, What};
 use super::{DRIFT_PPM_MAX, Outcome, Params, SKEW, Tally};
 use crate::checkers::{
     Complaint, Snapshot, Terms, Verdict, acked_puts, bounds, convergence, lookups as lookup_judge,
-    neighborhood, nothing_invented, read_after_ack, ring, service, ttl,
+    neighborhood, nothing_invented, read_after_ack, removed, ring, service, ttl,
 };
 use crate::disk::DiskModel;
 use crate::draw::{Spread, Zipf};
@@ -96,9 +98,9 @@ struct Swarm<'p> {
     /// Hosts that have left and stay away.
     away: BTreeSet<usize>,
     disks_lost: usize,
-    values: u64,
-    /// Values put before, to be put again.
-    known: Vec<(Id, Vec<u8>)>,
+    value_count: u64,
+    values: Values,
+    network: Option<NetworkId>,
     tally: Tally,
 }
 
@@ -159,8 +161,9 @@ impl<'p> Swarm<'p> {
             known_hosts: BTreeSet::new(),
             away: BTreeSet::new(),
             disks_lost: 0,
-            values: 0,
-            known: Vec::new(),
+            value_count: 0,
+            values: Values::new(params.mix, world.fork("values")),
+            network: None,
             tally: Tally::default(),
             params,
             world,
@@ -408,6 +411,8 @@ impl<'p> Swarm<'p> {
         self.lookups.forget(n);
         self.lookups.truth_changed(&self.oracle);
         self.clients.forget(n, self.world.time());
+        let clients = &self.clients;
+        self.values.forget_running(|op| clients.is_pending(op));
     }
 
     // --- faults ----------------------------------------------------------------------------------------------------
@@ -565,26 +570,34 @@ impl<'p> Swarm<'p> {
     }
 
     fn put(&mut self, host: usize) {
-        let again = self.load.chance(0.15);
-        let (key, value) = match self.load.index(self.known.len()).filter(|_| again) {
-            Some(i) => self.known[i].clone(),
-            None => {
-                let key = self.some_key();
-                let (least, most) = self.params.value_bytes;
-                let len = self.load.between(least, most) as usize;
-                self.values += 1;
-                let value = storage::value(self.values, len, &mut self.load);
-                self.known.push((key, value.clone()));
-                (key, value)
-            }
-        };
         let ttl = if self.load.chance(self.params.short_lives) {
             Duration::from_secs(self.load.between(2, 60))
         } else {
             Duration::from_secs(self.load.between(3_600, 86_400))
         };
-        let op = self.world.submit(host, Op::Put { key, value: value.clone(), ttl });
-        self.clients.begin_put(op, host, key, &value, ttl, self.world.time());
+        let (rank, (least, most)) = (self.popularity.draw(&mut self.load), self.params.value_bytes);
+        let len = self.load.between(least, most) as usize;
+        let Some(network) = self.network(host) else { return };
+        let now = self.world.time();
+        let (count, load) = (&mut self.value_count, &mut self.load);
+        let asked = self.values.draw(now, network, ttl, || {
+            *count += 1;
+            (Id::of_text(&format!("key {rank}")), storage::value(*count, len, load))
+        });
+        let op = self.world.submit(host, asked.op);
+        self.values.submitted(op);
+        match asked.what {
+            What::Put(put) => self.clients.begin_put(op, host, put, now),
+            What::Remove { identity, seq } => self.clients.begin_remove(op, host, identity, seq, now),
+        }
+    }
+
+    /// The world's network, as a member knows it.
+    fn network(&mut self, host: usize) -> Option<NetworkId> {
+        if self.network.is_none() {
+            self.network = self.world.inspect(host).map(|inside| inside.network);
+        }
+        self.network
     }
 
     fn get(&mut self, host: usize, key: Id) {
@@ -612,11 +625,19 @@ impl<'p> Swarm<'p> {
             return Ok(());
         }
         let failed = result.as_ref().err().map(ToString::to_string);
-        match self.clients.end(op, now, result) {
+        let ended = self.clients.end(op, now, result);
+        let hopeful = self.values.ended(op, ended.as_ref());
+        match ended {
+            Some(Ended::Removed { acked, .. }) => {
+                self.tally.removes_acked += u64::from(acked);
+                if self.strict_service {
+                    service::judge(&format!("a remove at n{host}"), failed)?;
+                }
+            }
             Some(Ended::Put { acked, ttl, .. }) => {
                 *(if acked { &mut self.tally.puts_acked } else { &mut self.tally.puts_unknown }) += 1;
                 // A life that is over, by some replica's clock, before the value can have come there is rightly refused.
-                if self.strict_service && ttl.0 > SKEW.0 * 5 / 2 + ON_THE_WAY.0 {
+                if self.strict_service && hopeful && ttl.0 > SKEW.0 * 5 / 2 + ON_THE_WAY.0 {
                     service::judge(&format!("a put at n{host}"), failed)?;
                 }
             }
@@ -632,6 +653,7 @@ impl<'p> Swarm<'p> {
                 ttl::judge(&self.clients, &got, &self.terms)?;
                 if self.strict_reads {
                     read_after_ack::judge(&self.clients, &got, &self.terms)?;
+                    removed::judge(&self.clients, &got, &self.terms)?;
                 }
             }
             None => {}

@@ -1,4 +1,5 @@
-//! Puts and gets, and the client's memory of them: what was asked, what was acknowledged, what may therefore be read.
+//! Puts, removes and gets, and the client's memory of them: what was asked, what was acknowledged, what may therefore be
+//! read, and what may not be any more.
 //!
 //! A put that was not acknowledged has an unknown outcome: it may be read later, or not. One that was refused before
 //! anything was sent (too large, busy, not joined) was never put.
@@ -34,9 +35,49 @@ pub struct Attempt {
     pub asked: u64,
     /// When it ended, by the world.
     pub ended: u64,
-    /// The life it asked for.
-    pub ttl: Duration,
+    /// What is put.
+    pub put: Stored,
     /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What a put asks to store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stored {
+    /// Its name.
+    pub identity: Identity,
+    /// SHA-1 of the value: of a series the name does not say it.
+    pub value_sha1: Id,
+    /// The number in its series; 0 outside one.
+    pub seq: u64,
+    /// The life it asks for.
+    pub ttl: Duration,
+    /// The end of its life, if that is signed: its ttl is then what the gateway's clock makes of it.
+    pub ends: Option<Wall>,
+}
+
+impl Stored {
+    /// A plain value without a secret.
+    #[must_use]
+    pub fn plain(key: Id, value: &[u8], ttl: Duration) -> Stored {
+        let value_sha1 = Id::sha1(value);
+        let identity = Identity { key, secret_hash: Id::ZERO, value_hash: value_sha1 };
+        Stored { identity, value_sha1, seq: 0, ttl, ends: None }
+    }
+}
+
+/// One try to remove a value.
+#[derive(Clone, Debug)]
+pub struct Removal {
+    /// At which host.
+    pub host: usize,
+    /// The number in its series; 0 outside one.
+    pub seq: u64,
+    /// When it was asked, by the world.
+    pub asked: u64,
+    /// When it ended, by the world.
+    pub ended: u64,
+    /// How it ended; acknowledged: until when it stands.
     pub outcome: Outcome,
 }
 
@@ -69,6 +110,13 @@ pub enum Ended {
         /// The life it asked for.
         ttl: Duration,
     },
+    /// A remove, and whether it was acknowledged.
+    Removed {
+        /// The value's name.
+        identity: Identity,
+        /// Whether it was acknowledged.
+        acked: bool,
+    },
     /// A get that was answered.
     Got(Got),
     /// A get that was not.
@@ -78,6 +126,7 @@ pub enum Ended {
 #[derive(Debug)]
 enum Pending {
     Put { identity: Identity, attempt: usize },
+    Remove { identity: Identity, removal: usize },
     Get { host: usize, key: Id, asked: u64, reads: Reads },
 }
 
@@ -91,16 +140,23 @@ pub fn wall(at: u64) -> Wall {
 #[derive(Debug, Default)]
 pub struct ClientModel {
     attempts: BTreeMap<Identity, Vec<Attempt>>,
+    removals: BTreeMap<Identity, Vec<Removal>>,
     pending: BTreeMap<OpId, Pending>,
 }
 
 impl ClientModel {
-    /// A put of `value` is asked for under `op`.
-    pub fn begin_put(&mut self, op: OpId, host: usize, key: Id, value: &[u8], ttl: Duration, asked: u64) {
-        let identity = Identity { key, secret_hash: Id::ZERO, value_hash: Id::sha1(value) };
-        let attempts = self.attempts.entry(identity).or_default();
-        attempts.push(Attempt { host, asked, ended: u64::MAX, ttl, outcome: Outcome::Pending });
-        self.pending.insert(op, Pending::Put { identity, attempt: attempts.len() - 1 });
+    /// A put is asked for under `op`.
+    pub fn begin_put(&mut self, op: OpId, host: usize, put: Stored, asked: u64) {
+        let attempts = self.attempts.entry(put.identity).or_default();
+        attempts.push(Attempt { host, asked, ended: u64::MAX, put, outcome: Outcome::Pending });
+        self.pending.insert(op, Pending::Put { identity: put.identity, attempt: attempts.len() - 1 });
+    }
+
+    /// A remove is asked for under `op`.
+    pub fn begin_remove(&mut self, op: OpId, host: usize, identity: Identity, seq: u64, asked: u64) {
+        let removals = self.removals.entry(identity).or_default();
+        removals.push(Removal { host, seq, asked, ended: u64::MAX, outcome: Outcome::Pending });
+        self.pending.insert(op, Pending::Remove { identity, removal: removals.len() - 1 });
     }
 
     /// A get is asked for under `op`.
@@ -112,19 +168,15 @@ impl ClientModel {
     pub fn end(&mut self, op: OpId, at: u64, result: OpResult) -> Option<Ended> {
         Some(match self.pending.remove(&op)? {
             Pending::Put { identity, attempt } => {
-                let outcome = match result {
-                    Ok(OpDone::Put(receipt)) => Outcome::Acked(receipt.expires),
-                    Err(
-                        OpError::TooLarge { .. }
-                        | OpError::BadTtl { .. }
-                        | OpError::Busy
-                        | OpError::NotJoined,
-                    ) => Outcome::Refused,
-                    _ => Outcome::Unknown,
-                };
+                let outcome = outcome(&result);
                 self.settle_put(&identity, attempt, at, outcome);
-                let ttl = self.attempts[&identity][attempt].ttl;
+                let ttl = self.attempts[&identity][attempt].put.ttl;
                 Ended::Put { identity, acked: matches!(outcome, Outcome::Acked(_)), ttl }
+            }
+            Pending::Remove { identity, removal } => {
+                let outcome = outcome(&result);
+                self.settle_remove(&identity, removal, at, outcome);
+                Ended::Removed { identity, acked: matches!(outcome, Outcome::Acked(_)) }
             }
             Pending::Get { host, key, asked, reads } => match result {
                 Ok(OpDone::Got(answer)) => Ended::Got(Got { host, key, asked, ended: at, reads, answer }),
@@ -141,10 +193,17 @@ impl ClientModel {
         }
     }
 
+    fn settle_remove(&mut self, identity: &Identity, removal: usize, at: u64, outcome: Outcome) {
+        if let Some(removal) = self.removals.get_mut(identity).and_then(|r| r.get_mut(removal)) {
+            removal.ended = at;
+            removal.outcome = outcome;
+        }
+    }
+
     /// A gateway died: what was asked of it has an unknown outcome.
     pub fn forget(&mut self, host: usize, at: u64) {
-        let mut lost = Vec::new();
-        let attempts = &self.attempts;
+        let (mut lost, mut lost_removals) = (Vec::new(), Vec::new());
+        let (attempts, removals) = (&self.attempts, &self.removals);
         self.pending.retain(|_, pending| match pending {
             Pending::Get { host: h, .. } => *h != host,
             Pending::Put { identity, attempt } => {
@@ -154,10 +213,26 @@ impl ClientModel {
                 }
                 !theirs
             }
+            Pending::Remove { identity, removal } => {
+                let theirs = removals.get(identity).is_some_and(|r| r[*removal].host == host);
+                if theirs {
+                    lost_removals.push((*identity, *removal));
+                }
+                !theirs
+            }
         });
+        for (identity, removal) in lost_removals {
+            self.settle_remove(&identity, removal, at, Outcome::Unknown);
+        }
         for (identity, attempt) in lost {
             self.settle_put(&identity, attempt, at, Outcome::Unknown);
         }
+    }
+
+    /// Whether this operation is under way.
+    #[must_use]
+    pub fn is_pending(&self, op: OpId) -> bool {
+        self.pending.contains_key(&op)
     }
 
     /// Operations under way.
@@ -172,9 +247,21 @@ impl ClientModel {
         self.attempts.get(identity).map_or(&[], Vec::as_slice)
     }
 
-    /// Everything acknowledged, with the latest instant promised.
+    /// All tries to remove this value.
+    #[must_use]
+    pub fn removals(&self, identity: &Identity) -> &[Removal] {
+        self.removals.get(identity).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a remove of it was asked for by then and may have had its effect.
+    fn may_be_removed(&self, identity: &Identity, by: u64) -> bool {
+        self.removals(identity).iter().any(|r| r.asked <= by && r.outcome != Outcome::Refused)
+    }
+
+    /// Everything acknowledged and never removed, with the latest instant promised.
     pub fn acked(&self) -> impl Iterator<Item = (&Identity, Wall)> {
-        self.attempts.iter().filter_map(|(identity, attempts)| {
+        let kept = self.attempts.iter().filter(|(identity, _)| !self.may_be_removed(identity, u64::MAX));
+        kept.filter_map(|(identity, attempts)| {
             let promised = attempts.iter().filter_map(|a| match a.outcome {
                 Outcome::Acked(expires) => Some(expires),
                 _ => None,
@@ -197,7 +284,7 @@ impl ClientModel {
             let owed = attempts.iter().any(|a| {
                 matches!(a.outcome, Outcome::Acked(expires) if a.ended <= asked && expires > wall(ended) + skew)
             });
-            owed.then_some(identity)
+            (owed && !self.may_be_removed(identity, ended)).then_some(identity)
         })
     }
 
@@ -207,6 +294,24 @@ impl ClientModel {
         let mut keys: Vec<Id> = self.attempts.keys().map(|i| i.key).collect();
         keys.dedup();
         keys
+    }
+}
+
+/// What the end of an operation says about what it was to store.
+fn outcome(result: &OpResult) -> Outcome {
+    match result {
+        // A removal stands before it: nothing was promised.
+        Ok(OpDone::Put(receipt)) if receipt.hidden => Outcome::Unknown,
+        Ok(OpDone::Put(receipt)) => Outcome::Acked(receipt.expires),
+        Ok(OpDone::Removed(receipt)) => Outcome::Acked(receipt.expires),
+        Err(
+            OpError::TooLarge { .. }
+            | OpError::BadTtl { .. }
+            | OpError::Forged
+            | OpError::Busy
+            | OpError::NotJoined,
+        ) => Outcome::Refused,
+        _ => Outcome::Unknown,
     }
 }
 
@@ -223,7 +328,15 @@ pub const PAGE_BYTES_MAX: u32 = 16 << 20;
 /// A get as clients of the simulator ask it: everything under the key.
 #[must_use]
 pub fn get(key: Id, reads: Reads) -> Op {
-    Op::Get { key, max: PAGE_VALUES_MAX, after: None, reads, page_bytes: PAGE_BYTES_MAX, overhead_bytes: 0 }
+    Op::Get {
+        key,
+        max: PAGE_VALUES_MAX,
+        after: None,
+        reads,
+        page_bytes: PAGE_BYTES_MAX,
+        overhead_bytes: 0,
+        signer: None,
+    }
 }
 
 /// A value of `len` bytes that no other number gives.
@@ -246,13 +359,19 @@ mod tests {
 
     fn model_with_put() -> (ClientModel, Identity) {
         let mut model = ClientModel::default();
-        model.begin_put(OpId(1), 3, Id::from_u64(5), b"v", TTL, 100);
+        model.begin_put(OpId(1), 3, Stored::plain(Id::from_u64(5), b"v", TTL), 100);
         let identity = *model.attempts.keys().next().unwrap();
         (model, identity)
     }
 
     fn receipt(identity: Identity) -> OpResult {
-        Ok(OpDone::Put(PutReceipt { identity, acked: Vec::new(), replicas: 3, expires: wall(100) + TTL }))
+        Ok(OpDone::Put(PutReceipt {
+            identity,
+            acked: Vec::new(),
+            replicas: 3,
+            expires: wall(100) + TTL,
+            hidden: false,
+        }))
     }
 
     #[test]

@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 use super::*;
 use crate::machine::{DiskError, DiskResult};
 
+/// With which test values can be removed.
+const SECRET: &[u8] = b"open sesame";
 /// The instant at which tests begin.
 const START: Wall = Wall(1_000_000_000_000);
 
@@ -28,13 +30,15 @@ fn config() -> StoreConfig {
 /// Value `value` under key `key`, put `put_secs` after the start for `ttl_secs`.
 fn plain(key: u64, value: u64, put_secs: u64, ttl_secs: u64) -> Record {
     let put_time = START + Duration::from_secs(put_secs);
-    Record::plain(Id::from_u64(key), value.to_be_bytes().to_vec(), put_time, Duration::from_secs(ttl_secs), 7)
+    let ttl = Duration::from_secs(ttl_secs);
+    Record::plain(Id::from_u64(key), value.to_be_bytes().to_vec(), put_time, ttl, 7)
+        .guarded_by(Id::sha1(SECRET))
 }
 
 /// The removal of what [`plain`] puts.
 fn removal(key: u64, value: u64, put_secs: u64, ttl_secs: u64) -> Record {
-    let put = plain(key, value, put_secs, ttl_secs);
-    Record { head: Head { kind: Kind::Remove, value_bytes: 0, ..put.head }, value: Vec::new() }
+    let Head { identity, put_time, ttl, origin, .. } = plain(key, value, put_secs, ttl_secs).head;
+    Record::removal(identity.key, identity.value_hash, SECRET.to_vec(), put_time, ttl, origin)
 }
 
 /// How a fake disk treats one effect.
