@@ -86,7 +86,8 @@ fn streams() -> Vec<(&'static str, Vec<u8>)> {
     ];
     let fragments = [&[0, 0, 0, 3][..], b"abc", &[0, 0, 0, 0], &[0x80, 0, 0, 1], b"d"].concat();
     let all: Vec<u8> = calls.iter().flat_map(|(_, call)| call.clone()).collect();
-    let more = [("pipelined", all), ("fragments", fragments), ("too_long", vec![0x7f; 8]), ("empty", vec![0; 64])];
+    let more =
+        [("pipelined", all), ("fragments", fragments), ("too_long", vec![0x7f; 8]), ("empty", vec![0; 64])];
     calls.into_iter().chain(more).map(|(name, stream)| (name, [&[13][..], &stream].concat())).collect()
 }
 

@@ -39,9 +39,7 @@ fn rpcinfo() -> Command {
 fn compiled(dir: &Path) -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     std::fs::copy(here.join("../../docs/keyway_prot.x"), dir.join("keyway_prot.x")).expect("a copy");
-    for (flag, file) in
-        [("-h", "keyway_prot.h"), ("-l", "keyway_prot_clnt.c"), ("-c", "keyway_prot_xdr.c")]
-    {
+    for (flag, file) in [("-h", "keyway_prot.h"), ("-l", "keyway_prot_clnt.c"), ("-c", "keyway_prot_xdr.c")] {
         let mut rpcgen = Command::new("rpcgen");
         rpcgen.current_dir(dir).args(["-N", flag, "-o", file, "keyway_prot.x"]);
         good(&tool("rpcsvc-proto", &mut rpcgen), "rpcgen takes our .x file");
