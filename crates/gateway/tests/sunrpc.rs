@@ -88,10 +88,10 @@ async fn every_error_has_its_answer_and_then_the_connection_closes() {
     let cases: [(&str, Vec<u8>, &[u32]); 14] = [
         ("another program", call_of(7, 2, PROGRAM + 1, 2, PUT, b""), &[1]),
         ("the portmapper", call_of(7, 2, 100_000, 2, 0, b""), &[1]),
-        ("version 0", call_of(7, 2, PROGRAM, 0, 0, b""), &[2, 2, 3]),
+        ("version 0", call_of(7, 2, PROGRAM, 0, 1, b""), &[2, 2, 3]),
         ("version 1", call_of(7, 2, PROGRAM, 1, 1, b""), &[2, 2, 3]),
         ("version 4", call_of(7, 2, PROGRAM, 4, PUT, b""), &[2, 2, 3]),
-        ("the greatest version", call_of(7, 2, PROGRAM, u32::MAX, 0, b""), &[2, 2, 3]),
+        ("the greatest version", call_of(7, 2, PROGRAM, u32::MAX, 1, b""), &[2, 2, 3]),
         ("the old remove", call_of(7, 2, PROGRAM, 2, REMOVE, b""), &[3]),
         ("procedure 5", call_of(7, 2, PROGRAM, 3, 5, b""), &[3]),
         ("no arguments", call_of(7, 2, PROGRAM, 2, PUT, b""), &[4]),
@@ -118,6 +118,18 @@ async fn every_error_has_its_answer_and_then_the_connection_closes() {
     let denied = client.reply().await.expect("a denial");
     assert_eq!(denied.0, hex("00000007 00000001 00000001 00000000 00000002 00000002"));
     assert_eq!(client.reply().await, None);
+}
+
+/// `rpcinfo` asks procedure 0 of an impossible version, and then each version that there is, on one connection.
+#[tokio::test]
+async fn who_asks_for_versions_goes_on() {
+    let gateway = RpcGateway::start(FakeNode::default()).await;
+    let mut client = gateway.connect().await;
+    let mismatch = client.call(0, 0, b"").await;
+    assert_eq!((mismatch.stat(), mismatch.word(6), mismatch.word(7)), (2, 2, 3));
+    for version in [2, 3] {
+        assert_eq!(client.call(version, 0, b"").await.stat(), 0);
+    }
 }
 
 #[tokio::test]

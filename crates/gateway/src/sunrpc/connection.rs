@@ -255,6 +255,11 @@ impl<N: Node> Connection<N> {
                 tracing::debug!(?head, ?stat, "call refused");
                 self.shop.desk.metrics.answered("sunrpc", stat.code() as u16, Duration::ZERO);
                 message::accepted(&mut self.unsent, head.xid, stat, |_| {});
+                // Generic tools ask which versions there are, and go on with those on the same connection.
+                if matches!(stat, AcceptStat::ProgramMismatch { .. }) && head.procedure == program::PROC_NULL
+                {
+                    return self.rest();
+                }
                 self.refuse(match stat {
                     AcceptStat::GarbageArguments => "sunrpc_garbage",
                     _ => "sunrpc_unknown",
@@ -300,7 +305,9 @@ impl<N: Node> Connection<N> {
 
     fn rest(&mut self) {
         self.rested = Instant::now();
-        self.place.rest();
+        if self.calls.is_empty() {
+            self.place.rest();
+        }
     }
 
     /// Sends what the socket takes.

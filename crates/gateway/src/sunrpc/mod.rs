@@ -12,8 +12,8 @@
 //!
 //! One connection carries calls of both versions, and as many at once as the client likes: beyond 128 nothing more is read
 //! until one ends. An error answer is the last thing that a connection begins: nothing behind the call is read, calls
-//! under way end, then the server closes. The one exception is `SYSTEM_ERR`, which says that a good call could not be served
-//! now (a `get` has no return code for that), and after which the connection goes on.
+//! under way end, then the server closes. The connection goes on after two: `SYSTEM_ERR`, which says that a good call could not
+//! be served now (a `get` has no return code for that), and `PROG_MISMATCH` of procedure 0, by which `rpcinfo` finds versions.
 //!
 //! Invariants: every call that was read gets one reply, unless the connection breaks or is cut; what one connection can hold
 //! is bounded by [`crate::SunRpcLimits`]; a client that is slow, silent or does not read is cut in bounded time.
