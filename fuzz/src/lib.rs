@@ -4,4 +4,5 @@
 pub mod frame_decode;
 pub mod machine_datagrams;
 pub mod record_decode;
+pub mod sunrpc_record;
 pub mod xmlrpc_reader;

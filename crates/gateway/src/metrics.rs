@@ -22,7 +22,7 @@ use prometheus_client::registry::Registry;
 /// The type of the text.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// An interface and the status of its answer.
+/// An interface and the status of its answer: of HTTP its code, of Sun RPC its `accept_stat`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct Answered {
     interface: &'static str,
@@ -35,6 +35,14 @@ struct Reason {
     reason: &'static str,
 }
 
+/// A call of the Sun RPC program, and how it ended.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Called {
+    version: u32,
+    procedure: &'static str,
+    outcome: &'static str,
+}
+
 /// The gateway's own metrics. Clones share.
 #[derive(Clone)]
 pub(crate) struct GatewayMetrics {
@@ -42,8 +50,11 @@ pub(crate) struct GatewayMetrics {
     requests: Family<Answered, Counter>,
     seconds: Histogram,
     turned_away: Family<Reason, Counter>,
-    /// Connections open now.
+    sunrpc_calls: Family<Called, Counter>,
+    /// Connections of HTTP open now.
     pub(crate) connections: Gauge,
+    /// Connections of Sun RPC open now.
+    pub(crate) sunrpc_connections: Gauge,
 }
 
 impl GatewayMetrics {
@@ -53,7 +64,9 @@ impl GatewayMetrics {
         let requests = Family::<Answered, Counter>::default();
         let seconds = Histogram::new(exponential_buckets(0.000_25, 2.0, 18));
         let turned_away = Family::<Reason, Counter>::default();
+        let sunrpc_calls = Family::<Called, Counter>::default();
         let connections = Gauge::default();
+        let sunrpc_connections = Gauge::default();
         registry.register("gateway_requests", "Requests answered", requests.clone());
         registry.register(
             "gateway_request_seconds",
@@ -66,14 +79,37 @@ impl GatewayMetrics {
             turned_away.clone(),
         );
         registry.register("gateway_connections", "Connections open now", connections.clone());
+        registry.register(
+            "gateway_sunrpc_calls",
+            "Calls of the Sun RPC program, by how they ended",
+            sunrpc_calls.clone(),
+        );
+        registry.register(
+            "gateway_sunrpc_connections",
+            "Connections of Sun RPC open now",
+            sunrpc_connections.clone(),
+        );
         others(&mut registry);
-        GatewayMetrics { registry: Arc::new(registry), requests, seconds, turned_away, connections }
+        GatewayMetrics {
+            registry: Arc::new(registry),
+            requests,
+            seconds,
+            turned_away,
+            sunrpc_calls,
+            connections,
+            sunrpc_connections,
+        }
     }
 
     /// Counts an answered request.
     pub(crate) fn answered(&self, interface: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&Answered { interface, status }).inc();
         self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a call of the Sun RPC program.
+    pub(crate) fn called(&self, version: u32, procedure: &'static str, outcome: &'static str) {
+        self.sunrpc_calls.get_or_create(&Called { version, procedure, outcome }).inc();
     }
 
     /// Counts a client that was turned away or cut.

@@ -1,7 +1,7 @@
-//! The fuzz corpus of the XML-RPC reader as a plain test: each file through the body of its fuzz target.
+//! The fuzz corpora of the XML-RPC reader and of Sun RPC as plain tests: each file through the body of its fuzz target.
 //!
-//! Most files are seeds that this file writes (`cargo xtask corpus`): requests of real clients, and XML that is dangerous.
-//! The rest are findings, named after their bug.
+//! Most files are seeds that this file writes (`cargo xtask corpus`): requests of real clients, XML that is dangerous, calls
+//! and what is almost one. The rest are findings, named after their bug.
 
 use std::path::{Path, PathBuf};
 
@@ -9,45 +9,86 @@ use std::path::{Path, PathBuf};
 #[path = "../../../fuzz/src/xmlrpc_reader.rs"]
 mod xmlrpc_reader;
 
+#[allow(unreachable_pub, reason = "public in the fuzz crate")]
+#[path = "../../../fuzz/src/sunrpc_record.rs"]
+mod sunrpc_record;
+
+mod support;
+
+use keyway_core::Id;
+use support::rpc::{call, call_of, get, put2, put3, record, remove};
+
 /// Whether the seeds are to be written again.
 fn updating() -> bool {
     std::env::var_os("UPDATE").is_some()
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/xmlrpc_reader")
+fn folder(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target)
 }
 
-#[test]
-fn requests_of_the_corpus() {
+/// Runs the body of a target on each file of its corpus.
+fn replay(target: &str, seeds: usize, run: fn(&[u8])) {
     if updating() {
         return;
     }
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder())
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder(target))
         .expect("the corpus is committed")
         .map(|entry| entry.expect("the corpus can be listed").path())
         .collect();
     files.sort();
-    assert!(files.len() >= SEEDS.len());
+    assert!(files.len() >= seeds);
     for file in files {
         println!("{}", file.display());
-        xmlrpc_reader::run(&std::fs::read(&file).expect("a corpus file can be read"));
+        run(&std::fs::read(&file).expect("a corpus file can be read"));
     }
 }
 
 #[test]
+fn requests_of_the_corpus() {
+    replay("xmlrpc_reader", SEEDS.len(), xmlrpc_reader::run);
+}
+
+#[test]
+fn streams_of_the_corpus() {
+    replay("sunrpc_record", streams().len(), sunrpc_record::run);
+}
+
+#[test]
 fn the_seeds_are_current() {
-    for (name, text) in SEEDS {
-        let path = folder().join(name);
+    let texts = SEEDS.iter().map(|(name, text)| ("xmlrpc_reader", *name, text.as_bytes().to_vec()));
+    let streams = streams().into_iter().map(|(name, stream)| ("sunrpc_record", name, stream));
+    for (target, name, bytes) in texts.chain(streams) {
+        let path = folder(target).join(name);
         if updating() {
-            std::fs::create_dir_all(folder()).expect("the folder can be made");
-            std::fs::write(&path, text).expect("the seed can be written");
+            std::fs::create_dir_all(folder(target)).expect("the folder can be made");
+            std::fs::write(&path, bytes).expect("the seed can be written");
         } else {
-            let committed =
-                std::fs::read_to_string(&path).expect("the seed is committed: cargo xtask corpus");
-            assert!(committed == *text, "{} is old: cargo xtask corpus", path.display());
+            let committed = std::fs::read(&path).expect("the seed is committed: cargo xtask corpus");
+            assert!(committed == bytes, "{} is old: cargo xtask corpus", path.display());
         }
     }
+}
+
+/// Streams of Sun RPC, each behind the length of the pieces in which it arrives.
+fn streams() -> Vec<(&'static str, Vec<u8>)> {
+    let key = Id::of_text("colors");
+    let hash = (&b"SHA"[..], &[7; 20][..]);
+    let calls = [
+        ("null", call(1, 2, 1, b"")),
+        ("put_2", call(2, 2, 2, &put2(&key, b"red", 3600))),
+        ("get_2", call(3, 2, 3, &get(&key, 10, b""))),
+        ("put_3", call(4, 3, 2, &put3(&key, b"red", hash, 3600))),
+        ("get_3", call(5, 3, 3, &get(&key, i32::MAX, &[9; 56]))),
+        ("remove_3", call(6, 3, 4, &remove(&key, hash, b"SHA1", b"sesame", 3600))),
+        ("other_rpc", record(&call_of(7, 3, 708_655_600, 2, 0, b""))),
+        ("other_program", record(&call_of(8, 2, 100_000, 2, 0, b""))),
+    ];
+    let fragments = [&[0, 0, 0, 3][..], b"abc", &[0, 0, 0, 0], &[0x80, 0, 0, 1], b"d"].concat();
+    let all: Vec<u8> = calls.iter().flat_map(|(_, call)| call.clone()).collect();
+    let more =
+        [("pipelined", all), ("fragments", fragments), ("too_long", vec![0x7f; 8]), ("empty", vec![0; 64])];
+    calls.into_iter().chain(more).map(|(name, stream)| (name, [&[13][..], &stream].concat())).collect()
 }
 
 const SEEDS: &[(&str, &str)] = &[

@@ -15,6 +15,7 @@ mod bench;
 mod cli;
 mod completions;
 mod config;
+mod door;
 mod duration;
 mod exit;
 mod get;

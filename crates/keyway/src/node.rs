@@ -9,13 +9,15 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use keyway_core::machine::Phase;
 use keyway_core::overlay::registry::OVERLAYS;
+use keyway_gateway::GatewayConfig;
 use keyway_net::NodeSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::door::Door;
 use crate::duration::Span;
 use crate::exit::{Exit, Failure};
 use crate::output::Style;
-use crate::serve::{self, Served, Signals};
+use crate::serve::{self, Ports, Served, Signals};
 use crate::session::Session;
 use crate::size::Size;
 
@@ -27,7 +29,7 @@ const NETWORK_KEY_BYTES_MIN: usize = 16;
 const EXAMPLES: &str = "\
 Examples:
   keyway node                                        found a network on this machine
-  keyway node --listen 127.0.0.1:5860 --http 127.0.0.1:5861 --data d2 --join 127.0.0.1:5850
+  keyway node --listen 127.0.0.1:5860 --http 127.0.0.1:5861 --sunrpc none --data d2 --join 127.0.0.1:5850
   keyway node --listen 10.0.0.7:5850 --join 10.0.0.1:5850 --network-key-file /etc/keyway/key
   keyway node --replicas 8 --acks 2 --read-quorum 5  as the public service of 2005
   head -c 32 /dev/urandom | base64 > /etc/keyway/key
@@ -76,6 +78,21 @@ pub(crate) struct NodeArgs {
     /// Where its gateway listens for clients [default: 127.0.0.1:5851]
     #[arg(long, value_name = "ADDR:PORT", env = "KEYWAY_HTTP")]
     pub(crate) http: Option<SocketAddr>,
+    /// Where its gateway listens for clients of Sun RPC, or `none` [default: 127.0.0.1:5852]
+    #[arg(long, value_name = "ADDR:PORT", env = "KEYWAY_SUNRPC")]
+    pub(crate) sunrpc: Option<Door>,
+    /// How long a connection of Sun RPC may rest [default: 30s]
+    #[arg(long, value_name = "DURATION", env = "KEYWAY_SUNRPC_IDLE")]
+    pub(crate) sunrpc_idle: Option<Span>,
+    /// Greatest value taken over XML-RPC and Sun RPC; clients of 2005 are compiled for 1024 bytes [default: 1KiB]
+    #[arg(long, value_name = "BYTES", env = "KEYWAY_LEGACY_VALUE_MAX")]
+    pub(crate) legacy_value_max: Option<Size>,
+    /// Greatest life given over XML-RPC and Sun RPC [default: 1w]
+    #[arg(long, value_name = "DURATION", env = "KEYWAY_LEGACY_TTL_MAX")]
+    pub(crate) legacy_ttl_max: Option<Span>,
+    /// What a page of values may cost over XML-RPC and Sun RPC, each its length and 39 bytes [default: 1063B]
+    #[arg(long, value_name = "BYTES", env = "KEYWAY_LEGACY_PAGE")]
+    pub(crate) legacy_page: Option<Size>,
     /// A name or address that clients may call the gateway by, beside loopback and the address it listens on; repeatable
     #[arg(long, value_name = "HOST", env = "KEYWAY_ALLOWED_HOST", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -122,10 +139,15 @@ pub(crate) struct NodeArgs {
 impl NodeArgs {
     /// What holds when nothing is said.
     pub(crate) fn defaults() -> NodeArgs {
-        let net = NodeSettings::default();
+        let (net, gateway) = (NodeSettings::default(), GatewayConfig::default());
         NodeArgs {
             listen: Some((Ipv4Addr::LOCALHOST, 5850).into()),
             http: Some((Ipv4Addr::LOCALHOST, 5851).into()),
+            sunrpc: Some(Door::At((Ipv4Addr::LOCALHOST, 5852).into())),
+            sunrpc_idle: Some(Span::from_secs(gateway.sunrpc.idle_timeout.as_secs())),
+            legacy_value_max: Some(Size(gateway.legacy.value_bytes_max.into())),
+            legacy_ttl_max: Some(Span::from_secs(gateway.legacy.ttl_max.as_secs())),
+            legacy_page: Some(Size(gateway.legacy.page_bytes.into())),
             data: Some("keyway-data/node".into()),
             durability: Some(Durability::Fsync),
             overlay: Some(net.overlay),
@@ -136,6 +158,20 @@ impl NodeArgs {
             ttl_max: Some(Span::from_secs(net.ttl_max.as_secs())),
             ..NodeArgs::default()
         }
+    }
+
+    /// As the gateway takes it.
+    fn gateway(&self) -> GatewayConfig {
+        let mut config =
+            GatewayConfig { allowed_hosts: self.allowed_host.clone(), ..GatewayConfig::default() };
+        // What does not fit is beyond any value that a node takes.
+        let bytes = |Size(bytes)| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let legacy = &mut config.legacy;
+        legacy.value_bytes_max = self.legacy_value_max.map_or(legacy.value_bytes_max, bytes);
+        legacy.page_bytes = self.legacy_page.map_or(legacy.page_bytes, bytes);
+        legacy.ttl_max = self.legacy_ttl_max.map_or(legacy.ttl_max, Duration::from);
+        config.sunrpc.idle_timeout = self.sunrpc_idle.map_or(config.sunrpc.idle_timeout, Duration::from);
+        config
     }
 
     /// As the driver takes it. The key is read.
@@ -223,6 +259,8 @@ struct Event<'a> {
     id: String,
     udp: SocketAddr,
     http: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sunrpc: Option<SocketAddr>,
     pid: u32,
 }
 
@@ -231,16 +269,26 @@ pub(crate) async fn run(args: NodeArgs, session: &Session) -> Result<Exit, Failu
     let mut signals = Signals::new()?;
     let http = args.http.unwrap_or((Ipv4Addr::LOCALHOST, 5851).into());
     let settings = args.settings()?;
-    let served = serve::start(settings, http, args.allowed_host.clone()).await?;
+    let ports = Ports { http, sunrpc: args.sunrpc.and_then(Door::at) };
+    let served = serve::start(settings, ports, args.gateway()).await?;
     let id = served.node.status().await.map(|status| status.me.id().to_string()).unwrap_or_default();
 
     let say = |event: &str| -> Result<(), Failure> {
         let (udp, http, id) = (served.node.listen(), served.url(), id.clone());
         if session.output.is_json() {
-            return session.output.json_line(&Event { event, id, udp, http, pid: std::process::id() });
+            let sunrpc = served.sunrpc;
+            return session.output.json_line(&Event {
+                event,
+                id,
+                udp,
+                http,
+                sunrpc,
+                pid: std::process::id(),
+            });
         }
         let event = session.output.style(Style::Green, event);
-        session.output.line(format!("{event}  nodes {udp}  clients {http}  id {id}"))
+        let sunrpc = served.sunrpc.map(|addr| format!(", Sun RPC {addr}")).unwrap_or_default();
+        session.output.line(format!("{event}  nodes {udp}  clients {http}{sunrpc}  id {id}"))
     };
     say("listening")?;
     tokio::select! {

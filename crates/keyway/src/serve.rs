@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use keyway_gateway::GatewayConfig;
+use keyway_gateway::{GatewayConfig, Listeners};
 use keyway_net::{NodeHandle, NodeSettings, StartError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,38 +23,58 @@ pub(crate) struct Served {
     /// The node.
     pub(crate) node: NodeHandle,
     http: SocketAddr,
+    /// Where clients of Sun RPC reach it, if it listens for them.
+    pub(crate) sunrpc: Option<SocketAddr>,
     close: oneshot::Sender<()>,
     gateway: JoinHandle<std::io::Result<()>>,
 }
 
-/// Starts a node, and a gateway on `http`. The gateway's port is taken first: a node that nobody can reach is not begun.
+/// Where a gateway is to listen for clients.
+#[derive(Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) http: SocketAddr,
+    /// Not at all if there is none.
+    pub(crate) sunrpc: Option<SocketAddr>,
+}
+
+/// Starts a node and its gateway. The gateway's ports are taken first: a node that nobody can reach is not begun.
 pub(crate) async fn start(
     settings: NodeSettings,
-    http: SocketAddr,
-    allowed_hosts: Vec<String>,
+    ports: Ports,
+    config: GatewayConfig,
 ) -> Result<Served, Failure> {
-    let listener = TcpListener::bind(http).await.map_err(|error| {
-        cannot_listen("clients (HTTP)", http, &error, "--http or, with `up`, --base-port")
-    })?;
-    let http = listener.local_addr().map_err(|error| {
-        Failure::new(Exit::Failure, format!("cannot tell the port of the gateway: {error}"))
-    })?;
-    if !http.ip().is_loopback() {
-        tracing::warn!(%http, "the gateway listens off loopback: whoever reaches it may put and get");
-    }
-    let config = GatewayConfig {
-        allowed_hosts,
-        value_bytes_max: settings.value_bytes_max,
-        ..GatewayConfig::default()
+    let (http_listener, http) =
+        listen("clients (HTTP)", ports.http, "--http or, with `up`, --base-port").await?;
+    let (sunrpc_listener, sunrpc) = match ports.sunrpc {
+        Some(addr) => {
+            let way_out = "--sunrpc (none turns it off) or, with `up`, --base-port";
+            let (listener, addr) = listen("clients (Sun RPC)", addr, way_out).await?;
+            (Some(listener), Some(addr))
+        }
+        None => (None, None),
     };
+    let config = GatewayConfig { value_bytes_max: settings.value_bytes_max, ..config };
     let node = keyway_net::start(settings).await?;
     let (close, closed) = oneshot::channel::<()>();
     let shutdown = async {
         // A sender that was dropped closes as well.
         let _ = closed.await;
     };
-    let gateway = tokio::spawn(keyway_gateway::serve(listener, node.clone(), config, shutdown));
-    Ok(Served { node, http, close, gateway })
+    let listeners = Listeners { http: http_listener, sunrpc: sunrpc_listener };
+    let gateway = tokio::spawn(keyway_gateway::serve(listeners, node.clone(), config, shutdown));
+    Ok(Served { node, http, sunrpc, close, gateway })
+}
+
+/// Takes a port, and tells which.
+async fn listen(what: &str, addr: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listener = TcpListener::bind(addr).await.map_err(|error| cannot_listen(what, addr, &error, flag))?;
+    let addr = listener.local_addr().map_err(|error| {
+        Failure::new(Exit::Failure, format!("cannot tell the port of the gateway: {error}"))
+    })?;
+    if !addr.ip().is_loopback() {
+        tracing::warn!(%addr, what, "the gateway listens off loopback: whoever reaches it may put and get");
+    }
+    Ok((listener, addr))
 }
 
 impl Served {

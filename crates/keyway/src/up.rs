@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   node i    nodes (UDP, TCP) 127.0.0.1:base + 10 i        clients (HTTP) 127.0.0.1:base + 10 i + 1
-//!             data in DIR/node-i
+//!             data in DIR/node-i                           clients (Sun RPC) 127.0.0.1:base + 10 i + 2
 //!   node 0 founds the network, the others join it; run again, all find their data and each other
 //! ```
 
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use keyway_client::GATEWAY_DEFAULT;
+use keyway_gateway::GatewayConfig;
 use keyway_net::NodeSettings;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
@@ -20,7 +21,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::exit::{Exit, Failure};
 use crate::node::Durability;
 use crate::output::Style;
-use crate::serve::{self, Served, Signals};
+use crate::serve::{self, Ports, Served, Signals};
 use crate::session::Session;
 
 /// Ports from one node's to the next one's.
@@ -50,7 +51,7 @@ pub(crate) struct UpArgs {
     /// How many nodes [default: 8]
     #[arg(long, value_name = "N", env = "KEYWAY_NODES", value_parser = clap::value_parser!(u16).range(1..=NODES_MAX))]
     nodes: Option<u16>,
-    /// Node i listens on PORT + 10 i for nodes and on the next port for clients [default: 5850]
+    /// Node i listens on PORT + 10 i for nodes, on the next port for clients (HTTP), on the one after it for Sun RPC [default: 5850]
     #[arg(long, value_name = "PORT", env = "KEYWAY_BASE_PORT")]
     base_port: Option<u16>,
     /// Node i keeps its data in DIR/node-i [default: ./keyway-data]
@@ -93,7 +94,7 @@ impl Plan {
         else {
             return Err(Failure::new(Exit::Failure, "our own bug: a setting of `up` without a default"));
         };
-        let last = u32::from(base_port) + u32::from(PORT_STEP) * u32::from(nodes - 1) + 1;
+        let last = u32::from(base_port) + u32::from(PORT_STEP) * u32::from(nodes - 1) + 2;
         if base_port == 0 || last > u32::from(u16::MAX) {
             return Err(Failure::new(
                 Exit::Usage,
@@ -111,8 +112,10 @@ impl Plan {
         (Ipv4Addr::LOCALHOST, self.base_port + PORT_STEP * node).into()
     }
 
-    fn http(&self, node: u16) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.base_port + PORT_STEP * node + 1).into()
+    fn ports(&self, node: u16) -> Ports {
+        let port = self.base_port + PORT_STEP * node;
+        let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Ports { http: at(port + 1), sunrpc: Some(at(port + 2)) }
     }
 
     /// Node 0 founds, the others join it. With data of an earlier life node 0 needs nobody to show it the way, and if only
@@ -152,6 +155,7 @@ struct NodeLine {
     id: String,
     udp: SocketAddr,
     http: String,
+    sunrpc: Option<SocketAddr>,
 }
 
 /// `keyway up`, with every setting decided.
@@ -162,7 +166,7 @@ pub(crate) async fn run(args: UpArgs, session: &Session) -> Result<Exit, Failure
     warn_of_strangers(&plan, session);
     let mut served = Vec::new();
     for node in 0..plan.nodes {
-        let started = serve::start(plan.settings(node), plan.http(node), Vec::new()).await;
+        let started = serve::start(plan.settings(node), plan.ports(node), GatewayConfig::default()).await;
         served.push(started.map_err(|mut failure| {
             failure.message = format!("node {node}: {}", failure.message);
             failure
@@ -230,7 +234,7 @@ async fn announce(plan: &Plan, served: &[Served], took: Duration, session: &Sess
     let mut nodes = Vec::new();
     for one in served {
         let id = one.node.status().await.map(|status| status.me.id().to_string()).unwrap_or_default();
-        nodes.push(NodeLine { id, udp: one.node.listen(), http: one.url() });
+        nodes.push(NodeLine { id, udp: one.node.listen(), http: one.url(), sunrpc: one.sunrpc });
     }
     if output.is_json() {
         return output.json_line(&Ready { event: "ready", nodes, seconds: took.as_secs_f64() });
@@ -248,9 +252,11 @@ async fn announce(plan: &Plan, served: &[Served], took: Duration, session: &Sess
     ))?;
     let first_gateway = nodes[0].http.clone();
     let rows = nodes.into_iter().enumerate().map(|(at, node)| {
-        vec![at.to_string(), node.id[..8.min(node.id.len())].to_owned(), node.udp.to_string(), node.http]
+        let sunrpc = node.sunrpc.map(|addr| addr.to_string()).unwrap_or_default();
+        let id = node.id[..8.min(node.id.len())].to_owned();
+        vec![at.to_string(), id, node.udp.to_string(), node.http, sunrpc]
     });
-    output.table(&["node", "id", "nodes talk", "clients"], &[], rows)?;
+    output.table(&["node", "id", "nodes talk", "clients", "Sun RPC"], &[], rows)?;
     let name = own_name();
     let gateway =
         if first_gateway == GATEWAY_DEFAULT { String::new() } else { format!(" --gateway {first_gateway}") };

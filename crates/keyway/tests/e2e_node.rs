@@ -15,7 +15,7 @@ fn settings_come_from_flags_then_variables_then_the_file_and_ports_from_the_syst
     let dir = tempfile::tempdir().expect("a temporary directory");
     let config = dir.path().join("config.toml");
     let text = "log-format = \"json\"\n[node]\nlisten = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n\
-                durability = \"memory\"\nreplicas = 2\nacks = 2\nvalue-max = \"1MiB\"\nttl-max = \"2d\"\n";
+                sunrpc = \"127.0.0.1:0\"\ndurability = \"memory\"\nreplicas = 2\nacks = 2\nvalue-max = \"1MiB\"\nttl-max = \"2d\"\n";
     std::fs::write(&config, text).expect("a file");
     let mut start = support::command();
     start.args(["node", "-o", "json", "--config", &config.display().to_string(), "--acks", "1"]);
@@ -27,6 +27,8 @@ fn settings_come_from_flags_then_variables_then_the_file_and_ports_from_the_syst
     let url = ready["http"].as_str().expect("a URL").to_owned();
     let http: SocketAddr = url.trim_start_matches("http://").parse().expect("an address");
     assert!(http.port() != 0);
+    let sunrpc: SocketAddr = ready["sunrpc"].as_str().expect("an address").parse().expect("an address");
+    assert!(sunrpc.port() != 0 && std::net::TcpStream::connect(sunrpc).is_ok());
 
     let (_, body) = get(http, "/v1/node").expect("it answers");
     let node: Value = serde_json::from_str(&body).expect("JSON");

@@ -10,6 +10,7 @@ use axum::body::Body;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use keyway_core::store::ClientId;
 use tower::Service as _;
 
 use super::gate::Verdict;
@@ -33,6 +34,8 @@ pub(crate) struct Connection<N> {
     router: Router,
     verdict: Verdict,
     local: Option<IpAddr>,
+    /// Who is charged for what is written.
+    client: ClientId,
     requests: AtomicU64,
 }
 
@@ -42,8 +45,9 @@ impl<N: Node> Connection<N> {
         router: Router,
         verdict: Verdict,
         local: Option<IpAddr>,
+        client: ClientId,
     ) -> Connection<N> {
-        Connection { shop, router, verdict, local, requests: AtomicU64::new(0) }
+        Connection { shop, router, verdict, local, client, requests: AtomicU64::new(0) }
     }
 
     /// Answers one request.
@@ -104,7 +108,7 @@ impl<N: Node> Connection<N> {
             Ok(call) => call,
             Err(why) => return Err(self.cut("xmlrpc_unreadable", why.to_string())),
         };
-        let reply = xmlrpc::answer(&self.shop.desk, &call).await;
+        let reply = xmlrpc::answer(&self.shop.desk, &self.shop.config.legacy, self.client, &call).await;
         let mut response = Response::new(Body::from(reply));
         *response.version_mut() = Version::HTTP_10;
         let headers = response.headers_mut();

@@ -1,6 +1,9 @@
 //! A gateway on a free port before a fake node, and the ways in which clients talk to it.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+#[path = "rpc.rs"]
+pub mod rpc;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

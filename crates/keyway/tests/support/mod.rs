@@ -22,20 +22,20 @@ use std::time::Duration;
 /// For anything that should take a second: generous, because tests share a machine with builds.
 pub const SOON: Duration = Duration::from_secs(60);
 
-/// `count` loopback ports, `step` apart from the first, each with the next one free too. Below the range from which the
+/// `count` loopback ports, `step` apart from the first, each with the next two free too. Below the range from which the
 /// system gives ports to outgoing connections, so that a node that is restarted finds its port again.
 pub fn free_ports(count: u16, step: u16) -> u16 {
     const LOWEST: u32 = 10_000;
     const HIGHEST: u32 = 32_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let span = u32::from(count) * u32::from(step) + 1;
+    let span = u32::from(count) * u32::from(step) + 2;
     // Tests that run at the same time in other processes begin elsewhere.
     let offset = std::process::id().wrapping_mul(2_654_435_761) >> 8;
     for _ in 0..10_000 {
         let taken = NEXT.fetch_add(span, Ordering::Relaxed);
         let first = LOWEST + offset.wrapping_add(taken) % (HIGHEST - LOWEST - span);
         let first = u16::try_from(first).expect("below 32000");
-        if (0..count).all(|i| is_free(first + i * step) && is_free(first + i * step + 1)) {
+        if (0..count).all(|i| (0..3).all(|next| is_free(first + i * step + next))) {
             return first;
         }
     }

@@ -18,6 +18,8 @@ pub struct Node {
     pub udp: SocketAddr,
     /// Where it listens for clients.
     pub http: SocketAddr,
+    /// Where it listens for clients of Sun RPC.
+    pub sunrpc: SocketAddr,
     /// Its data.
     pub data: PathBuf,
     log: PathBuf,
@@ -32,6 +34,7 @@ impl Node {
         Node {
             udp: (Ipv4Addr::LOCALHOST, port).into(),
             http: (Ipv4Addr::LOCALHOST, port + 1).into(),
+            sunrpc: (Ipv4Addr::LOCALHOST, port + 2).into(),
             data: dir.join(name),
             log: dir.join(format!("{name}.log")),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
@@ -50,6 +53,8 @@ impl Node {
             &self.udp.to_string(),
             "--http",
             &self.http.to_string(),
+            "--sunrpc",
+            &self.sunrpc.to_string(),
         ]);
         start.arg("--data").arg(&self.data);
         for seed in join {
