@@ -1,24 +1,26 @@
 //! # keyway-gateway: the network for hosts that are not part of it
 //!
 //! One HTTP port carries every interface: JSON under `/v1`, XML-RPC by POST to `/` and `/RPC2`, `/metrics`, `/livez`,
-//! `/readyz`, `/openapi.json`, and at `/` the console for browsers, a list of what is here for terminals. A gateway holds
+//! `/readyz`, `/openapi.json`, `/servers.txt`, and at `/` the console for browsers, a list of what is here for terminals. A gateway holds
 //! no data and decides nothing: it translates between its clients' words and the operations of one [`Node`].
 //!
 //! What is bounded, by default: heads, headers, bodies, the time that each may take, stalled readers, idle connections,
 //! connections at once, operations' time ([`Limits`]). What is checked: `Host` and `Origin`, so that web pages of
 //! strangers reach nothing; that a request means one thing; that XML holds nothing but a method call.
 //!
-//! What is absent: TLS and credentials (a proxy's task; the port listens on loopback unless told otherwise), removal,
-//! Sun RPC, the Redis protocol.
+//! What is absent: TLS and credentials (a proxy's task; the port listens on loopback unless told otherwise), Sun RPC,
+//! the Redis protocol.
 
 mod console;
 mod cursor;
 mod health;
 mod http;
+mod legacy;
 mod metrics;
 mod node;
 mod page;
 mod rest;
+mod servers;
 mod settings;
 pub mod xmlrpc;
 
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use ::tokio::net::TcpListener;
 
 pub use node::Node;
-pub use settings::{GatewayConfig, Limits};
+pub use settings::{GatewayConfig, LegacyLimits, Limits};
 
 /// Serves all interfaces on `listener` until `shutdown` is over, then lets requests under way end.
 ///

@@ -13,11 +13,43 @@ pub struct GatewayConfig {
     pub value_bytes_max: u32,
     /// Limits on what clients may do.
     pub limits: Limits,
+    /// What the interfaces of 2005 take and give.
+    pub legacy: LegacyLimits,
 }
 
 impl Default for GatewayConfig {
     fn default() -> GatewayConfig {
-        GatewayConfig { allowed_hosts: Vec::new(), value_bytes_max: 64 << 10, limits: Limits::default() }
+        GatewayConfig {
+            allowed_hosts: Vec::new(),
+            value_bytes_max: 64 << 10,
+            limits: Limits::default(),
+            legacy: LegacyLimits::default(),
+        }
+    }
+}
+
+/// What the interfaces of 2005, XML-RPC and Sun RPC, take and give (`opendht` section 1.2). The defaults are those of the
+/// public service; its clients are compiled with some of them.
+#[derive(Clone, Debug)]
+pub struct LegacyLimits {
+    /// Longest value taken, in bytes.
+    pub value_bytes_max: u32,
+    /// Longest life given; a longer one is cut to it. Whole seconds.
+    pub ttl_max: Duration,
+    /// What a page of values may cost, in bytes; a single dearer value is a page of its own.
+    pub page_bytes: u32,
+    /// What a value costs beside its length.
+    pub value_overhead_bytes: u32,
+}
+
+impl Default for LegacyLimits {
+    fn default() -> LegacyLimits {
+        LegacyLimits {
+            value_bytes_max: 1024,
+            ttl_max: Duration::from_secs(7 * 24 * 3600),
+            page_bytes: 1063,
+            value_overhead_bytes: 39,
+        }
     }
 }
 

@@ -108,10 +108,10 @@ async fn converse<N: Node>(
 ) {
     // Answers are written whole; waiting to fill segments only delays them.
     let _ = socket.set_nodelay(true);
-    let local = socket.local_addr().ok().map(|addr| addr.ip());
+    let local = socket.local_addr().ok();
     let limits = shop.config.limits.clone();
     let verdict = Verdict::default();
-    let connection = Connection::new(shop.clone(), router, verdict.clone(), local);
+    let connection = Connection::new(shop.clone(), router, verdict.clone(), local, from.ip());
     let gate = Gate::new(socket, limits.clone(), verdict);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
