@@ -9,6 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use keyway_core::machine::Phase;
 use keyway_core::overlay::registry::OVERLAYS;
+use keyway_gateway::LegacyLimits;
 use keyway_net::NodeSettings;
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +111,15 @@ pub(crate) struct NodeArgs {
     /// Greatest sum of the values kept here; more is refused as over capacity [default: no bound]
     #[arg(long, value_name = "BYTES", env = "KEYWAY_STORE_MAX")]
     pub(crate) store_max: Option<Size>,
+    /// Greatest value taken over XML-RPC and Sun RPC; old programs know no more [default: 1KiB]
+    #[arg(long, value_name = "BYTES", env = "KEYWAY_LEGACY_VALUE_MAX")]
+    pub(crate) legacy_value_max: Option<Size>,
+    /// Greatest life given over XML-RPC and Sun RPC; a longer one is cut to it [default: 1w]
+    #[arg(long, value_name = "DURATION", env = "KEYWAY_LEGACY_TTL_MAX")]
+    pub(crate) legacy_ttl_max: Option<Span>,
+    /// What a page of values over XML-RPC and Sun RPC may cost, each its length and 39 bytes [default: 1063]
+    #[arg(long, value_name = "BYTES", env = "KEYWAY_LEGACY_PAGE")]
+    pub(crate) legacy_page: Option<Size>,
     /// The secret that all nodes of the network share, in a file
     #[arg(long, value_name = "FILE", env = "KEYWAY_NETWORK_KEY_FILE")]
     pub(crate) network_key_file: Option<PathBuf>,
@@ -119,6 +129,7 @@ impl NodeArgs {
     /// What holds when nothing is said.
     pub(crate) fn defaults() -> NodeArgs {
         let net = NodeSettings::default();
+        let legacy = LegacyLimits::default();
         NodeArgs {
             listen: Some((Ipv4Addr::LOCALHOST, 5850).into()),
             http: Some((Ipv4Addr::LOCALHOST, 5851).into()),
@@ -130,6 +141,9 @@ impl NodeArgs {
             acks: Some(net.acks),
             value_max: Some(Size(net.value_bytes_max.into())),
             ttl_max: Some(Span::from_secs(net.ttl_max.as_secs())),
+            legacy_value_max: Some(Size(legacy.value_bytes_max.into())),
+            legacy_ttl_max: Some(Span::from_secs(legacy.ttl_max.as_secs())),
+            legacy_page: Some(Size(legacy.page_bytes.into())),
             ..NodeArgs::default()
         }
     }
@@ -174,6 +188,16 @@ impl NodeArgs {
         }
         settings.network_key = self.network_key_file.as_ref().map(network_key).transpose()?;
         Ok(settings)
+    }
+
+    /// What the interfaces of 2005 take and give.
+    fn legacy(&self) -> LegacyLimits {
+        let mut legacy = LegacyLimits::default();
+        let bytes = |size: Size| u32::try_from(size.0).unwrap_or(u32::MAX);
+        legacy.value_bytes_max = self.legacy_value_max.map_or(legacy.value_bytes_max, bytes);
+        legacy.ttl_max = self.legacy_ttl_max.map_or(legacy.ttl_max, Duration::from);
+        legacy.page_bytes = self.legacy_page.map_or(legacy.page_bytes, bytes);
+        legacy
     }
 }
 
@@ -220,7 +244,7 @@ pub(crate) async fn run(args: NodeArgs, session: &Session) -> Result<Exit, Failu
     let mut signals = Signals::new()?;
     let http = args.http.unwrap_or((Ipv4Addr::LOCALHOST, 5851).into());
     let settings = args.settings()?;
-    let served = serve::start(settings, http, args.allowed_host.clone()).await?;
+    let served = serve::start(settings, http, args.allowed_host.clone(), args.legacy()).await?;
     let id = served.node.status().await.map(|status| status.me.id().to_string()).unwrap_or_default();
 
     let say = |event: &str| -> Result<(), Failure> {

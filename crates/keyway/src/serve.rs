@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use keyway_gateway::GatewayConfig;
+use keyway_gateway::{GatewayConfig, LegacyLimits};
 use keyway_net::{NodeHandle, NodeSettings, StartError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,6 +32,7 @@ pub(crate) async fn start(
     settings: NodeSettings,
     http: SocketAddr,
     allowed_hosts: Vec<String>,
+    legacy: LegacyLimits,
 ) -> Result<Served, Failure> {
     let listener = TcpListener::bind(http).await.map_err(|error| {
         cannot_listen("clients (HTTP)", http, &error, "--http or, with `up`, --base-port")
@@ -45,6 +46,7 @@ pub(crate) async fn start(
     let config = GatewayConfig {
         allowed_hosts,
         value_bytes_max: settings.value_bytes_max,
+        legacy,
         ..GatewayConfig::default()
     };
     let node = keyway_net::start(settings).await?;

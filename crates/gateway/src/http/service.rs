@@ -113,7 +113,8 @@ impl<N: Node> Connection<N> {
             return Err(self.cut("xmlrpc_no_length", "no Content-Length".into()));
         }
         let config = &self.shop.config;
-        let max = XML_BODY_BYTES_MAX.max(2 * u64::from(config.legacy.value_bytes_max));
+        let greatest = config.legacy.value_bytes_max.min(config.value_bytes_max);
+        let max = XML_BODY_BYTES_MAX.max(2 * u64::from(greatest));
         let body = match body::read(request.into_body(), max, &config.limits).await {
             Ok(body) => body,
             Err(BodyError::Cut) => return Err(self.cut("xmlrpc_unreadable", "the body ended early".into())),
