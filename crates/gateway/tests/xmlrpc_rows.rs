@@ -422,7 +422,8 @@ async fn the_limits_are_settings() {
         page_bytes: 100,
         value_overhead_bytes: 0,
     };
-    let gateway = Gateway::with(GatewayConfig { legacy, ..GatewayConfig::default() }).await;
+    let gateway =
+        Gateway::with(GatewayConfig { legacy, value_bytes_max: 100_000, ..GatewayConfig::default() }).await;
     // The fake node takes 64 KiB.
     assert_eq!(ask(&gateway, "put", &[COLORS, &base64(&[b'v'; 65_536]), TTL, APP]).await, OK);
     let fault = "value is longer than 65536 bytes";
