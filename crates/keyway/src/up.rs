@@ -163,7 +163,8 @@ pub(crate) async fn run(args: UpArgs, session: &Session) -> Result<Exit, Failure
     warn_of_strangers(&plan, session);
     let mut served = Vec::new();
     for node in 0..plan.nodes {
-        let started = serve::start(plan.settings(node), plan.http(node), Vec::new(), LegacyLimits::default()).await;
+        let started =
+            serve::start(plan.settings(node), plan.http(node), Vec::new(), LegacyLimits::default()).await;
         served.push(started.map_err(|mut failure| {
             failure.message = format!("node {node}: {}", failure.message);
             failure

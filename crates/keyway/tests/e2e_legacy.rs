@@ -116,7 +116,10 @@ fn the_examples_put_and_get() {
 #[test]
 fn limits_are_settings_and_the_gateway_lists_itself() {
     let limits = ["--legacy-value-max", "2KiB", "--legacy-ttl-max", "1h", "--legacy-page", "20000"];
-    let network = Network::start(1, &[&["--durability", "memory", "--replicas", "1", "--acks", "1"][..], &limits].concat());
+    let network = Network::start(
+        1,
+        &[&["--durability", "memory", "--replicas", "1", "--acks", "1"][..], &limits].concat(),
+    );
     let node = &network.nodes[0];
     let lines = "import sys\n\
         from xmlrpc.client import Binary, Fault, ServerProxy\n\
