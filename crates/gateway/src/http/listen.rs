@@ -15,6 +15,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use keyway_core::store::ClientId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -111,7 +112,8 @@ async fn converse<N: Node>(
     let local = socket.local_addr().ok();
     let limits = shop.config.limits.clone();
     let verdict = Verdict::default();
-    let connection = Connection::new(shop.clone(), router, verdict.clone(), local, from.ip());
+    let client = ClientId::of_address(from.ip());
+    let connection = Connection::new(shop.clone(), router, verdict.clone(), local, client);
     let gate = Gate::new(socket, limits.clone(), verdict);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())

@@ -1,6 +1,6 @@
 //! One connection's requests: checks that hold for all of them, then the interface that each is for.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -41,8 +41,8 @@ pub(crate) struct Connection<N> {
     verdict: Verdict,
     /// What the client connected to.
     local: Option<SocketAddr>,
-    /// Where it speaks from.
-    peer: IpAddr,
+    /// Who is charged for what is written.
+    client: ClientId,
     requests: AtomicU64,
 }
 
@@ -52,9 +52,9 @@ impl<N: Node> Connection<N> {
         router: Router,
         verdict: Verdict,
         local: Option<SocketAddr>,
-        peer: IpAddr,
+        client: ClientId,
     ) -> Connection<N> {
-        Connection { shop, router, verdict, local, peer, requests: AtomicU64::new(0) }
+        Connection { shop, router, verdict, local, client, requests: AtomicU64::new(0) }
     }
 
     /// Answers one request.
@@ -124,8 +124,7 @@ impl<N: Node> Connection<N> {
             Ok(call) => call,
             Err(why) => return Err(self.cut("xmlrpc_unreadable", why.to_string())),
         };
-        let client = ClientId::of_address(self.peer);
-        let reply = xmlrpc::answer(&self.shop.desk, &config.legacy, client, &call).await;
+        let reply = xmlrpc::answer(&self.shop.desk, &config.legacy, self.client, &call).await;
         let mut response = Response::new(Body::from(reply));
         *response.version_mut() = Version::HTTP_10;
         let headers = response.headers_mut();
