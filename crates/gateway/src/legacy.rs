@@ -63,7 +63,7 @@ pub(crate) enum Refused {
     ValueHashTooLong,
     #[error("value_hash is empty")]
     ValueHashEmpty,
-    #[error("unknown secret hash algorithm: {0:?}")]
+    #[error("unknown secret hash algorithm: \"{0}\"")]
     UnknownAlgorithm(String),
     #[error("maxvals is zero in its low 16 bits")]
     MaxvalsZero,
@@ -225,7 +225,7 @@ impl<'a, N: Node> Legacy<'a, N> {
     }
 }
 
-fn check_algorithm(name: &[u8]) -> Result<(), Refused> {
+pub(crate) fn check_algorithm(name: &[u8]) -> Result<(), Refused> {
     if SHA1_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name)) {
         return Ok(());
     }

@@ -1,8 +1,8 @@
 //! # keyway-gateway: the network for hosts that are not part of it
 //!
 //! One HTTP port carries JSON under `/v1`, XML-RPC by POST to `/` and `/RPC2`, `/metrics`, `/livez`, `/readyz`,
-//! `/openapi.json`, and at `/` the console for browsers, a list of what is here for terminals. A second one speaks Sun RPC.
-//! A gateway holds no data and decides nothing: it translates between its clients' words and the operations of one [`Node`].
+//! `/openapi.json`, `/servers.txt`, and at `/` the console for browsers, a list of what is here for terminals. A second one speaks
+//! Sun RPC. A gateway holds no data and decides nothing: it translates between its clients' words and the operations of one [`Node`].
 //!
 //! What is bounded, by default: heads, headers, bodies, the time that each may take, stalled readers, idle connections,
 //! connections at once, operations' time ([`Limits`]). What is checked: `Host` and `Origin`, so that web pages of
@@ -22,6 +22,7 @@ mod metrics;
 mod node;
 mod page;
 mod rest;
+mod servers;
 mod settings;
 pub mod sunrpc;
 pub mod xmlrpc;

@@ -18,10 +18,8 @@ const PATHS: &[(&str, &str)] = &[
     ("GET  /livez", "whether the process is alive"),
     ("GET  /metrics", "OpenMetrics text"),
     ("GET  /openapi.json", "all of this, for programs"),
-    (
-        "POST / or /RPC2",
-        "XML-RPC: put(key, value, ttl, application), get(key, maxvals, placemark, application)",
-    ),
+    ("POST / or /RPC2", "XML-RPC of 2005: put, put_removable, rm, get, get_details"),
+    ("GET  /servers.txt", "this gateway, in the list that programs of 2005 read"),
 ];
 
 const TITLE: &str = concat!("Keyway ", env!("CARGO_PKG_VERSION"), ": a gateway to a distributed hash table");

@@ -35,7 +35,7 @@ impl Default for GatewayConfig {
 /// public service; its clients are compiled with some of them.
 #[derive(Clone, Debug)]
 pub struct LegacyLimits {
-    /// Longest value taken, in bytes.
+    /// Longest value taken, in bytes. Nothing above the gateway's own `value_bytes_max` is.
     pub value_bytes_max: u32,
     /// Longest life given; a longer one is cut to it. Whole seconds.
     pub ttl_max: Duration,

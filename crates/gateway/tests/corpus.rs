@@ -101,6 +101,10 @@ const SEEDS: &[(&str, &str)] = &[
         "<?xml version=\"1.0\" encoding=\"utf8\"?>\n<methodCall>\n  <methodName> get </methodName>\n  <param><value><base64>nLJkrTfv</base64></value></param>\n  <param><value><int> 10 </int></value></param>\n  <param><value><base64/></value></param>\n  <param><value>Net::OpenDHT</value></param>\n  <params></params>\n</methodCall>\n",
     ),
     (
+        "ruby_rm.xml",
+        "<?xml version=\"1.0\" ?><methodCall><methodName>rm</methodName><params><param><value><base64>nLJkrTfv\n</base64></value></param><param><value><base64>eJiAELiQzm9NITZIHzknh+xtYQY=\n</base64></value></param><param><value><string>SHA</string></value></param><param><value><base64>c2VzYW1l\n</base64></value></param><param><value><i4>3600</i4></value></param><param><value><string>x</string></value></param></params></methodCall>",
+    ),
+    (
         "hip_get.xml",
         "<?xml version=\"1.0\"?><methodCall><methodName>get</methodName><params><param><value><base64>AAECAwQFBgcICQoLDA0ODw==</base64></value></param><param><value><i4>10</i4></value></param><param><value><base64></base64></value></param><param><value><string>hip&amp;hit</string></value></param></params></methodCall>",
     ),

@@ -151,14 +151,9 @@ fn mistakes_are_named_with_what_to_do() {
 }
 
 #[test]
-fn cpython_puts_gets_pages_and_sees_what_the_command_line_put() {
+fn cpython_pages_what_the_command_line_put() {
     let (dir, up) = Up::fresh(4);
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/python/put_get.py");
     let gateway = format!("{}/RPC2", up.gateways[1]);
-    let Some(ran) = python(&[&example.display().to_string(), &gateway]) else { return };
-    assert_eq!(ran.good(), "put red -> 0\nput green -> 0\ngot red\ngot green\n");
-    assert_eq!(up.run(2, &["get", "colors"]).good(), "red\ngreen\n", "the command line sees it");
-
     for n in 0..60 {
         up.run(n % 4, &["put", "pages", &format!("six{n:03}")]).good();
     }
@@ -177,7 +172,7 @@ fn cpython_puts_gets_pages_and_sees_what_the_command_line_put() {
          print('pages', pages)\n",
     )
     .expect("a file");
-    let ran = python(&[&script.display().to_string(), &gateway]).expect("it ran before");
+    let Some(ran) = python(&[&script.display().to_string(), &gateway]) else { return };
     let lines: Vec<String> = ran.good().lines().map(str::to_owned).collect();
     let expected: Vec<String> = (0..60).map(|n| format!("six{n:03}")).collect();
     assert_eq!(lines[..60], expected, "what the command line put, in put order");

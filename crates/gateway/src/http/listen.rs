@@ -45,7 +45,7 @@ async fn converse<N: Node>(visitor: Visitor, shop: Arc<Shop<N>>, router: Router)
     let Visitor { socket, from, place: _place, mut stopping } = visitor;
     // Answers are written whole; waiting to fill segments only delays them.
     let _ = socket.set_nodelay(true);
-    let local = socket.local_addr().ok().map(|addr| addr.ip());
+    let local = socket.local_addr().ok();
     let limits = shop.config.limits.clone();
     let verdict = Verdict::default();
     let connection =

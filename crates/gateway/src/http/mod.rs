@@ -12,3 +12,4 @@ mod listen;
 mod service;
 
 pub(crate) use listen::serve;
+pub(crate) use service::Reached;

@@ -1,6 +1,6 @@
 //! One connection's requests: checks that hold for all of them, then the interface that each is for.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -13,27 +13,34 @@ use hyper::body::Incoming;
 use keyway_core::store::ClientId;
 use tower::Service as _;
 
+use super::body::{self, BodyError};
 use super::gate::Verdict;
-use super::{body, host};
+use super::host;
 use crate::node::Node;
 use crate::rest::Shop;
 use crate::rest::refusal::Refusal;
 use crate::xmlrpc;
 
-/// Longest XML-RPC request: room for values beyond their limit, so that they are refused with a fault.
-const XML_BODY_BYTES_MAX: u64 = 64 << 10;
+/// Longest XML-RPC request, if not twice the greatest value is more: room for values beyond their limit, so that they are
+/// refused with a fault. The greatest that REST takes by default fits, in base64 of short lines.
+const XML_BODY_BYTES_MAX: u64 = 128 << 10;
 
 /// A connection's end without an answer, where the protocol of 2005 has none.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection was closed without an answer: {0}")]
 pub(crate) struct Cut(String);
 
+/// The address at which the client reached the gateway.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reached(pub(crate) SocketAddr);
+
 /// The service of one connection.
 pub(crate) struct Connection<N> {
     shop: Arc<Shop<N>>,
     router: Router,
     verdict: Verdict,
-    local: Option<IpAddr>,
+    /// What the client connected to.
+    local: Option<SocketAddr>,
     /// Who is charged for what is written.
     client: ClientId,
     requests: AtomicU64,
@@ -44,7 +51,7 @@ impl<N: Node> Connection<N> {
         shop: Arc<Shop<N>>,
         router: Router,
         verdict: Verdict,
-        local: Option<IpAddr>,
+        local: Option<SocketAddr>,
         client: ClientId,
     ) -> Connection<N> {
         Connection { shop, router, verdict, local, client, requests: AtomicU64::new(0) }
@@ -74,9 +81,11 @@ impl<N: Node> Connection<N> {
 
     async fn dispatch(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Result<(&'static str, Result<Response<Body>, Refusal>), Cut> {
-        if let Err(refusal) = host::check(&request, self.local, &self.shop.config.allowed_hosts) {
+        if let Err(refusal) =
+            host::check(&request, self.local.map(|local| local.ip()), &self.shop.config.allowed_hosts)
+        {
             self.shop.desk.metrics.turned_away(refusal.code());
             return Ok(("refused", Err(refusal)));
         }
@@ -86,6 +95,9 @@ impl<N: Node> Connection<N> {
         let interface = if request.uri().path().starts_with("/v1/") { "rest" } else { "house" };
         // The end of a chunked body is known to the parser alone, so nothing may follow it (see the gate).
         let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+        if let Some(local) = self.local {
+            request.extensions_mut().insert(Reached(local));
+        }
         // The router's error type has no values, and it is always ready.
         let Ok(mut response) = self.router.clone().call(request).await;
         if chunked {
@@ -100,15 +112,19 @@ impl<N: Node> Connection<N> {
         if !headers.contains_key(header::CONTENT_LENGTH) && !headers.contains_key(header::TRANSFER_ENCODING) {
             return Err(self.cut("xmlrpc_no_length", "no Content-Length".into()));
         }
-        let body = match body::read(request.into_body(), XML_BODY_BYTES_MAX, &self.shop.config.limits).await {
+        let config = &self.shop.config;
+        let greatest = config.legacy.value_bytes_max.min(config.value_bytes_max);
+        let max = XML_BODY_BYTES_MAX.max(2 * u64::from(greatest));
+        let body = match body::read(request.into_body(), max, &config.limits).await {
             Ok(body) => body,
+            Err(BodyError::Cut) => return Err(self.cut("xmlrpc_unreadable", "the body ended early".into())),
             Err(why) => return Ok(Err(why.into())),
         };
         let call = match xmlrpc::read_call(&body) {
             Ok(call) => call,
             Err(why) => return Err(self.cut("xmlrpc_unreadable", why.to_string())),
         };
-        let reply = xmlrpc::answer(&self.shop.desk, &self.shop.config.legacy, self.client, &call).await;
+        let reply = xmlrpc::answer(&self.shop.desk, &config.legacy, self.client, &call).await;
         let mut response = Response::new(Body::from(reply));
         *response.version_mut() = Version::HTTP_10;
         let headers = response.headers_mut();
@@ -124,8 +140,8 @@ impl<N: Node> Connection<N> {
     }
 }
 
-/// A POST of XML to any path, or a POST of anything that is not said to be something else to the two paths that old
-/// clients use.
+/// A POST of XML to any path, since that was ignored; one that does not say what it is, unless it asks for REST; and a POST of
+/// anything to the two paths that old clients use.
 fn is_xmlrpc<B>(request: &Request<B>) -> bool {
     if request.method() != Method::POST {
         return false;
@@ -136,6 +152,7 @@ fn is_xmlrpc<B>(request: &Request<B>) -> bool {
         {
             true
         }
+        None if !request.uri().path().starts_with("/v1/") => true,
         _ => matches!(request.uri().path(), "/" | "/RPC2"),
     }
 }

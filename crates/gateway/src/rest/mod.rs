@@ -11,6 +11,7 @@
 //! | `GET /v1/node/records?max=N&after=CURSOR` | what the node itself holds, without the bytes |
 //! | `GET /livez`, `GET /readyz?verbose`, `GET /metrics` | health and OpenMetrics text |
 //! | `GET /openapi.json` | all this, for programs |
+//! | `GET /servers.txt` | this gateway, in the list that clients of 2005 read |
 //! | `GET /`, `GET /assets/{name}` | what is where as text; for browsers the console |
 //!
 //! A text key is the SHA-1 of its bytes after percent-decoding.
@@ -20,11 +21,14 @@ mod json;
 mod openapi;
 pub(crate) mod refusal;
 
-use axum::Router;
+use std::time::SystemTime;
+
 use axum::body::Body;
 use axum::extract::{Path, Query, RawQuery, Request, State};
 use axum::routing::get;
+use axum::{Extension, Router};
 use http::header::{self, HeaderValue};
+use http::uri::Authority;
 use http::{HeaderMap, Response, StatusCode, Uri};
 use keyway_core::machine::{Op, OpDone, OpError, Reads};
 use keyway_core::{Duration, Id};
@@ -33,10 +37,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::health::Readiness;
-use crate::http::body;
+use crate::http::{Reached, body};
 use crate::node::{Desk, Node};
 use crate::settings::GatewayConfig;
-use crate::{console, cursor, metrics, page};
+use crate::{console, cursor, metrics, page, servers};
 use openapi::{Any, AnyBytes, AskNetwork, AskNode, GetValues, PutValue, Routes};
 use refusal::Refusal;
 
@@ -84,6 +88,7 @@ pub(crate) fn router<N: Node>(shop: std::sync::Arc<Shop<N>>) -> Router {
     router
         .route("/openapi.json", get(move || openapi(document.clone())))
         .route("/", get(front_page))
+        .route("/servers.txt", get(server_list))
         .route(console::ASSETS_ROUTE, get(asset))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
@@ -388,6 +393,13 @@ async fn front_page(headers: HeaderMap) -> Response<Body> {
     } else {
         text("text/plain; charset=utf-8", page::plain())
     }
+}
+
+/// For programs of 2005, and not part of the REST interface.
+async fn server_list(Extension(Reached(here)): Extension<Reached>, headers: HeaderMap) -> Response<Body> {
+    // The gate has checked that it is a host of ours.
+    let host = headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    text("text/plain; charset=utf-8", servers::list(here, host.as_ref(), SystemTime::now()))
 }
 
 async fn asset(name: PathText) -> Response<Body> {

@@ -9,7 +9,7 @@
 //!   methodCall ─┬─ methodName  text
 //!               ├─ params ──── param*
 //!               └─ param*                        (Net::OpenDHT; an empty params element follows)
-//!                    └─ value ── text | int | i4 | i8 | base64 | string | any other type, read and dropped
+//!                    └─ value ── text | int | i4 | .. | base64 | string | any other type, read and dropped
 //! ```
 //!
 //! Memory: at most a small multiple of the request's length, which the HTTP side bounds.
@@ -42,7 +42,7 @@ const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
 /// A parameter.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Value {
-    /// `int`, `i4` or `i8`.
+    /// `int`, `i4`, `i8`, or what Apache calls its other lengths.
     Int(i64),
     /// `base64`.
     Bytes(Vec<u8>),
@@ -90,13 +90,24 @@ pub fn read_call(bytes: &[u8]) -> Result<Call, XmlError> {
     Ok(call)
 }
 
-/// The text of the document: UTF-8 whatever the declaration calls it, else ISO-8859-1, which every byte string is.
+/// The text of the document: UTF-16 if it begins with that mark, UTF-8 whatever the declaration calls it, else ISO-8859-1, which
+/// every byte string is. Nothing but the application's name is more than ASCII.
 fn decode(bytes: &[u8]) -> Cow<'_, str> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text.trim_start()),
-        Err(_) => Cow::Owned(bytes.iter().map(|&byte| char::from(byte)).collect::<String>()),
+    match bytes {
+        [0xfe, 0xff, rest @ ..] => return utf_16(rest, u16::from_be_bytes),
+        [0xff, 0xfe, rest @ ..] => return utf_16(rest, u16::from_le_bytes),
+        _ => {}
     }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text.trim_start_matches(is_space)),
+        Err(_) => bytes.trim_ascii_start().iter().map(|&byte| char::from(byte)).collect(),
+    }
+}
+
+fn utf_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Cow<'_, str> {
+    let (pairs, _cut) = bytes.as_chunks();
+    char::decode_utf16(pairs.iter().copied().map(unit)).map(|c| c.unwrap_or('\u{fffd}')).collect()
 }
 
 /// What the walk meets; texts are resolved and never split by comments or references.
@@ -307,7 +318,7 @@ impl<'a> Walk<'a> {
     fn typed(&mut self, name: &'static str) -> Result<Value, XmlError> {
         match name {
             "string" => Ok(Value::Text(self.text_to_end()?)),
-            "int" | "i4" | "i8" => {
+            "int" | "i4" | "i8" | "i1" | "i2" | "ex:i8" | "ex:i1" | "ex:i2" => {
                 let text = self.text_to_end()?;
                 text.trim_matches(is_space).parse().map(Value::Int).map_err(|_| XmlError::NotACall("an int"))
             }
@@ -369,6 +380,11 @@ fn known(name: &str) -> Result<&'static str, XmlError> {
         "int",
         "i4",
         "i8",
+        "i1",
+        "i2",
+        "ex:i8",
+        "ex:i1",
+        "ex:i2",
         "base64",
         "string",
         "array",

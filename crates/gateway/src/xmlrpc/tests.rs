@@ -64,6 +64,45 @@ fn java_apache() {
     assert_eq!(read_call(request), Ok(call));
 }
 
+/// UTF-8, ISO-8859-1 and UTF-16, whatever the declaration calls them.
+#[test]
+fn encodings() {
+    let call = |encoding: &str| {
+        format!(
+            "<?xml version=\"1.0\" encoding=\"{encoding}\"?><methodCall><methodName>put</methodName><params>\
+             <param><value><string>caf\u{e9}</string></value></param></params></methodCall>"
+        )
+    };
+    let wanted = Call { method: "put".into(), params: vec![Value::Text("caf\u{e9}".into())] };
+    for encoding in ["UTF-8", "utf8", "utf-16", "ISO-8859-1", "latin1", "US-ASCII", "x-unknown", ""] {
+        let text = call(encoding);
+        let marked = |mark: &[u8], bytes: Vec<u8>| [mark, &bytes].concat();
+        let latin: Vec<u8> = text.chars().map(|c| u8::try_from(c).expect("Latin")).collect();
+        let wide = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+        for bytes in [
+            text.clone().into_bytes(),
+            marked(b"\xef\xbb\xbf", text.clone().into_bytes()),
+            marked(b"\r\n ", text.clone().into_bytes()),
+            marked(b"\r\n ", latin),
+            marked(b"\xff\xfe", wide(u16::to_le_bytes)),
+            marked(b"\xfe\xff", wide(u16::to_be_bytes)),
+        ] {
+            assert_eq!(read_call(&bytes), Ok(wanted.clone()), "{encoding}");
+        }
+    }
+}
+
+#[test]
+fn integers_have_many_names() {
+    for name in ["int", "i4", "i8", "i1", "i2", "ex:i8", "ex:i1", "ex:i2"] {
+        let request = format!(
+            "<methodCall xmlns:ex=\"http://ws.apache.org/xmlrpc/namespaces/extensions\"><methodName>m</methodName>\
+             <params><param><value><{name}>-7</{name}></value></param></params></methodCall>"
+        );
+        assert_eq!(read(&request).map(|call| call.params), Ok(vec![Value::Int(-7)]), "{name}");
+    }
+}
+
 #[test]
 fn base64_without_padding_and_with_none_of_its_own() {
     let call = |inside: &str| {
@@ -173,6 +212,7 @@ fn what_is_no_call_is_refused() {
         assert!(read(case).is_err(), "{case:?} gave {:?}", read(case));
     }
     assert!(read_call(b"\xff\xfe<\0m\0").is_err(), "UTF-16");
+    assert!(read_call(b"\xfe\xff\xd8").is_err(), "half a character");
     let name = "a".repeat(300);
     assert!(read(&format!("<methodCall><methodName>{name}</methodName></methodCall>")).is_err());
 }
@@ -192,6 +232,16 @@ fn replies_are_compact_and_exact() {
             "{prolog}<methodResponse><params><param><value><array><data><value><array><data><value><base64>cmVk</base64>\
              </value><value><base64></base64></value></data></array></value><value><base64></base64></value></data></array>\
              </value></param></params></methodResponse>"
+        )
+    );
+    let detail = write::Detail { value: b"red", ttl_remaining: 7, hash_type: "SHA", secret_hash: &[0; 3] };
+    assert_eq!(
+        write::details([detail].into_iter(), b"p"),
+        format!(
+            "{prolog}<methodResponse><params><param><value><array><data><value><array><data><value><array><data><value>\
+             <base64>cmVk</base64></value><value><int>7</int></value><value>SHA</value><value><base64>AAAA</base64></value>\
+             </data></array></value></data></array></value><value><base64>cA==</base64></value></data></array></value></param>\
+             </params></methodResponse>"
         )
     );
     assert_eq!(

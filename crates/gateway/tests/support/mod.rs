@@ -73,6 +73,17 @@ impl FakeNode {
         self.inside().puts
     }
 
+    /// Holds a record, whatever it is.
+    pub fn hold(&self, record: Record) {
+        self.inside().records.insert(record.head.identity, record);
+    }
+
+    /// The records held under a key.
+    pub fn held(&self, key: Id) -> Vec<Head> {
+        let inside = self.inside();
+        inside.records.values().map(|record| record.head).filter(|head| head.identity.key == key).collect()
+    }
+
     fn inside(&self) -> std::sync::MutexGuard<'_, Inside> {
         self.0.lock().expect("no test panics while it holds the map")
     }
@@ -211,8 +222,9 @@ impl Node for FakeNode {
             (Op::PutImmutable { value, ttl, .. }, None) => {
                 self.store(Record::immutable(value, self.tick(), ttl, 1))
             }
-            (Op::Remove { key, value_hash, secret, ttl, .. }, None) => {
-                self.store(Record::removal(key, value_hash, secret, self.tick(), ttl, 1))
+            (Op::Remove { key, value_hash, secret, ttl, client }, None) => {
+                let record = Record::removal(key, value_hash, secret, self.tick(), ttl, 1);
+                self.store(record.charged_to(client))
             }
             (Op::PutSigned(put), None) => self.store_signed(*put),
             (get @ Op::Get { .. }, None) => self.get(get),

@@ -1,0 +1,172 @@
+//! What reading a request costs in memory: a small multiple of its length, whatever its bytes are.
+#![allow(unsafe_code, reason = "an allocator that counts")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use keyway_gateway::xmlrpc::read_call;
+use proptest::prelude::*;
+
+/// Bytes of memory for each byte of a request, and for a request at all.
+const FACTOR: usize = 8;
+const START: usize = 64 << 10;
+
+thread_local! {
+    /// What this thread holds now, and the most that it held.
+    static HELD: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
+
+fn note(change: impl FnOnce(usize) -> usize) {
+    // A thread that ends has no count any more.
+    let _ = HELD.try_with(|held| {
+        let (now, most) = held.get();
+        let now = change(now);
+        held.set((now, most.max(now)));
+    });
+}
+
+struct Counting;
+
+// SAFETY: everything is the system's own; beside it a number is changed, which allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note(|now| now.saturating_add(layout.size()));
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        note(|now| now.saturating_sub(layout.size()));
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The most memory held at once while a request is read, beyond what was held before.
+fn cost(request: &[u8]) -> usize {
+    let before = HELD.with(|held| {
+        let (now, _) = held.get();
+        held.set((now, now));
+        now
+    });
+    let _ = read_call(request);
+    HELD.with(|held| held.get().1) - before
+}
+
+#[track_caller]
+fn assert_cheap(request: &[u8]) {
+    let (cost, length) = (cost(request), request.len());
+    assert!(cost <= START + FACTOR * length, "{length} bytes cost {cost}");
+}
+
+/// Requests of the length that the gateway reads at most, each a different way to be large.
+#[test]
+fn large_requests_are_cheap() {
+    let length = 128 << 10;
+    let fill = |piece: &str| piece.repeat(length / piece.len());
+    let call = |inside: &str| {
+        format!(
+            "<methodCall><methodName>put</methodName><params><param><value>{inside}</value></param></params></methodCall>"
+        )
+    };
+    let (text, chars, references) = (fill("a"), fill("\u{fc}"), fill("&#xfc;"));
+    let value = call(&format!("<base64>{}</base64>", fill("QUJD")));
+    assert!(cost(value.as_bytes()) > length / 2, "it is counted");
+    let requests = [
+        value,
+        call(&format!("<base64>{}</base64>", fill("Q\r\n"))),
+        call(&text),
+        call(&chars),
+        call(&references),
+        call(&fill("<![CDATA[a]]>")),
+        call(&fill("<!---->a")),
+        fill("<methodCall>"),
+        call(&fill("<array><data><value>")),
+        call(&fill("<nil/>")),
+        fill("<value/>"),
+        format!("<methodCall {}>", fill("a='1' ")),
+        format!("<methodCall a='{text}'>"),
+        format!("<{text}>"),
+        format!("<methodCall><methodName>{text}</methodName></methodCall>"),
+        format!("<?xml {text}?>"),
+        format!("<!DOCTYPE {text}>"),
+        format!("<methodCall><methodName>&{text};</methodName></methodCall>"),
+    ];
+    for request in &requests {
+        assert_cheap(request.as_bytes());
+        // In a coding of one byte a character, and of two.
+        assert_cheap(&[b"\xff".as_slice(), request.as_bytes()].concat());
+        let wide: Vec<u8> = request.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_cheap(&[b"\xff\xfe".as_slice(), &wide].concat());
+    }
+}
+
+fn pieces() -> impl Strategy<Value = Vec<u8>> {
+    let words: Vec<&str> = vec![
+        "<methodCall>",
+        "<methodName>",
+        "put",
+        "</methodName>",
+        "<params>",
+        "<param>",
+        "<value>",
+        "<base64>",
+        "<int>",
+        "<string>",
+        "<array>",
+        "<data>",
+        "<struct>",
+        "<nil/>",
+        "<value/>",
+        "</value>",
+        "</param>",
+        "</params>",
+        "</methodCall>",
+        "</base64>",
+        "QUJD",
+        "&amp;",
+        "&#65;",
+        "&a;",
+        "<![CDATA[",
+        "]]>",
+        "<!--",
+        "-->",
+        "<?xml ",
+        "?>",
+        "<!DOCTYPE a [",
+        "]>",
+        " a='1'",
+        "<",
+        ">",
+        "&",
+        "\0",
+        "\u{fc}",
+        " ",
+        "\n",
+    ];
+    let word = prop_oneof![
+        8 => prop::sample::select(words).prop_map(|word| word.as_bytes().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..8),
+    ];
+    prop::collection::vec(word, 0..400).prop_map(|words| words.concat())
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused_and_cheap(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
+        assert_cheap(&bytes);
+    }
+
+    #[test]
+    fn pieces_of_calls_in_any_order_are_read_or_refused_and_cheap(bytes in pieces(), mark in prop::sample::select(vec![&b""[..], b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"])) {
+        assert_cheap(&[mark, &bytes].concat());
+    }
+
+    #[test]
+    fn a_begun_call_goes_on_in_any_way(bytes in pieces()) {
+        assert_cheap(&[b"<methodCall><methodName>put</methodName><params><param><value>".as_slice(), &bytes].concat());
+    }
+}
