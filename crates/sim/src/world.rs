@@ -57,6 +57,8 @@ pub struct WorldConfig {
     pub value_bytes_max: u32,
     /// Greatest life given.
     pub ttl_max: Duration,
+    /// Bound on the bytes that each host keeps; clients share most of it.
+    pub store_bytes_max: u64,
     /// How the lookups of clients travel.
     pub lookup_style: Style,
     /// The overlay's own settings.
@@ -80,6 +82,7 @@ impl WorldConfig {
             acks: node.acks,
             value_bytes_max: node.value_bytes_max,
             ttl_max: node.ttl_max,
+            store_bytes_max: node.store_bytes_max,
             lookup_style: node.lookup_style,
             options: Vec::new(),
             check_every: 0,
@@ -216,6 +219,7 @@ impl World {
             acks: self.config.acks,
             value_bytes_max: self.config.value_bytes_max,
             ttl_max: self.config.ttl_max,
+            store_bytes_max: self.config.store_bytes_max,
             lookup_style: self.config.lookup_style,
             overlay_options: self.config.options.clone(),
             ..NodeConfig::new(

@@ -602,7 +602,7 @@ impl<W: Clone> Store<W> {
     pub fn check(&self) -> Result<(), Violation> {
         self.index.check()?;
         self.writes.check()?;
-        self.admission.check()?;
+        self.admission.check(self.index.iter())?;
         self.cache.check(self.config.cache_bytes_max)?;
         let busy = self.pending.values().filter(|p| matches!(p, Pending::Change(_))).count();
         let reading = self.pending.values().filter(|p| matches!(p, Pending::Read(_))).count();

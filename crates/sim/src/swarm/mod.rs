@@ -82,10 +82,17 @@ pub struct Params {
     pub short_lives: f64,
     /// Which kinds of values, and what is removed.
     pub mix: Mix,
+    /// What each host keeps at most, if that is bounded: then clients wait for room, and are refused.
+    pub store_bytes_max: Option<u64>,
 }
 
 /// Wall clocks differ from the truth by at most this much: two of them by less than the declared 2 s.
 pub const SKEW: Duration = Duration::from_millis(800);
+/// A bounded disk. With lives of up to a day and [`BOUNDED_TTL_MAX`] what is reserved for puts to come lets few long lives in at
+/// once: clients wait, and the disks stay far from full, so that a copy that is repaired always finds room.
+const BOUNDED_BYTES: u64 = 16 << 20;
+/// The greatest life where disks are bounded.
+const BOUNDED_TTL_MAX: Duration = Duration::from_secs(24 * 3600 + 60);
 /// Clocks gain or lose at most this much.
 const DRIFT_PPM_MAX: i64 = 200;
 
@@ -132,6 +139,7 @@ impl Params {
             ),
             short_lives: *one_of(&mut load, &[0.0, 0.0, 0.3, 1.0]),
             mix: Mix::draw(&mut rng.fork("swarm values", 0)),
+            store_bytes_max: rng.fork("swarm room", 0).chance(0.2).then_some(BOUNDED_BYTES),
             kinds,
         }
         .with_bearable_load()
@@ -244,6 +252,9 @@ impl fmt::Display for Params {
             self.keys, self.zipf, self.value_bytes.0, self.value_bytes.1
         )?;
         write!(f, ", short lives {}", self.short_lives)?;
+        if let Some(bytes) = self.store_bytes_max {
+            write!(f, ", disks of {bytes} B")?;
+        }
         let m = &self.mix;
         for (name, share) in [
             ("guarded", m.guarded),

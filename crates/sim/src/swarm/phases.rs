@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyway_core::frame::NetworkId;
-use keyway_core::machine::{Op, OpDone, OpId, OpResult, Reads};
+use keyway_core::machine::{Op, OpDone, OpError, OpId, OpResult, Reads};
 use keyway_core::rng::Rng;
 use keyway_core::{Duration, Id};
 
 use super::faults::{self, Kind, Limits};
 use super::values::{Values, What};
-use super::{DRIFT_PPM_MAX, Outcome, Params, SKEW, Tally};
+use super::{BOUNDED_TTL_MAX, DRIFT_PPM_MAX, Outcome, Params, SKEW, Tally};
 use crate::checkers::{
     Complaint, Snapshot, Terms, Verdict, acked_puts, bounds, convergence, lookups as lookup_judge,
     neighborhood, nothing_invented, read_after_ack, removed, ring, service, ttl,
@@ -42,6 +42,8 @@ const BOUNDS_EVERY: Duration = Duration::from_secs(10);
 const CHECK_EVERY: u32 = 40;
 /// The longest that a fault with an end lasts.
 const FAULT_MAX: Duration = Duration::from_secs(40);
+/// The greatest life where disks are not bounded.
+const TTL_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Keys that each member looks up at the end.
 const LAST_LOOKUPS: usize = 3;
 
@@ -132,6 +134,8 @@ impl<'p> Swarm<'p> {
             acks: params.acks,
             lookup_style: params.style,
             options: params.options.clone(),
+            store_bytes_max: params.store_bytes_max.unwrap_or(u64::MAX),
+            ttl_max: params.store_bytes_max.map_or(TTL_MAX, |_| BOUNDED_TTL_MAX),
             check_every: CHECK_EVERY,
             ..WorldConfig::new(params.overlay, params.seed)
         });
@@ -625,12 +629,14 @@ impl<'p> Swarm<'p> {
             return Ok(());
         }
         let failed = result.as_ref().err().map(ToString::to_string);
+        // Where disks are bounded clients wait, and are refused: that is no failure of the service.
+        let no_room = matches!(result, Err(OpError::OverCapacity | OpError::Waiting { .. }));
         let ended = self.clients.end(op, now, result);
-        let hopeful = self.values.ended(op, ended.as_ref());
+        let hopeful = self.values.ended(op, ended.as_ref()) && !no_room;
         match ended {
             Some(Ended::Removed { acked, .. }) => {
                 self.tally.removes_acked += u64::from(acked);
-                if self.strict_service {
+                if self.strict_service && hopeful {
                     service::judge(&format!("a remove at n{host}"), failed)?;
                 }
             }

@@ -17,6 +17,8 @@ use crate::workload::storage::{Ended, Stored, wall};
 
 /// Signers in a world.
 const SIGNERS: u64 = 3;
+/// Who is charged.
+const CLIENTS: u64 = 3;
 /// Series of one signer under one key.
 const SERIES: u64 = 2;
 
@@ -210,8 +212,8 @@ impl Values {
 
     // --- puts ------------------------------------------------------------------------------------------------------
 
-    fn put_known(&self, at: usize, ttl: Duration) -> Asked {
-        let client = ClientId::NOBODY;
+    fn put_known(&mut self, at: usize, ttl: Duration) -> Asked {
+        let client = ClientId(self.rng.below(CLIENTS));
         match &self.known[at] {
             Known::Plain { key, value, secret } => {
                 let secret_hash = if secret.is_empty() { Id::ZERO } else { Id::sha1(secret) };

@@ -266,6 +266,12 @@ impl<P: Copy + Debug> Fair<P> {
         self.queues.usages()
     }
 
+    /// The latest time seen: what expires by then is charged no more.
+    #[must_use]
+    pub fn time_ms(&self) -> u64 {
+        self.now_ms
+    }
+
     /// Bytes charged.
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {
