@@ -5,11 +5,11 @@
 //! no data and decides nothing: it translates between its clients' words and the operations of one [`Node`].
 //!
 //! What is bounded, by default: heads, headers, bodies, the time that each may take, stalled readers, idle connections,
-//! connections at once, operations' time ([`Limits`]). What is checked: `Host` and `Origin`, so that web pages of
+//! connections at once, operations' time ([`Limits`]), remembered request ids. What is checked: `Host` and `Origin`, so that web pages of
 //! strangers reach nothing; that a request means one thing; that XML holds nothing but a method call.
 //!
-//! What is absent: TLS and credentials (a proxy's task; the port listens on loopback unless told otherwise), removal,
-//! Sun RPC, the Redis protocol.
+//! What is absent: TLS and credentials (a proxy's task; the port listens on loopback unless told otherwise), Sun RPC,
+//! the Redis protocol.
 
 mod console;
 mod cursor;
@@ -42,7 +42,7 @@ pub async fn serve<N: Node>(
 ) -> std::io::Result<()> {
     let metrics = metrics::GatewayMetrics::new(|registry| node.register_metrics(registry));
     let desk = node::Desk::new(node, config.limits.op_timeout, metrics);
-    let shop = Arc::new(rest::Shop { desk, config });
+    let shop = Arc::new(rest::Shop { desk, config, repeats: rest::Repeats::default() });
     let router = rest::router(shop.clone());
     http::serve(listener, shop, router, shutdown).await
 }

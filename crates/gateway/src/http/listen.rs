@@ -111,7 +111,7 @@ async fn converse<N: Node>(
     let local = socket.local_addr().ok().map(|addr| addr.ip());
     let limits = shop.config.limits.clone();
     let verdict = Verdict::default();
-    let connection = Connection::new(shop.clone(), router, verdict.clone(), local);
+    let connection = Connection::new(shop.clone(), router, verdict.clone(), local, from.ip());
     let gate = Gate::new(socket, limits.clone(), verdict);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())

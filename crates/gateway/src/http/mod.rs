@@ -9,6 +9,6 @@ pub(crate) mod body;
 pub(crate) mod gate;
 mod host;
 mod listen;
-mod service;
+pub(crate) mod service;
 
 pub(crate) use listen::serve;

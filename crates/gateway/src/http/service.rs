@@ -27,12 +27,17 @@ const XML_BODY_BYTES_MAX: u64 = 64 << 10;
 #[error("the connection was closed without an answer: {0}")]
 pub(crate) struct Cut(String);
 
+/// Where a request's connection comes from: who is charged for what it stores.
+#[derive(Clone, Copy)]
+pub(crate) struct ClientAddr(pub(crate) IpAddr);
+
 /// The service of one connection.
 pub(crate) struct Connection<N> {
     shop: Arc<Shop<N>>,
     router: Router,
     verdict: Verdict,
     local: Option<IpAddr>,
+    from: ClientAddr,
     requests: AtomicU64,
 }
 
@@ -42,8 +47,10 @@ impl<N: Node> Connection<N> {
         router: Router,
         verdict: Verdict,
         local: Option<IpAddr>,
+        from: IpAddr,
     ) -> Connection<N> {
-        Connection { shop, router, verdict, local, requests: AtomicU64::new(0) }
+        let from = ClientAddr(from);
+        Connection { shop, router, verdict, local, from, requests: AtomicU64::new(0) }
     }
 
     /// Answers one request.
@@ -70,7 +77,7 @@ impl<N: Node> Connection<N> {
 
     async fn dispatch(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Result<(&'static str, Result<Response<Body>, Refusal>), Cut> {
         if let Err(refusal) = host::check(&request, self.local, &self.shop.config.allowed_hosts) {
             self.shop.desk.metrics.turned_away(refusal.code());
@@ -82,6 +89,7 @@ impl<N: Node> Connection<N> {
         let interface = if request.uri().path().starts_with("/v1/") { "rest" } else { "house" };
         // The end of a chunked body is known to the parser alone, so nothing may follow it (see the gate).
         let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+        request.extensions_mut().insert(self.from);
         // The router's error type has no values, and it is always ready.
         let Ok(mut response) = self.router.clone().call(request).await;
         if chunked {
