@@ -10,6 +10,7 @@ use crate::config::ConfigArgs;
 use crate::get::GetArgs;
 use crate::health::HealthArgs;
 use crate::import::ImportArgs;
+use crate::keygen::KeygenArgs;
 use crate::log::LogFormat;
 use crate::man::ManArgs;
 use crate::node::NodeArgs;
@@ -17,6 +18,8 @@ use crate::nodes::NodesArgs;
 use crate::output::{Colour, Format};
 use crate::peers::PeersArgs;
 use crate::put::PutArgs;
+use crate::remove::RemoveArgs;
+use crate::renew::RenewArgs;
 use crate::sim::SimArgs;
 use crate::status::StatusArgs;
 use crate::trace::TraceArgs;
@@ -37,7 +40,7 @@ Text keys are the SHA-1 of the text; --hex takes 40 hex digits. Settings come fr
 then a TOML file (--config, ~/.config/keyway/config.toml, /etc/keyway/config.toml), then defaults.
 
 Exit codes: 0 done, 1 failure, 2 usage, 3 not found, 4 refused, 5 time-out or partial, 6 isolated, 7 conflict, \
-8 invalid data, 130 interrupted.";
+8 invalid data or signature, 130 interrupted.";
 
 /// A distributed hash table that can be studied, simulated and run in production
 #[derive(Parser, Debug)]
@@ -91,6 +94,12 @@ pub(crate) enum Verb {
     Put(PutArgs),
     /// Print the values under a key
     Get(GetArgs),
+    /// Remove a value
+    Remove(RemoveArgs),
+    /// Put values again, so that they live longer
+    Renew(RenewArgs),
+    /// Make a signing key
+    Keygen(KeygenArgs),
     /// Store all records of a file, and read them back
     Import(ImportArgs),
     /// Show the state of a node

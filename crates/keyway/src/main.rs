@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   keyway up | node                              serve.rs ─▶ keyway-net, keyway-gateway
-//!   keyway put | get | import | status | ...      session.rs ─▶ keyway-client ─▶ any gateway over HTTP
+//!   keyway put | get | remove | import | ...      session.rs ─▶ keyway-client ─▶ any gateway over HTTP
 //!   keyway sim                                    sim/ ─▶ keyway-sim
 //!   keyway bench                                  bench/ ─▶ keyway-net
 //!   keyway completions | man                      the description of the command line itself
@@ -11,6 +11,7 @@
 //! Data goes to stdout, all else to stderr; the exit codes are those of [`exit`].
 
 mod bench;
+mod chosen;
 mod cli;
 mod completions;
 mod config;
@@ -19,6 +20,7 @@ mod exit;
 mod get;
 mod health;
 mod import;
+mod keygen;
 mod log;
 mod man;
 mod node;
@@ -26,6 +28,10 @@ mod nodes;
 mod output;
 mod peers;
 mod put;
+mod receipt;
+mod remove;
+mod renew;
+mod secrets;
 mod serve;
 mod session;
 mod sim;
@@ -88,6 +94,9 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Import(args) => many_threads()?.block_on(import::run(args, session)),
         Verb::Put(args) => one_thread()?.block_on(put::run(args, session)),
         Verb::Get(args) => one_thread()?.block_on(get::run(args, session)),
+        Verb::Remove(args) => one_thread()?.block_on(remove::run(args, session)),
+        Verb::Renew(args) => one_thread()?.block_on(renew::run(args, session)),
+        Verb::Keygen(args) => keygen::run(&args, session),
         Verb::Status(args) => one_thread()?.block_on(status::run(args, session)),
         Verb::Peers(args) => one_thread()?.block_on(peers::run(args, session)),
         Verb::Where(args) => one_thread()?.block_on(whereabouts::run(args, session)),
