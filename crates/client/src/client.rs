@@ -18,9 +18,10 @@ use crate::answer::{
     Traced, Value, Whereabouts,
 };
 use crate::failure::ClientError;
-use crate::gateways::{Answer, Ask, BYTES, Gateways, refusal};
+use crate::gateways::{Answer, Ask, BYTES, Gateways, Stream, refusal};
 use crate::key::Key;
 use crate::signing::{Claim, Proof, Secret, SignedKind, Signer};
+use crate::watch::Watch;
 
 /// Where a gateway is looked for when nobody says otherwise.
 pub const GATEWAY_DEFAULT: &str = "http://127.0.0.1:5851";
@@ -290,6 +291,20 @@ impl Client {
                 _ => return Ok((values, false)),
             }
         }
+    }
+
+    /// Watches `key`: what is there, then what changes. Connects when the first event is asked for.
+    #[must_use]
+    pub fn watch(&self, key: &Key) -> Watch {
+        Watch::new(self.clone(), *key)
+    }
+
+    pub(crate) async fn open(&self, ask: &Ask) -> Result<Stream, ClientError> {
+        self.gateways.open(ask).await
+    }
+
+    pub(crate) fn answer_bytes_max(&self) -> usize {
+        self.gateways.answer_bytes_max()
     }
 
     /// The state of the node behind the gateway.

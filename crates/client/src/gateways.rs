@@ -16,8 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -82,6 +83,9 @@ impl Ask {
 pub(crate) const BYTES: &str = "application/octet-stream";
 /// Digits of a request's name: 128 random bits.
 const REQUEST_ID_DIGITS: usize = 32;
+
+/// The body of an answer that has no end.
+pub(crate) type Stream = Incoming;
 
 /// A whole answer.
 pub(crate) struct Answer {
@@ -173,6 +177,46 @@ impl Gateways {
         Err(summary(tried, refusal, silent))
     }
 
+    /// Sends `ask` until a gateway answers without an end, and gives what comes of it.
+    pub(crate) async fn open(&self, ask: &Ask) -> Result<Stream, ClientError> {
+        let (mut tried, mut refused, mut silent) = (Tried::new(), None, false);
+        let first = self.distances.first(self.settings.connect_timeout);
+        for step in 0..self.list.len() {
+            let at = (first + step) % self.list.len();
+            let until = Instant::now() + self.settings.request_timeout;
+            let response = timeout_at(until, self.http.request(request(&self.list[at], ask)?)).await;
+            let why = match response {
+                Ok(Ok(response)) if response.status() == StatusCode::OK => {
+                    self.distances.worked(at);
+                    return Ok(response.into_body());
+                }
+                Ok(Ok(response)) => match timeout_at(until, self.read(response)).await {
+                    Ok(Attempt::Answer(answer)) => return Err(refusal(&answer)),
+                    Ok(Attempt::Fail(error)) => return Err(error),
+                    Ok(Attempt::Next { why, how }) => {
+                        if let Miss::Refused(error) = how {
+                            refused = Some(error);
+                        }
+                        why
+                    }
+                    Err(_) => "no answer in time".to_owned(),
+                },
+                Ok(Err(error)) => cause(&error),
+                Err(_) => {
+                    silent = true;
+                    "no answer in time".to_owned()
+                }
+            };
+            self.distances.missed(at);
+            note(&mut tried, self.name(at), why);
+        }
+        Err(summary(tried, refused, silent))
+    }
+
+    pub(crate) fn answer_bytes_max(&self) -> usize {
+        self.settings.answer_bytes_max
+    }
+
     fn name(&self, at: usize) -> String {
         self.list[at].to_string().trim_end_matches('/').to_owned()
     }
@@ -197,6 +241,11 @@ impl Gateways {
                 return Attempt::Next { why: cause(&error), how };
             }
         };
+        self.read(response).await
+    }
+
+    /// Reads a whole answer.
+    async fn read(&self, response: Response<Stream>) -> Attempt {
         let status = response.status();
         match Limited::new(response.into_body(), self.settings.answer_bytes_max).collect().await {
             Ok(body) => judge(Answer { status, body: body.to_bytes() }),

@@ -38,6 +38,7 @@ mod key;
 mod signing;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use answer::{
     Check, CopyHead, GetOptions, Kind, Network, NetworkNode, Node, Page, PeerName, PeerView, Peers,
@@ -49,3 +50,4 @@ pub use failure::{ClientError, Tried};
 pub use hex::{Authenticator, Hex, Nonce, PublicKey, SignatureBytes};
 pub use key::{KEY_BYTES, Key};
 pub use signing::{Claim, Proof, SECRET_BYTES_MAX, Secret, SignedKind, Signer};
+pub use watch::{Event, Gone, Watch};

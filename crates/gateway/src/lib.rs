@@ -5,7 +5,7 @@
 //! no data and decides nothing: it translates between its clients' words and the operations of one [`Node`].
 //!
 //! What is bounded, by default: heads, headers, bodies, the time that each may take, stalled readers, idle connections,
-//! connections at once, operations' time ([`Limits`]), remembered request ids. What is checked: `Host` and `Origin`, so that web pages of
+//! connections at once, operations' time ([`Limits`]), remembered request ids, watched keys. What is checked: `Host` and `Origin`, so that web pages of
 //! strangers reach nothing; that a request means one thing; that XML holds nothing but a method call.
 //!
 //! What is absent: TLS and credentials (a proxy's task; the port listens on loopback unless told otherwise), Sun RPC,
@@ -26,6 +26,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use ::tokio::net::TcpListener;
+use ::tokio::sync::watch;
 
 pub use node::Node;
 pub use settings::{GatewayConfig, Limits};
@@ -42,7 +43,14 @@ pub async fn serve<N: Node>(
 ) -> std::io::Result<()> {
     let metrics = metrics::GatewayMetrics::new(|registry| node.register_metrics(registry));
     let desk = node::Desk::new(node, config.limits.op_timeout, metrics);
-    let shop = Arc::new(rest::Shop { desk, config, repeats: rest::Repeats::default() });
+    let (stop, stopping) = watch::channel(false);
+    let (repeats, watched) = (rest::Repeats::default(), rest::Watched::default());
+    let shop = Arc::new(rest::Shop { desk, config, repeats, watched, stopping });
+    let shutdown = async move {
+        shutdown.await;
+        // Nobody listening means that nothing without an end is left.
+        let _ = stop.send(true);
+    };
     let router = rest::router(shop.clone());
     http::serve(listener, shop, router, shutdown).await
 }

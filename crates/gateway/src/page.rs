@@ -10,6 +10,7 @@ const PATHS: &[(&str, &str)] = &[
     ("DELETE /v1/keys/{text}?value_hash=HEX", "remove a value; its secret in the header Keyway-Secret"),
     ("POST /v1/keys/{text}/signed", "store what somebody has signed, or remove it"),
     ("POST /v1/immutable?ttl=SECONDS", "store the body under its own hash"),
+    ("GET  /v1/keys/{text}/watch", "events as values come and go"),
     ("GET  /v1/keys/{text}/where", "which nodes hold what under it"),
     ("GET  /v1/keys/{text}/trace", "its lookup, question by question"),
     ("     /v1/ids/{40 hex digits}", "the same for a raw id"),

@@ -130,6 +130,10 @@ async fn answers_are_as_they_are_described() {
     let paths = document["paths"].as_object().expect("paths");
     for (path, methods) in paths {
         for (method, operation) in methods.as_object().expect("methods") {
+            // An answer without an end: tests/watch.rs.
+            if path.ends_with("/watch") {
+                continue;
+            }
             let asked = path.replace("{text}", "colors").replace("{hex}", &id);
             let (asked, body) = match (method.as_str(), path.as_str()) {
                 (_, "/readyz") => (format!("{asked}?verbose"), b"blue".to_vec()),

@@ -24,6 +24,7 @@ use crate::sim::SimArgs;
 use crate::status::StatusArgs;
 use crate::trace::TraceArgs;
 use crate::up::UpArgs;
+use crate::watch::WatchArgs;
 use crate::whereabouts::WhereArgs;
 
 const EXAMPLES: &str = "\
@@ -94,6 +95,8 @@ pub(crate) enum Verb {
     Put(PutArgs),
     /// Print the values under a key
     Get(GetArgs),
+    /// Print what happens to a key as it happens
+    Watch(WatchArgs),
     /// Remove a value
     Remove(RemoveArgs),
     /// Put values again, so that they live longer

@@ -39,6 +39,7 @@ mod size;
 mod status;
 mod trace;
 mod up;
+mod watch;
 mod whereabouts;
 
 use std::process::ExitCode;
@@ -94,6 +95,7 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Import(args) => many_threads()?.block_on(import::run(args, session)),
         Verb::Put(args) => one_thread()?.block_on(put::run(args, session)),
         Verb::Get(args) => one_thread()?.block_on(get::run(args, session)),
+        Verb::Watch(args) => one_thread()?.block_on(watch::run(args, session)),
         Verb::Remove(args) => one_thread()?.block_on(remove::run(args, session)),
         Verb::Renew(args) => one_thread()?.block_on(renew::run(args, session)),
         Verb::Keygen(args) => keygen::run(&args, session),

@@ -164,6 +164,30 @@ fn a_series_moves_on_by_one_and_conflicts_are_told() {
 }
 
 #[test]
+fn a_watch_tells_what_happens_and_runs_commands() {
+    let network = Network::start(3, &["--durability", "os"]);
+    let secret = file(network.dir.path(), "secret", "open").display().to_string();
+    let mut verb = network.verb(&["watch", "colors", "--max", "4", "-o", "ndjson"]);
+    let mut watch = support::Process::start(&mut verb, &network.dir.path().join("watch.log"));
+    network.run(&["put", "colors", "red", "--ttl", "1h", "--secret-file", &secret]).good();
+    let next = |watch: &support::Process| json_of(&watch.line());
+    assert_eq!(next(&watch)["text"], "red");
+    network.run(&["renew", "colors", "red", "--ttl", "2h"]).good();
+    assert_eq!(next(&watch)["event"], "renewed");
+    network.run(&["remove", "colors", "red", "--secret-file", &secret]).good();
+    assert_eq!(next(&watch)["event"], "removed");
+    network.run(&["put", "colors", "short", "--ttl", "3s"]).good();
+    let short = next(&watch);
+    assert_eq!((&short["event"], &short["text"]), (&json!("value"), &json!("short")));
+    assert!(watch.end(SOON).success(), "{}", watch.log_end());
+
+    network.run(&["put", "hook", "the value"]).good();
+    let command = "printf '%s ' $KEYWAY_EVENT; cat";
+    let said = network.run(&["watch", "hook", "--max", "1", "--exec", command]).good();
+    assert_eq!(said, "value the value");
+}
+
+#[test]
 fn keys_and_secrets_are_kept_well_and_mistakes_are_named() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().expect("a directory");

@@ -74,6 +74,8 @@ const EXCEPTIONS: [(&str, &str, &str); 7] = [
     ("crates/core/tests/corpus.rs", "std::env", "the request: UPDATE=1"),
     ("crates/core/tests/golden_bytes.rs", "std::fs", "writes the bytes of docs/protocol.md on request"),
     ("crates/core/tests/golden_bytes.rs", "std::env", "the request: UPDATE=1"),
+    ("crates/core/tests/golden_signatures.rs", "std::fs", "writes the signatures of docs/protocol.md on request"),
+    ("crates/core/tests/golden_signatures.rs", "std::env", "the request: UPDATE=1"),
     ("crates/sim/tests/golden.rs", "std::fs", "writes the committed trace hashes on request"),
     ("crates/sim/tests/golden.rs", "std::env", "the request: UPDATE=1"),
     ("crates/sim/tests/drawn_worlds.rs", "std::env", "how many worlds: SWEEP_SEEDS"),

@@ -134,7 +134,7 @@ impl From<&Proof> for ProofView {
 
 /// One value.
 #[derive(Serialize, ToSchema)]
-struct ValueView {
+pub(super) struct ValueView {
     /// The bytes.
     value_base64: String,
     /// The bytes as text, if they are text that a person may look at.

@@ -7,6 +7,7 @@
 //! | `POST /v1/keys/{text}/signed`, `/v1/ids/../signed` | what somebody has signed is stored, or removes |
 //! | `DELETE /v1/keys/{text}?value_hash=HEX`, `/v1/ids/..` | a value is removed by its secret |
 //! | `GET /v1/keys/{text}?max=N&after=CURSOR&reads=quorum\|first&signer=HEX&raw=true`, `/v1/ids/..` | a page of values in put-time order |
+//! | `GET /v1/keys/{text}/watch`, `/v1/ids/../watch` | events as values come and go |
 //! | `GET /v1/keys/{text}/where`, `/v1/ids/../where` | which replicas hold what |
 //! | `GET /v1/node`, `GET /v1/peers` | the node's state, and its overlay's tables |
 //! | `GET /v1/keys/{text}/trace`, `/v1/ids/../trace` | the lookup of a key, question by question |
@@ -23,6 +24,7 @@ mod json;
 mod openapi;
 pub(crate) mod refusal;
 mod repeats;
+mod watch;
 mod writes;
 
 use axum::Router;
@@ -45,6 +47,7 @@ use crate::{console, cursor, metrics, page};
 use openapi::{Any, AnyBytes, AskNetwork, AskNode, GetValues, Routes};
 use refusal::Refusal;
 pub(crate) use repeats::Repeats;
+pub(crate) use watch::Watched;
 
 /// The life of a value whose put does not say: a day.
 pub(crate) const TTL_DEFAULT: Duration = Duration::from_secs(24 * 3600);
@@ -65,6 +68,10 @@ pub(crate) struct Shop<N> {
     pub(crate) config: GatewayConfig,
     /// Outcomes of requests that may be repeated.
     pub(crate) repeats: Repeats,
+    /// Keys that somebody watches.
+    pub(crate) watched: Watched,
+    /// Becomes true when the gateway stops: what has no end ends then.
+    pub(crate) stopping: tokio::sync::watch::Receiver<bool>,
 }
 
 type Shared<N> = State<std::sync::Arc<Shop<N>>>;
@@ -83,6 +90,8 @@ pub(crate) fn router<N: Node>(shop: std::sync::Arc<Shop<N>>) -> Router {
         .with::<writes::__path_signed_id, _>(writes::signed_id::<N>)
         .with::<__path_where_text, _>(where_text::<N>)
         .with::<__path_where_id, _>(where_id::<N>)
+        .with::<watch::__path_watch_text, _>(watch::watch_text::<N>)
+        .with::<watch::__path_watch_id, _>(watch::watch_id::<N>)
         .with::<explain::__path_trace_text, _>(explain::trace_text::<N>)
         .with::<explain::__path_trace_id, _>(explain::trace_id::<N>)
         .with::<explain::__path_network, _>(explain::network::<N>)

@@ -168,7 +168,8 @@ impl Refusal {
             .hint("split it, or store a reference to it")
     }
 
-    pub(crate) fn into_response(self) -> Response<Body> {
+    /// As it stands in an answer.
+    pub(super) fn to_json(&self) -> String {
         let body = ErrorBody {
             error: ErrorText {
                 code: self.code,
@@ -178,8 +179,12 @@ impl Refusal {
                 expires_ms: self.expires_ms,
             },
         };
-        // Strings alone cannot fail to be JSON.
-        let mut text = serde_json::to_string(&body).unwrap_or_default();
+        // Strings and numbers alone cannot fail to be JSON.
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let mut text = self.to_json();
         text.push('\n');
         let mut response = Response::new(Body::from(text));
         *response.status_mut() = self.status;
