@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         }
         ["golden"] => refresh(&[
             ("keyway-core", "golden_bytes"),
+            ("keyway-core", "golden_signatures"),
             ("keyway-sim", "golden"),
             ("keyway-gateway", "openapi"),
         ]),

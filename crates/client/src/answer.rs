@@ -1,11 +1,15 @@
 //! What gateways answer, as JSON under `/v1`. Unknown fields are ignored, so that a newer gateway may say more.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::failure::ClientError;
+use crate::hex::{Authenticator, Hex};
 use crate::key::Key;
+use crate::signing::{Claim, Proof};
 
 /// How many replicas a read consults.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -27,6 +31,36 @@ pub struct GetOptions {
     pub after: Option<String>,
     /// How many replicas to consult.
     pub reads: Reads,
+    /// Only signed values of this signer.
+    pub signer: Option<Authenticator>,
+}
+
+/// How a value is put by [`Client::put_with`](crate::Client::put_with).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PutOptions {
+    /// For how long, in whole seconds, rounded up; the gateway's default of a day if `None`.
+    pub ttl: Option<Duration>,
+    /// SHA-1 of the secret with which it can be removed ([`Secret::hash`](crate::Secret::hash)); without one it cannot be.
+    /// Under another secret the same value is another value.
+    pub secret_hash: Option<Key>,
+}
+
+/// What a value is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A plain value.
+    #[default]
+    Put,
+    /// A value whose key is its own hash.
+    Immutable,
+    /// A value under its signer's name.
+    Signed,
+    /// The latest of a signer's series.
+    Sequenced,
+    /// What this library does not know; its values are handed on unchecked.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A node's name: its id and the address where it listens for other nodes.
@@ -43,8 +77,17 @@ pub struct PeerName {
 pub struct PutReceipt {
     /// Where.
     pub key: Key,
-    /// The value's name among the values of its key: SHA-1 of its bytes.
+    /// The value's name among the values of its key: of a plain value SHA-1 of its bytes.
     pub value_hash: Key,
+    /// SHA-1 of the secret with which it can be removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_hash: Option<Key>,
+    /// Who signed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<Authenticator>,
+    /// Its number in its series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
     /// The life it was given, in seconds.
     pub ttl_seconds: u64,
     /// When it ends: milliseconds since 1970-01-01T00:00:00Z.
@@ -55,10 +98,25 @@ pub struct PutReceipt {
     pub replicas: u8,
 }
 
+/// What a remove achieved.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RemoveReceipt {
+    /// Where.
+    pub key: Key,
+    /// The name of what is hidden among the values of the key.
+    pub value_hash: Key,
+    /// Until when the removal stands: milliseconds since 1970-01-01T00:00:00Z.
+    pub expires_ms: u64,
+    /// The nodes that had acknowledged it when the remove was answered.
+    pub acked: Vec<PeerName>,
+    /// How many copies the network keeps.
+    pub replicas: u8,
+}
+
 /// One value.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Value {
-    /// The bytes, checked against `value_hash`. As base64 in JSON.
+    /// The bytes, checked against `value_hash` or the signature. As base64 in JSON.
     #[serde(rename = "value_base64", with = "base64_text")]
     pub bytes: Bytes,
     /// The same as text, if the gateway found that it is text.
@@ -70,8 +128,54 @@ pub struct Value {
     pub ttl_seconds: u64,
     /// What was left of it when the gateway answered, in whole seconds, rounded down.
     pub remaining_seconds: u64,
-    /// SHA-1 of the bytes.
+    /// Its name among the values of its key: of a plain value SHA-1 of the bytes.
     pub value_hash: Key,
+    /// What it is.
+    #[serde(default)]
+    pub kind: Kind,
+    /// SHA-1 of the secret with which it can be removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_hash: Option<Key>,
+    /// Its number in its series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// Who signed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<Authenticator>,
+    /// The signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+impl Value {
+    /// Whether it is what it is said to be under `key` in `network`: its hash, its signature.
+    pub(crate) fn check(&self, key: &Key, network: Option<u64>) -> Result<(), ClientError> {
+        let holds = match self.kind {
+            Kind::Put => Key::hash(&self.bytes) == self.value_hash,
+            Kind::Immutable => self.value_hash == *key && Key::content(&self.bytes) == *key,
+            Kind::Signed | Kind::Sequenced => self.is_signed_for(key, network).unwrap_or(false),
+            Kind::Unknown => true,
+        };
+        let hash = self.value_hash;
+        if holds { Ok(()) } else { Err(ClientError::Invalid(format!("a value is not the one named {hash}"))) }
+    }
+
+    fn is_signed_for(&self, key: &Key, network: Option<u64>) -> Option<bool> {
+        let proof = self.proof.as_ref()?;
+        let claim = self.claim(key, proof.expires_unix_seconds)?;
+        let named = self.signer == Some(Hex::sha256(&proof.public_key.0)) && claim.name() == self.value_hash;
+        Some(named && claim.is_proven_by(network?, proof))
+    }
+
+    /// What its signer signed, or would sign for it to live until then; `None` if it is not signed.
+    pub(crate) fn claim(&self, key: &Key, expires_unix_seconds: u64) -> Option<Claim> {
+        let (nonce, value) = (self.proof.as_ref()?.nonce, self.bytes.clone());
+        Some(match self.kind {
+            Kind::Signed => Claim::value(*key, value, nonce, expires_unix_seconds),
+            Kind::Sequenced => Claim::next(*key, value, nonce, self.seq?, expires_unix_seconds),
+            _ => return None,
+        })
+    }
 }
 
 /// A page of the values under a key, in put-time order.
@@ -90,10 +194,16 @@ pub struct Page {
 /// One copy of one value, without its bytes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct CopyHead {
-    /// SHA-1 of the value.
+    /// The value's name among the values of its key.
     pub value_hash: Key,
-    /// `put`, or `remove` for a tombstone.
+    /// `put`, `immutable`, `signed`, `sequenced`, or with `remove` in it for a tombstone.
     pub kind: String,
+    /// SHA-1 of the secret with which it can be removed, or was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_hash: Option<Key>,
+    /// Its number in its series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
     /// When it was put: milliseconds since 1970-01-01T00:00:00Z.
     pub put_time_ms: u64,
     /// The life it was given, in seconds.
@@ -308,6 +418,8 @@ pub(crate) struct ErrorText {
     pub(crate) message: String,
     #[serde(default)]
     pub(crate) hint: Option<String>,
+    #[serde(default)]
+    pub(crate) seq: Option<u64>,
 }
 
 /// Bytes as base64 text.

@@ -2,18 +2,26 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderName, Method, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
 
 use crate::answer::{
-    GetOptions, Network, Node, Page, Peers, PutReceipt, Readiness, Reads, Traced, Value, Whereabouts,
+    GetOptions, Kind, Network, Node, Page, Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt,
+    Traced, Value, Whereabouts,
 };
 use crate::failure::ClientError;
-use crate::gateways::{Answer, Ask, Gateways, refusal};
+use crate::gateways::{Answer, Ask, BYTES, Gateways, Stream, refusal};
 use crate::key::Key;
+use crate::signing::{Claim, Proof, Secret, SignedKind, Signer};
+use crate::watch::Watch;
 
 /// Where a gateway is looked for when nobody says otherwise.
 pub const GATEWAY_DEFAULT: &str = "http://127.0.0.1:5851";
@@ -46,11 +54,13 @@ impl Default for ClientSettings {
 #[derive(Clone)]
 pub struct Client {
     gateways: Arc<Gateways>,
+    network: Arc<OnceCell<u64>>,
 }
 
 impl Client {
     /// A client of these gateways (`http://host:port`, or `host:port`), asked in this order until one answers; the one
-    /// that answered is asked first from then on. Connects to nobody yet.
+    /// that answered is asked first from then on, until another turns out to be less than half as far away. Connects to nobody
+    /// yet.
     ///
     /// # Errors
     /// [`ClientError::Usage`] when there is none, or when one is not an address.
@@ -63,7 +73,8 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn with_settings(gateways: &[String], settings: ClientSettings) -> Result<Client, ClientError> {
-        Ok(Client { gateways: Arc::new(Gateways::new(gateways, settings)?) })
+        let gateways = Arc::new(Gateways::new(gateways, settings)?);
+        Ok(Client { gateways, network: Arc::default() })
     }
 
     /// Stores `value` under `key` for `ttl` (whole seconds, rounded up; the gateway's default of a day if `None`).
@@ -77,25 +88,162 @@ impl Client {
         value: Bytes,
         ttl: Option<Duration>,
     ) -> Result<PutReceipt, ClientError> {
-        let path = match ttl {
-            Some(ttl) => format!("/v1/ids/{key}?ttl={}", ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)),
-            None => format!("/v1/ids/{key}"),
-        };
+        self.put_with(key, value, &PutOptions { ttl, secret_hash: None }).await
+    }
+
+    /// The same, for those to remove who know a secret.
+    ///
+    /// # Errors
+    /// As [`Client::put`]; a refusal with code `hidden` when this value under this secret was removed.
+    pub async fn put_with(
+        &self,
+        key: &Key,
+        value: Bytes,
+        options: &PutOptions,
+    ) -> Result<PutReceipt, ClientError> {
+        let path = format!("/v1/ids/{key}{}", ttl_query(options.ttl));
         let hash = Key::hash(&value);
-        let receipt: PutReceipt = self.ask(Ask { method: Method::PUT, path, body: value }).await?;
-        if receipt.key != *key || receipt.value_hash != hash {
-            return Err(ClientError::Invalid(format!(
-                "the gateway stored {} under {}",
-                receipt.value_hash, receipt.key
-            )));
+        let mut ask = Ask::change(Method::PUT, path, BYTES, value)?;
+        if let Some(secret_hash) = options.secret_hash {
+            ask = ask.with(SECRET_HASH, &secret_hash.to_string())?;
         }
-        Ok(receipt)
+        stored(self.ask(ask).await?, key, &hash)
+    }
+
+    /// Stores `value` under its own hash ([`Key::content`]), where nothing else can stand. It cannot be removed.
+    ///
+    /// # Errors
+    /// As [`Client::put`].
+    pub async fn put_immutable(
+        &self,
+        value: Bytes,
+        ttl: Option<Duration>,
+    ) -> Result<PutReceipt, ClientError> {
+        let key = Key::content(&value);
+        let path = format!("/v1/immutable{}", ttl_query(ttl));
+        stored(self.ask(Ask::change(Method::POST, path, BYTES, value)?).await?, &key, &key)
+    }
+
+    /// Signs a value or the next of a series, and stores it. With `cas` only if the series is at that number (0: there is
+    /// none yet).
+    ///
+    /// # Errors
+    /// As [`Client::put`]; refusals with the codes `conflict` (the number at which the series is stands in the error),
+    /// `outlived`, `expired`, `hidden`.
+    pub async fn put_signed(
+        &self,
+        claim: &Claim,
+        signer: &Signer,
+        cas: Option<u64>,
+    ) -> Result<PutReceipt, ClientError> {
+        if !matches!(claim.kind, SignedKind::Signed | SignedKind::Sequenced) {
+            return Err(ClientError::Usage("a removal is not put".into()));
+        }
+        stored(self.ask(self.signed(claim, signer, cas).await?).await?, &claim.key, &claim.name())
+    }
+
+    /// Signs a removal, and stores it: of a signed value, or of a series.
+    ///
+    /// # Errors
+    /// As [`Client::put_signed`]; a refusal with code `nothing_removed` when there was nothing to remove.
+    pub async fn remove_signed(
+        &self,
+        claim: &Claim,
+        signer: &Signer,
+        cas: Option<u64>,
+    ) -> Result<RemoveReceipt, ClientError> {
+        if !matches!(claim.kind, SignedKind::SignedRemove | SignedKind::SequencedRemove) {
+            return Err(ClientError::Usage("a value is not a removal".into()));
+        }
+        self.ask(self.signed(claim, signer, cas).await?).await
+    }
+
+    /// Removes the plain value with this SHA-1 that was put under this secret: hides it until it ends. The secret is revealed
+    /// by it: a later put needs another one.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a refusal with code `nothing_removed` when there is no such value, or none under this secret.
+    pub async fn remove(
+        &self,
+        key: &Key,
+        value_hash: &Key,
+        secret: &Secret,
+    ) -> Result<RemoveReceipt, ClientError> {
+        let path = format!("/v1/ids/{key}?value_hash={value_hash}");
+        let secret = Zeroizing::new(STANDARD.encode(secret.bytes()));
+        self.ask(Ask::change(Method::DELETE, path, BYTES, Bytes::new())?.with(SECRET, &secret)?).await
+    }
+
+    /// Puts a value of this key again as it was, for `ttl` from now if that is longer than what is left: with the same secret,
+    /// which need not be known, or the same signer, whose key must be given.
+    ///
+    /// # Errors
+    /// As [`Client::put_with`] and [`Client::put_signed`]; [`ClientError::Usage`] without the right signer.
+    pub async fn renew(
+        &self,
+        key: &Key,
+        value: &Value,
+        ttl: Option<Duration>,
+        signer: Option<&Signer>,
+    ) -> Result<PutReceipt, ClientError> {
+        let bytes = value.bytes.clone();
+        match value.kind {
+            Kind::Put => self.put_with(key, bytes, &PutOptions { ttl, secret_hash: value.secret_hash }).await,
+            Kind::Immutable => self.put_immutable(bytes, ttl).await,
+            Kind::Signed | Kind::Sequenced => {
+                let signer = signer.filter(|signer| Some(signer.authenticator()) == value.signer);
+                let signer = signer.ok_or_else(|| {
+                    ClientError::Usage("what was signed is renewed with its signer's key".into())
+                })?;
+                let claim = value.claim(key, expires_in(ttl.unwrap_or(TTL_DEFAULT)));
+                let claim = claim.ok_or_else(|| ClientError::Invalid("it has no signature".into()))?;
+                self.put_signed(&claim, signer, None).await
+            }
+            Kind::Unknown => Err(ClientError::Usage("this library does not know such values".into())),
+        }
+    }
+
+    async fn signed(&self, claim: &Claim, signer: &Signer, cas: Option<u64>) -> Result<Ask, ClientError> {
+        let proof = signer.sign(self.network_id().await?, claim);
+        let body = SignedBody {
+            kind: claim.kind,
+            value_base64: matches!(claim.kind, SignedKind::Signed | SignedKind::Sequenced)
+                .then(|| STANDARD.encode(&claim.content)),
+            value_sha256: (claim.kind == SignedKind::SignedRemove)
+                .then(|| claim.content.iter().map(|byte| format!("{byte:02x}")).collect()),
+            proof: &proof,
+            seq: (claim.seq > 0).then_some(claim.seq),
+            cas,
+        };
+        let body = serde_json::to_vec(&body).map_err(|why| ClientError::Usage(why.to_string()))?;
+        let path = format!("/v1/ids/{}/signed", claim.key);
+        Ask::change(Method::POST, path, "application/json", body.into())
+    }
+
+    /// The id of the network behind the gateways, for which signatures are made. Asked for once.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a refusal with code `not_joined` while the gateway's node has not found its network.
+    pub async fn network_id(&self) -> Result<u64, ClientError> {
+        let asked = self.network.get_or_try_init(|| async {
+            let network = self.node().await?.network;
+            let network = network.ok_or_else(|| ClientError::Refused {
+                status: 503,
+                code: "not_joined".into(),
+                message: "the gateway's node has not found its network".into(),
+                hint: None,
+                seq: None,
+            })?;
+            u64::from_str_radix(&network, 16).map_err(|e| ClientError::Protocol(e.to_string()))
+        });
+        asked.await.copied()
     }
 
     /// One page of the values under `key`, in put-time order. None there is an empty page, not an error.
     ///
     /// # Errors
-    /// See [`ClientError`]; [`ClientError::Invalid`] when a value is not the one that its hash names.
+    /// See [`ClientError`]; [`ClientError::Invalid`] when a value is not the one that its hash names, or was not signed by
+    /// whom it names for this network.
     pub async fn get(&self, key: &Key, options: &GetOptions) -> Result<Page, ClientError> {
         let answer = self.gateways.send(&Ask::get(get_path(key, options))).await?;
         if answer.status == StatusCode::NOT_FOUND {
@@ -110,12 +258,10 @@ impl Client {
         if page.key != *key {
             return Err(ClientError::Invalid(format!("the gateway answered for the key {}", page.key)));
         }
-        match page.values.iter().find(|value| Key::hash(&value.bytes) != value.value_hash) {
-            Some(value) => {
-                Err(ClientError::Invalid(format!("a value is not the one with hash {}", value.value_hash)))
-            }
-            None => Ok(page),
-        }
+        let signed = page.values.iter().any(|value| value.proof.is_some());
+        let network = if signed { Some(self.network_id().await?) } else { None };
+        page.values.iter().try_for_each(|value| value.check(key, network))?;
+        Ok(page)
     }
 
     /// All values under `key`, page by page, up to `values_max`; the flag says whether there may be more.
@@ -145,6 +291,20 @@ impl Client {
                 _ => return Ok((values, false)),
             }
         }
+    }
+
+    /// Watches `key`: what is there, then what changes. Connects when the first event is asked for.
+    #[must_use]
+    pub fn watch(&self, key: &Key) -> Watch {
+        Watch::new(self.clone(), *key)
+    }
+
+    pub(crate) async fn open(&self, ask: &Ask) -> Result<Stream, ClientError> {
+        self.gateways.open(ask).await
+    }
+
+    pub(crate) fn answer_bytes_max(&self) -> usize {
+        self.gateways.answer_bytes_max()
     }
 
     /// The state of the node behind the gateway.
@@ -210,6 +370,51 @@ impl fmt::Debug for Client {
     }
 }
 
+/// The life of what is signed when nobody says: a day.
+const TTL_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+const SECRET: HeaderName = HeaderName::from_static("keyway-secret");
+const SECRET_HASH: HeaderName = HeaderName::from_static("keyway-secret-hash");
+
+/// What is signed, as a gateway takes it.
+#[derive(Serialize)]
+struct SignedBody<'a> {
+    kind: SignedKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_sha256: Option<String>,
+    #[serde(flatten)]
+    proof: &'a Proof,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cas: Option<u64>,
+}
+
+/// The instant that is `life` from now, in whole seconds since 1970, rounded up.
+#[must_use]
+pub fn expires_in(life: Duration) -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    whole_secs(since.saturating_add(life))
+}
+
+fn whole_secs(span: Duration) -> u64 {
+    span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0))
+}
+
+fn ttl_query(ttl: Option<Duration>) -> String {
+    ttl.map(|ttl| format!("?ttl={}", whole_secs(ttl))).unwrap_or_default()
+}
+
+/// The receipt, if it is for what was put.
+fn stored(receipt: PutReceipt, key: &Key, name: &Key) -> Result<PutReceipt, ClientError> {
+    if receipt.key == *key && receipt.value_hash == *name {
+        return Ok(receipt);
+    }
+    let (value, key) = (receipt.value_hash, receipt.key);
+    Err(ClientError::Invalid(format!("the gateway stored {value} under {key}")))
+}
+
 fn get_path(key: &Key, options: &GetOptions) -> String {
     let mut query = Vec::new();
     if let Some(max) = options.max {
@@ -225,6 +430,9 @@ fn get_path(key: &Key, options: &GetOptions) -> String {
             })
             .collect();
         query.push(format!("after={opaque}"));
+    }
+    if let Some(signer) = &options.signer {
+        query.push(format!("signer={signer}"));
     }
     if options.reads == Reads::First {
         query.push("reads=first".to_owned());

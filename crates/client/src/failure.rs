@@ -19,12 +19,14 @@ pub enum ClientError {
     Refused {
         /// The HTTP status.
         status: u16,
-        /// The gateway's word for it: `not_found`, `too_large`, `bad_ttl`, `busy`, `quorum`, `not_joined`, `halted`, ...
+        /// The gateway's word for it: `not_found`, `nothing_removed`, `conflict`, `forged`, `too_large`, `busy`, `quorum`, ...
         code: String,
         /// For people.
         message: String,
         /// What to do about it, if the gateway knows.
         hint: Option<String>,
+        /// Of a `conflict`: the number at which the series is; 0 if there is none.
+        seq: Option<u64>,
     },
     /// No answer in time. The outcome is unknown; repeating a put is harmless.
     #[error("no answer in time: {}", list(tried))]
@@ -45,7 +47,7 @@ pub enum ClientError {
 
 impl ClientError {
     /// The exit code that the command line gives for it: 1 failure, 2 usage, 3 not found, 4 refused, 5 timeout or
-    /// partial, 6 unreachable or isolated, 8 invalid data.
+    /// partial, 6 unreachable or isolated, 7 conflict, 8 invalid data or signature.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -56,7 +58,9 @@ impl ClientError {
             ClientError::Protocol(_) => 1,
             ClientError::Refused { code, .. } => match code.as_str() {
                 "bad_request" => 2,
-                "not_found" => 3,
+                "not_found" | "nothing_removed" => 3,
+                "conflict" | "hidden" | "outlived" => 7,
+                "forged" => 8,
                 "timeout" | "quorum" => 5,
                 "not_joined" | "isolated" => 6,
                 _ => 4,

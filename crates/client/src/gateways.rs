@@ -2,22 +2,23 @@
 //!
 //! ```text
 //!   for round in 0 .. ROUNDS_MAX                     within one deadline
-//!     for gateway, the one that worked last first
+//!     for gateway, the one that worked last first, or one that is clearly nearer (distance.rs)
 //!        answer ──────────────────────────────▶ done, and it goes first next time
 //!        503 / 504 / 429, no answer, cut ─────▶ the next
 //!     everybody refused the connection ───────▶ unreachable, at once
 //!     pause, twice as long after each round
 //! ```
 //!
-//! Every request here may be repeated without harm: reads change nothing, and a put of the same value under the same
-//! key is the same put.
+//! Every request here may be repeated without harm: reads change nothing, puts and removes of the same are the same record,
+//! and what changes something carries a name (`Idempotency-Key`) by which a gateway knows a repetition.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -25,7 +26,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::answer::ErrorBody;
 use crate::client::ClientSettings;
+use crate::distance::Distances;
 use crate::failure::{ClientError, Tried};
+use crate::hex::Hex;
 
 /// Times that the whole list of gateways is tried.
 const ROUNDS_MAX: u32 = 4;
@@ -43,14 +46,46 @@ pub(crate) struct Ask {
     pub(crate) method: Method,
     /// Path and query, beginning with `/`.
     pub(crate) path: String,
+    pub(crate) content_type: &'static str,
+    /// Beside those that every request has.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Bytes,
 }
 
 impl Ask {
     pub(crate) fn get(path: String) -> Ask {
-        Ask { method: Method::GET, path, body: Bytes::new() }
+        Ask { method: Method::GET, path, content_type: BYTES, headers: Vec::new(), body: Bytes::new() }
+    }
+
+    /// A request that changes something: named, so that a gateway to which it comes twice does it once.
+    pub(crate) fn change(
+        method: Method,
+        path: String,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Result<Ask, ClientError> {
+        let id = Hex::random()?.to_string();
+        let ask = Ask { method, path, content_type, headers: Vec::new(), body };
+        ask.with(HeaderName::from_static("idempotency-key"), &id[..REQUEST_ID_DIGITS])
+    }
+
+    /// The same with a header, which is not shown where requests are shown.
+    pub(crate) fn with(mut self, name: HeaderName, value: &str) -> Result<Ask, ClientError> {
+        let mut value = HeaderValue::from_str(value)
+            .map_err(|_| ClientError::Usage(format!("this cannot be the header {name}")))?;
+        value.set_sensitive(true);
+        self.headers.push((name, value));
+        Ok(self)
     }
 }
+
+/// The type of a body that may be anything.
+pub(crate) const BYTES: &str = "application/octet-stream";
+/// Digits of a request's name: 128 random bits.
+const REQUEST_ID_DIGITS: usize = 32;
+
+/// The body of an answer that has no end.
+pub(crate) type Stream = Incoming;
 
 /// A whole answer.
 pub(crate) struct Answer {
@@ -76,10 +111,10 @@ enum Miss {
     Refused(ClientError),
 }
 
-/// The gateways, their connections, and which of them worked last.
+/// The gateways, their connections, and which of them is asked first.
 pub(crate) struct Gateways {
     list: Vec<Uri>,
-    preferred: AtomicUsize,
+    distances: Arc<Distances>,
     http: HttpClient<HttpConnector, Full<Bytes>>,
     settings: ClientSettings,
 }
@@ -90,7 +125,7 @@ impl Gateways {
             let count = gateways.len();
             return Err(ClientError::Usage(format!("1 to {GATEWAYS_MAX} gateways are needed, not {count}")));
         }
-        let list = gateways.iter().map(|text| base_uri(text)).collect::<Result<_, _>>()?;
+        let list = gateways.iter().map(|text| base_uri(text)).collect::<Result<Vec<Uri>, _>>()?;
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(settings.connect_timeout));
         connector.set_nodelay(true);
@@ -98,7 +133,8 @@ impl Gateways {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .build(connector);
-        Ok(Gateways { list, preferred: AtomicUsize::new(0), http, settings })
+        let distances = Distances::new(&list);
+        Ok(Gateways { list, distances, http, settings })
     }
 
     /// Sends `ask` until a gateway's answer stands.
@@ -108,17 +144,18 @@ impl Gateways {
         let mut refusal = None;
         let mut silent = false;
         for round in 0..ROUNDS_MAX {
-            let first = self.preferred.load(Ordering::Relaxed);
+            let first = self.distances.first(self.settings.connect_timeout);
             let mut somebody_there = false;
             for step in 0..self.list.len() {
                 let at = (first + step) % self.list.len();
                 match self.attempt(at, ask, deadline).await {
                     Attempt::Answer(answer) => {
-                        self.preferred.store(at, Ordering::Relaxed);
+                        self.distances.worked(at);
                         return Ok(answer);
                     }
                     Attempt::Fail(error) => return Err(error),
                     Attempt::Next { why, how } => {
+                        self.distances.missed(at);
                         somebody_there |= !matches!(how, Miss::NotConnected);
                         silent |= matches!(how, Miss::Silent);
                         if let Miss::Refused(error) = how {
@@ -138,6 +175,46 @@ impl Gateways {
             sleep(pause).await;
         }
         Err(summary(tried, refusal, silent))
+    }
+
+    /// Sends `ask` until a gateway answers without an end, and gives what comes of it.
+    pub(crate) async fn open(&self, ask: &Ask) -> Result<Stream, ClientError> {
+        let (mut tried, mut refused, mut silent) = (Tried::new(), None, false);
+        let first = self.distances.first(self.settings.connect_timeout);
+        for step in 0..self.list.len() {
+            let at = (first + step) % self.list.len();
+            let until = Instant::now() + self.settings.request_timeout;
+            let response = timeout_at(until, self.http.request(request(&self.list[at], ask)?)).await;
+            let why = match response {
+                Ok(Ok(response)) if response.status() == StatusCode::OK => {
+                    self.distances.worked(at);
+                    return Ok(response.into_body());
+                }
+                Ok(Ok(response)) => match timeout_at(until, self.read(response)).await {
+                    Ok(Attempt::Answer(answer)) => return Err(refusal(&answer)),
+                    Ok(Attempt::Fail(error)) => return Err(error),
+                    Ok(Attempt::Next { why, how }) => {
+                        if let Miss::Refused(error) = how {
+                            refused = Some(error);
+                        }
+                        why
+                    }
+                    Err(_) => "no answer in time".to_owned(),
+                },
+                Ok(Err(error)) => cause(&error),
+                Err(_) => {
+                    silent = true;
+                    "no answer in time".to_owned()
+                }
+            };
+            self.distances.missed(at);
+            note(&mut tried, self.name(at), why);
+        }
+        Err(summary(tried, refused, silent))
+    }
+
+    pub(crate) fn answer_bytes_max(&self) -> usize {
+        self.settings.answer_bytes_max
     }
 
     fn name(&self, at: usize) -> String {
@@ -164,6 +241,11 @@ impl Gateways {
                 return Attempt::Next { why: cause(&error), how };
             }
         };
+        self.read(response).await
+    }
+
+    /// Reads a whole answer.
+    async fn read(&self, response: Response<Stream>) -> Attempt {
         let status = response.status();
         match Limited::new(response.into_body(), self.settings.answer_bytes_max).collect().await {
             Ok(body) => judge(Answer { status, body: body.to_bytes() }),
@@ -201,6 +283,7 @@ pub(crate) fn refusal(answer: &Answer) -> ClientError {
             code: body.error.code,
             message: body.error.message,
             hint: body.error.hint,
+            seq: body.error.seq,
         },
         Err(_) => ClientError::Protocol(format!("status {}: {}", answer.status, quote(&answer.body))),
     }
@@ -252,8 +335,11 @@ fn request(base: &Uri, ask: &Ask) -> Result<Request<Full<Bytes>>, ClientError> {
         .method(ask.method.clone())
         .uri(uri)
         .header(http::header::USER_AGENT, concat!("keyway-client/", env!("CARGO_PKG_VERSION")))
-        .header(http::header::CONTENT_TYPE, "application/octet-stream");
-    if ask.method == Method::PUT {
+        .header(http::header::CONTENT_TYPE, ask.content_type);
+    for (name, value) in &ask.headers {
+        request = request.header(name, value);
+    }
+    if matches!(ask.method, Method::PUT | Method::POST) {
         // Said for an empty value as well, which hyper would send without a length.
         request = request.header(http::header::CONTENT_LENGTH, ask.body.len());
     }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha1::{Digest, Sha1};
 
 use crate::failure::ClientError;
+use crate::hex::Hex;
+use crate::signing::first_of;
 
 /// Length of a key in bytes.
 pub const KEY_BYTES: usize = 20;
@@ -29,6 +31,12 @@ impl Key {
     #[must_use]
     pub fn hash(bytes: &[u8]) -> Key {
         Key(Sha1::digest(bytes).into())
+    }
+
+    /// The key of an immutable value: the first 160 bits of its SHA-256.
+    #[must_use]
+    pub fn content(value: &[u8]) -> Key {
+        first_of(&Hex::sha256(value).0)
     }
 
     /// The key with these 40 hex digits, in either case.

@@ -19,24 +19,36 @@
 //! ```
 //!
 //! What is bounded: the time of one attempt, the time of all attempts together, their number, and the size of an answer
-//! ([`ClientSettings`]). What is checked: a value that comes back must have the hash under which it is known, else the
-//! answer is [`ClientError::Invalid`]. On top of put and get, [`redir`] finds members of any set of machines. What is absent: TLS (put a proxy in front), removal, and any server code.
+//! ([`ClientSettings`]). What is checked: a value that comes back must have the hash under which it is known, or the
+//! signature of its signer, else the answer is [`ClientError::Invalid`]. On top of put and get, [`redir`] finds members of any
+//! set of machines. What is absent: TLS (put a proxy in front), and any server code.
+//!
+//! A value put under the hash of a [`Secret`] can be removed by whoever knows that. A [`Signer`] signs values of its own, or the
+//! numbers of a series, each of which takes the place of the one before ([`Claim`]).
 //!
 //! This crate depends on no other crate of the workspace.
 
 mod answer;
 mod client;
+mod distance;
 mod failure;
 mod gateways;
+mod hex;
 mod key;
 pub mod redir;
+mod signing;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use answer::{
-    Check, CopyHead, GetOptions, Network, NetworkNode, Node, Page, PeerName, PeerView, Peers, PutReceipt,
-    Readiness, Reads, Replica, Shares, Table, TraceStep, Traced, Value, Whereabouts,
+    Check, CopyHead, GetOptions, Kind, Network, NetworkNode, Node, Page, PeerName, PeerView, Peers,
+    PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt, Replica, Shares, Table, TraceStep, Traced,
+    Value, Whereabouts,
 };
-pub use client::{Client, ClientSettings, GATEWAY_DEFAULT};
+pub use client::{Client, ClientSettings, GATEWAY_DEFAULT, expires_in};
 pub use failure::{ClientError, Tried};
+pub use hex::{Authenticator, Hex, Nonce, PublicKey, SignatureBytes};
 pub use key::{KEY_BYTES, Key};
+pub use signing::{Claim, Proof, SECRET_BYTES_MAX, Secret, SignedKind, Signer};
+pub use watch::{Event, Gone, Watch};

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{Client, ClientError, ClientSettings, GetOptions, Key, Reads};
+use crate::{
+    Claim, Client, ClientError, ClientSettings, GetOptions, Hex, Key, PutOptions, Reads, Secret, Signer,
+};
 
 /// What a fake gateway does with a request.
 #[derive(Clone)]
@@ -33,6 +35,15 @@ impl Fake {
 
     /// With a deed for each `METHOD /path` and body.
     pub(crate) async fn with(deed: impl Fn(&str, &[u8]) -> Deed + Send + Sync + 'static) -> Fake {
+        Fake::serve(move |line: &str, _: &str, body: &[u8]| deed(line, body)).await
+    }
+
+    /// With a deed for each head, in small letters, and body.
+    async fn with_heads(deed: impl Fn(&str, &[u8]) -> Deed + Send + Sync + 'static) -> Fake {
+        Fake::serve(move |_: &str, head: &str, body: &[u8]| deed(head, body)).await
+    }
+
+    async fn serve(deed: impl Fn(&str, &str, &[u8]) -> Deed + Send + Sync + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
         let asked = Arc::new(AtomicUsize::new(0));
@@ -50,9 +61,13 @@ impl Fake {
     }
 }
 
-async fn converse(mut socket: TcpStream, count: Arc<AtomicUsize>, deed: Arc<impl Fn(&str, &[u8]) -> Deed>) {
+async fn converse(
+    mut socket: TcpStream,
+    count: Arc<AtomicUsize>,
+    deed: Arc<impl Fn(&str, &str, &[u8]) -> Deed>,
+) {
     let mut received = Vec::new();
-    let (head, body) = loop {
+    let (line, head, body) = loop {
         if socket.read_buf(&mut received).await.unwrap_or(0) == 0 {
             return;
         }
@@ -63,11 +78,12 @@ async fn converse(mut socket: TcpStream, count: Arc<AtomicUsize>, deed: Arc<impl
         if received.len() >= end + 4 + length.unwrap_or(0) {
             let line =
                 String::from_utf8_lossy(&received[..end]).lines().next().unwrap_or_default().to_owned();
-            break (line.trim_end_matches(" HTTP/1.1").to_owned(), received[end + 4..].to_vec());
+            let head = format!("{head}\r\n");
+            break (line.trim_end_matches(" HTTP/1.1").to_owned(), head, received[end + 4..].to_vec());
         }
     };
     count.fetch_add(1, Ordering::SeqCst);
-    match deed(&head, &body) {
+    match deed(&line, &head, &body) {
         Deed::Say(status, text) => {
             let length = text.len();
             let answer =
@@ -326,4 +342,127 @@ async fn not_being_ready_is_an_answer() {
     let fake = Fake::start(Deed::Say(503, "{\"ready\":false,\"reasons\":[\"isolated\"]}".into())).await;
     let ready = client(&[&fake.url]).ready().await.expect("an answer");
     assert_eq!((ready.ready, ready.reasons), (false, vec!["isolated".to_owned()]));
+}
+
+/// The lines of docs/protocol.md, which the core's tests hold to the core.
+#[test]
+fn signatures_are_those_of_the_document() {
+    const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
+    let section = DOCUMENT.split("## Golden signatures\n").nth(1).expect("the section");
+    let block =
+        section.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("its block");
+    let signer = Signer::from_seed(&[7; 32]);
+    let (key, nonce, until, red) = (key(), Hex([9; 32]), 1_700_086_400, Hex::sha256(b"red"));
+    let place = &signer.authenticator().to_string()[..40];
+    let mut text = format!("public key {}\nplace {place}\n", signer.public_key());
+    let claims = [
+        ("signed", Claim::value(key, "red".into(), nonce, until)),
+        ("signed-remove", Claim::removal(key, red, nonce, until)),
+        ("sequenced", Claim::next(key, "red".into(), nonce, 5, until)),
+        ("sequenced-remove", Claim::end(key, nonce, 6, until)),
+    ];
+    for (name, claim) in claims {
+        let proof = signer.sign(7, &claim);
+        assert!(claim.is_proven_by(7, &proof) && !claim.is_proven_by(8, &proof), "{name}");
+        text += &format!("{name} {} {}\n", claim.name(), proof.signature);
+    }
+    assert_eq!(block, text);
+}
+
+#[test]
+fn keys_and_secrets_are_read_and_never_shown() {
+    let signer = Signer::generate().expect("randomness");
+    let text = signer.to_text();
+    let again = Signer::from_text(&text).expect("a key");
+    assert_eq!(again.public_key(), signer.public_key());
+    let seed = text.split(' ').nth(1).expect("the seed").trim();
+    assert!(!format!("{signer:?}").contains(seed));
+    for wrong in ["", seed, "keyway-signing-key-1 12", "keyway-signing-key-2 00"] {
+        let error = Signer::from_text(wrong).expect_err("no key").to_string();
+        assert!(wrong.is_empty() || !error.contains(wrong), "{error}");
+    }
+    let secret = Secret::new(b"open sesame".to_vec()).expect("a secret");
+    assert_eq!((secret.hash(), format!("{secret:?}").as_str()), (Key::hash(b"open sesame"), "Secret(..)"));
+    assert!(Secret::new(Vec::new()).is_err() && Secret::new(vec![0; 41]).is_err());
+}
+
+#[tokio::test]
+async fn a_repeated_change_carries_one_name_and_its_secret_in_the_head() {
+    let names = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = names.clone();
+    let fake = Fake::with_heads(move |head, _| {
+        let header = |name: &str| {
+            let line = head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+            line.map(str::to_owned)
+        };
+        assert!(
+            head.starts_with("delete /v1/ids/") && !head.lines().next().is_some_and(|l| l.contains("c2v"))
+        );
+        assert_eq!(header("keyway-secret").as_deref(), Some("b3blbg=="));
+        let mut seen = seen.lock().expect("no panic");
+        seen.push(header("idempotency-key").expect("a name"));
+        if seen.len() < 3 { refusal(503, "busy") } else { refusal(404, "nothing_removed") }
+    })
+    .await;
+    let secret = Secret::new(b"open".to_vec()).expect("a secret");
+    let client = client(&[&fake.url]);
+    let error = client.remove(&key(), &Key::hash(b"red"), &secret).await.expect_err("nothing there");
+    assert_eq!(error.exit_code(), 3);
+    let error = client.remove(&key(), &Key::hash(b"red"), &secret).await.expect_err("nothing there");
+    assert_eq!(error.exit_code(), 3);
+    let names = names.lock().expect("no panic");
+    assert_eq!(names.len(), 4);
+    assert!(names[0] == names[1] && names[1] == names[2] && names[2] != names[3], "{names:?}");
+    assert!(names.iter().all(|name| name.len() == 32));
+}
+
+#[tokio::test]
+async fn the_hash_of_a_secret_goes_with_a_put() {
+    let secret = Secret::new(b"open".to_vec()).expect("a secret");
+    let hash = secret.hash();
+    let fake = Fake::with_heads(move |head, _| {
+        assert!(head.contains(&format!("keyway-secret-hash: {hash}\r\n")), "{head}");
+        refusal(409, "hidden")
+    })
+    .await;
+    let options = PutOptions { ttl: None, secret_hash: Some(hash) };
+    let error = client(&[&fake.url]).put_with(&key(), "red".into(), &options).await.expect_err("hidden");
+    assert_eq!(error.exit_code(), 7);
+}
+
+#[tokio::test]
+async fn a_signed_value_is_handed_on_only_with_its_signature() {
+    let signer = Signer::from_seed(&[7; 32]);
+    let answer = |network: u64, bytes: &str| {
+        let claim = Claim::value(key(), "red".into(), Hex([9; 32]), 2_000_000_000);
+        let proof = serde_json::to_string(&signer.sign(network, &claim)).expect("JSON");
+        format!(
+            "{{\"key\":\"{}\",\"values\":[{{\"value_base64\":\"{bytes}\",\"put_time_ms\":1,\"ttl_seconds\":60,\
+             \"remaining_seconds\":59,\"value_hash\":\"{}\",\"kind\":\"signed\",\"signer\":\"{}\",\
+             \"proof\":{proof}}}],\"next\":null,\"merged\":2}}",
+            key(),
+            claim.name(),
+            signer.authenticator(),
+        )
+    };
+    let node = "{\"id\":\"f8bd696759805b9098f9e13be67d2b248c7619d0\",\"addr\":\"a\",\"version\":\"1\",\"incarnation\":1,\
+                \"network\":\"0000000000000007\",\"overlay\":\"o\",\"phase\":\"member\",\"isolated\":false,\"halt\":null,\
+                \"refused\":null,\"shares\":{\"count\":1,\"ready\":1},\"records\":0,\"record_bytes\":0,\"replicas\":3,\
+                \"acks\":2,\"value_bytes_max\":1,\"ttl_seconds_max\":1,\"counters\":{}}";
+    for (said, good) in
+        [(answer(7, "cmVk"), true), (answer(8, "cmVk"), false), (answer(7, "Ymx1ZQ=="), false)]
+    {
+        let fake = Fake::with(move |line, _| {
+            if line == "GET /v1/node" {
+                return Deed::Say(200, node.into());
+            }
+            assert!(line.contains("?signer="), "{line}");
+            Deed::Say(200, said.clone())
+        })
+        .await;
+        let options = GetOptions { signer: Some(signer.authenticator()), ..GetOptions::default() };
+        let got = client(&[&fake.url]).get(&key(), &options).await;
+        assert_eq!(got.is_ok(), good, "{got:?}");
+        assert!(good || matches!(got, Err(ClientError::Invalid(_))));
+    }
 }

@@ -5,7 +5,7 @@
 //! Sun RPC. A gateway holds no data and decides nothing: it translates between its clients' words and the operations of one [`Node`].
 //!
 //! What is bounded, by default: heads, headers, bodies, the time that each may take, stalled readers, idle connections,
-//! connections at once, operations' time ([`Limits`]). What is checked: `Host` and `Origin`, so that web pages of
+//! connections at once, operations' time ([`Limits`]), remembered request ids, watched keys. What is checked: `Host` and `Origin`, so that web pages of
 //! strangers reach nothing; that a request means one thing; that XML holds nothing but a method call.
 //!
 //! What is absent: TLS and credentials (a proxy's task; the ports listen on loopback unless told otherwise), the Redis
@@ -64,9 +64,10 @@ pub async fn serve<N: Node>(
     let Listeners { http, sunrpc } = listeners.into();
     let metrics = metrics::GatewayMetrics::new(|registry| node.register_metrics(registry));
     let desk = node::Desk::new(node, config.limits.op_timeout, metrics);
-    let shop = Arc::new(rest::Shop { desk, config });
-    let router = rest::router(shop.clone());
     let (stop, stopping) = watch::channel(false);
+    let (repeats, watched) = (rest::Repeats::default(), rest::Watched::default());
+    let shop = Arc::new(rest::Shop { desk, config, repeats, watched, stopping: stopping.clone() });
+    let router = rest::router(shop.clone());
     let until_stop = |mut stopping: watch::Receiver<bool>| async move {
         // A sender that is gone stops as well.
         let _ = stopping.wait_for(|stop| *stop).await;

@@ -4,9 +4,13 @@
 const PATHS: &[(&str, &str)] = &[
     ("PUT  /v1/keys/{text}?ttl=SECONDS", "store the body under a text key (default ttl: a day)"),
     (
-        "GET  /v1/keys/{text}?max=N&after=CURSOR&reads=quorum|first&raw=true",
+        "GET  /v1/keys/{text}?max=N&after=CURSOR&reads=quorum|first&signer=HEX&raw=true",
         "read its values in put-time order",
     ),
+    ("DELETE /v1/keys/{text}?value_hash=HEX", "remove a value; its secret in the header Keyway-Secret"),
+    ("POST /v1/keys/{text}/signed", "store what somebody has signed, or remove it"),
+    ("POST /v1/immutable?ttl=SECONDS", "store the body under its own hash"),
+    ("GET  /v1/keys/{text}/watch", "events as values come and go"),
     ("GET  /v1/keys/{text}/where", "which nodes hold what under it"),
     ("GET  /v1/keys/{text}/trace", "its lookup, question by question"),
     ("     /v1/ids/{40 hex digits}", "the same for a raw id"),

@@ -22,7 +22,7 @@ async fn everything_that_is_asked_is_understood() {
     let receipt = client.put(&key, "green".into(), None).await.expect("stored");
     assert_eq!(receipt.ttl_seconds, 86_400);
 
-    let options = GetOptions { max: Some(1), reads: Reads::First, after: None };
+    let options = GetOptions { max: Some(1), reads: Reads::First, ..GetOptions::default() };
     let page = client.get(&key, &options).await.expect("a page");
     assert_eq!(page.values[0].text.as_deref(), Some("red"));
     let page = client.get(&key, &GetOptions { after: page.next, ..options }).await.expect("a page");

@@ -73,7 +73,7 @@ async fn what_is_not_there_is_not_found() {
     assert_eq!((code, refusal["error"]["code"].as_str()), (404, Some("not_found")));
     let (code, refusal) = gateway.ask_json("GET", "/v1/nothing", b"").await;
     assert_eq!((code, refusal["error"]["code"].as_str()), (404, Some("no_such_path")));
-    let (code, refusal) = gateway.ask_json("DELETE", "/v1/keys/k", b"").await;
+    let (code, refusal) = gateway.ask_json("PATCH", "/v1/keys/k", b"").await;
     assert_eq!((code, refusal["error"]["code"].as_str()), (405, Some("method_not_allowed")));
 }
 
@@ -87,6 +87,15 @@ async fn requests_that_make_no_sense_are_told_why() {
         ("GET", "/v1/keys/k?after=x"),
         ("GET", "/v1/keys/k?reads=some"),
         ("GET", "/v1/keys/k?limit=3"),
+        ("GET", "/v1/keys/k?signer=12"),
+        ("DELETE", "/v1/keys/k"),
+        ("DELETE", "/v1/keys/k?value_hash=12"),
+        (
+            "DELETE",
+            "/v1/ids/0000000000000000000000000000000000000000?value_hash=0000000000000000000000000000000000000000",
+        ),
+        ("POST", "/v1/keys/k/signed"),
+        ("POST", "/v1/immutable?max=1"),
         ("PUT", "/v1/keys/k?ttl=-1"),
         ("PUT", "/v1/keys/k?ttl=1d"),
         ("PUT", "/v1/keys/k?max=1"),
@@ -112,6 +121,8 @@ async fn what_the_node_refuses_has_a_status_and_a_code() {
         (OpError::ClockSkew, 503, "clock_skew"),
         (OpError::TooLarge { bytes: 2, max: 1 }, 413, "too_large"),
         (OpError::BadTtl { max_secs: 5 }, 422, "bad_ttl"),
+        (OpError::Expired, 422, "expired"),
+        (OpError::Outlived { expires: keyway_core::Wall(5_000) }, 409, "outlived"),
     ];
     for (why, code, word) in cases {
         gateway.node.fail(Some(why));

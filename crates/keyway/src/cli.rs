@@ -10,6 +10,7 @@ use crate::config::ConfigArgs;
 use crate::get::GetArgs;
 use crate::health::HealthArgs;
 use crate::import::ImportArgs;
+use crate::keygen::KeygenArgs;
 use crate::log::LogFormat;
 use crate::man::ManArgs;
 use crate::node::NodeArgs;
@@ -18,10 +19,13 @@ use crate::output::{Colour, Format};
 use crate::peers::PeersArgs;
 use crate::put::PutArgs;
 use crate::redir::RedirArgs;
+use crate::remove::RemoveArgs;
+use crate::renew::RenewArgs;
 use crate::sim::SimArgs;
 use crate::status::StatusArgs;
 use crate::trace::TraceArgs;
 use crate::up::UpArgs;
+use crate::watch::WatchArgs;
 use crate::whereabouts::WhereArgs;
 
 const EXAMPLES: &str = "\
@@ -38,7 +42,7 @@ Text keys are the SHA-1 of the text; --hex takes 40 hex digits. Settings come fr
 then a TOML file (--config, ~/.config/keyway/config.toml, /etc/keyway/config.toml), then defaults.
 
 Exit codes: 0 done, 1 failure, 2 usage, 3 not found, 4 refused, 5 time-out or partial, 6 isolated, 7 conflict, \
-8 invalid data, 130 interrupted.";
+8 invalid data or signature, 130 interrupted.";
 
 /// A distributed hash table that can be studied, simulated and run in production
 #[derive(Parser, Debug)]
@@ -92,6 +96,14 @@ pub(crate) enum Verb {
     Put(PutArgs),
     /// Print the values under a key
     Get(GetArgs),
+    /// Print what happens to a key as it happens
+    Watch(WatchArgs),
+    /// Remove a value
+    Remove(RemoveArgs),
+    /// Put values again, so that they live longer
+    Renew(RenewArgs),
+    /// Make a signing key
+    Keygen(KeygenArgs),
     /// Store all records of a file, and read them back
     Import(ImportArgs),
     /// Show the state of a node

@@ -9,8 +9,8 @@
 //! | 4 | refused: too large, a life that is not given, over capacity, no writes now |
 //! | 5 | time-out, or done in part |
 //! | 6 | isolated: no gateway reached, or its node is not in a network |
-//! | 7 | conflict (kept for operations that compare; nothing returns it yet) |
-//! | 8 | invalid data: a malformed record, a value that is not the one stored |
+//! | 7 | conflict: the series is at another number, a removal hides the value, what is there lives longer |
+//! | 8 | invalid data: a malformed record, a value that is not the one stored, a signature that does not hold |
 //! | 130 | interrupted |
 
 use std::fmt;
@@ -36,6 +36,8 @@ pub(crate) enum Exit {
     Partial,
     /// No gateway reached, or its node is not in a network.
     Isolated,
+    /// What is there stands against it.
+    Conflict,
     /// Malformed input, or data that is not what was stored.
     Invalid,
     /// Ended by Ctrl-C.
@@ -53,6 +55,7 @@ impl Exit {
             Exit::Refused => 4,
             Exit::Partial => 5,
             Exit::Isolated => 6,
+            Exit::Conflict => 7,
             Exit::Invalid => 8,
             Exit::Interrupted => 130,
         }
@@ -119,6 +122,7 @@ impl From<ClientError> for Failure {
             4 => Exit::Refused,
             5 => Exit::Partial,
             6 => Exit::Isolated,
+            7 => Exit::Conflict,
             8 => Exit::Invalid,
             _ => Exit::Failure,
         };

@@ -1,9 +1,10 @@
 //! `keyway get`: print the values under a key, one per line in put-time order, or one value's exact bytes.
 
 use clap::{Args, ValueEnum};
-use keyway_client::{Client, GetOptions, Key, Reads, Value};
+use keyway_client::{Authenticator, Client, GetOptions, Key, Kind, Reads, Value};
 use serde::Serialize;
 
+use crate::duration::Span;
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Output, harmless};
 use crate::session::{KeyArgs, Session};
@@ -11,11 +12,16 @@ use crate::session::{KeyArgs, Session};
 /// Values printed when neither `--all` nor `--max` is given.
 const VALUES_DEFAULT: usize = 100;
 
+/// Characters of a value in a table.
+const SHOWN_CHARS_MAX: usize = 24;
+
 const EXAMPLES: &str = "\
 Examples:
   keyway get colors                     the values, oldest put first, one per line
   keyway get photo --raw > cat.jpg      the exact bytes of the first value
   keyway get colors -o json             with put times and lives
+  keyway get colors --details           with hashes, kinds, signers and what is left of each life
+  keyway get colors --signer HEX        what one signer has signed there
   keyway get nothing || echo none       the exit code is 3 when there is none
 ";
 
@@ -44,6 +50,15 @@ pub(crate) struct GetArgs {
     /// The exact bytes of the first value, nothing added; the same as `--output raw`
     #[arg(long)]
     raw: bool,
+    /// A table: what each value is, its hash, its secret's hash or its signer, what is left of its life
+    #[arg(long, conflicts_with = "raw")]
+    details: bool,
+    /// Only what this signer has signed: SHA-256 of its public key, as `keyway keygen` shows it
+    #[arg(long, value_name = "HEX")]
+    signer: Option<Authenticator>,
+    /// Go on after this place, which the get before has named
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
     /// How many replicas are asked
     #[arg(long, value_enum, default_value_t, env = "KEYWAY_READS")]
     reads: ReadsArg,
@@ -55,6 +70,8 @@ struct Found<'a> {
     values: &'a [Value],
     /// Whether there are values that were not asked for.
     more: bool,
+    /// Where to go on (`--cursor`).
+    next: Option<String>,
     /// Replicas whose answers were merged for the last page.
     merged: u8,
 }
@@ -75,10 +92,28 @@ pub(crate) async fn run(args: GetArgs, session: &Session) -> Result<Exit, Failur
         ReadsArg::First => Reads::First,
     };
 
-    let mut walk = Walk { client: session.client()?, key, reads, next: None, merged: 0 };
+    let mut walk = Walk {
+        client: session.client()?,
+        key,
+        reads,
+        signer: args.signer,
+        next: args.cursor.clone(),
+        merged: 0,
+    };
     if output.format == Format::Json {
         let (values, more) = walk.collect(wanted).await?;
-        output.json(&Found { key, values: &values, more, merged: walk.merged })?;
+        let next = walk.next.clone();
+        output.json(&Found { key, values: &values, more, next, merged: walk.merged })?;
+        return found(values.len(), &args.key.key, &key, walk.merged);
+    }
+    if args.details && output.format == Format::Table {
+        let (values, more) = walk.collect(wanted).await?;
+        if !values.is_empty() {
+            table(&values, &output)?;
+        }
+        if let Some(next) = walk.next.as_deref().filter(|_| more) {
+            output.note(format!("there are more: --cursor {next}"));
+        }
         return found(values.len(), &args.key.key, &key, walk.merged);
     }
     // Page by page, so that a long list needs no memory here.
@@ -94,7 +129,10 @@ pub(crate) async fn run(args: GetArgs, session: &Session) -> Result<Exit, Failur
         }
         if !more || count >= wanted {
             if more && !raw && args.max.is_none() {
-                output.note(format!("there are more than {count} values; --all prints them"));
+                let next = walk.next.as_deref().unwrap_or_default();
+                output.note(format!(
+                    "there are more than {count} values; --all prints them, --cursor {next} goes on"
+                ));
             } else if more && raw {
                 output.note("there are more values; without --raw all are printed");
             }
@@ -114,6 +152,39 @@ fn found(count: usize, name: &str, key: &Key, merged: u8) -> Result<Exit, Failur
     };
     Err(Failure::new(Exit::NotFound, format!("no value under {name} (key {key}){asked}"))
         .hint(format!("`keyway where {name}` shows what each replica holds")))
+}
+
+/// One line for each value, with all that is known of it.
+fn table(values: &[Value], output: &Output) -> Result<(), Failure> {
+    let row = |value: &Value| {
+        let kind = match (value.kind, value.seq) {
+            (Kind::Put, _) => "plain".to_owned(),
+            (Kind::Immutable, _) => "immutable".to_owned(),
+            (Kind::Signed, _) => "signed".to_owned(),
+            (Kind::Sequenced, seq) => format!("number {}", seq.unwrap_or(0)),
+            (Kind::Unknown, _) => "?".to_owned(),
+        };
+        let whose = match (&value.signer, &value.secret_hash) {
+            (Some(signer), _) => format!("signer {signer}"),
+            (None, Some(hash)) => format!("secret {hash}"),
+            (None, None) => "-".to_owned(),
+        };
+        let left = Span::from_secs(value.remaining_seconds).to_string();
+        let bytes = value.bytes.len().to_string();
+        vec![shown(value), value.value_hash.to_string(), kind, bytes, left, whose]
+    };
+    let header = ["value", "value hash", "kind", "bytes", "left", "removable by"];
+    output.table(&header, &[3, 4], values.iter().map(row))
+}
+
+/// The beginning of a value, on one line.
+fn shown(value: &Value) -> String {
+    let Ok(text) = std::str::from_utf8(&value.bytes) else { return "(bytes)".to_owned() };
+    let line = harmless(text).replace(['\n', '\t'], " ");
+    match line.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
 }
 
 fn print(value: &Value, raw: bool, output: &Output) -> Result<(), Failure> {
@@ -140,6 +211,7 @@ struct Walk {
     client: Client,
     key: Key,
     reads: Reads,
+    signer: Option<Authenticator>,
     next: Option<String>,
     merged: u8,
 }
@@ -148,7 +220,8 @@ impl Walk {
     /// The next page of at most `max` values, and whether there may be another.
     async fn page(&mut self, max: usize) -> Result<(Vec<Value>, bool), Failure> {
         let max = u32::try_from(max.min(VALUES_DEFAULT)).expect("bounded by a small constant");
-        let options = GetOptions { max: Some(max), after: self.next.take(), reads: self.reads };
+        let options =
+            GetOptions { max: Some(max), after: self.next.take(), reads: self.reads, signer: self.signer };
         let page = self.client.get(&self.key, &options).await?;
         self.merged = page.merged;
         // A page without values ends the walk even if it names a next one, so that the loop is bounded.

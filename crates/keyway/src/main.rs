@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   keyway up | node                              serve.rs ─▶ keyway-net, keyway-gateway
-//!   keyway put | get | import | status | ...      session.rs ─▶ keyway-client ─▶ any gateway over HTTP
+//!   keyway put | get | remove | import | ...      session.rs ─▶ keyway-client ─▶ any gateway over HTTP
 //!   keyway redir                                  redir.rs ─▶ keyway-client, the same way
 //!   keyway sim                                    sim/ ─▶ keyway-sim
 //!   keyway bench                                  bench/ ─▶ keyway-net
@@ -12,6 +12,7 @@
 //! Data goes to stdout, all else to stderr; the exit codes are those of [`exit`].
 
 mod bench;
+mod chosen;
 mod cli;
 mod completions;
 mod config;
@@ -21,6 +22,7 @@ mod exit;
 mod get;
 mod health;
 mod import;
+mod keygen;
 mod log;
 mod man;
 mod node;
@@ -28,7 +30,11 @@ mod nodes;
 mod output;
 mod peers;
 mod put;
+mod receipt;
 mod redir;
+mod remove;
+mod renew;
+mod secrets;
 mod serve;
 mod session;
 mod sim;
@@ -36,6 +42,7 @@ mod size;
 mod status;
 mod trace;
 mod up;
+mod watch;
 mod whereabouts;
 
 use std::process::ExitCode;
@@ -91,6 +98,10 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Import(args) => many_threads()?.block_on(import::run(args, session)),
         Verb::Put(args) => one_thread()?.block_on(put::run(args, session)),
         Verb::Get(args) => one_thread()?.block_on(get::run(args, session)),
+        Verb::Watch(args) => one_thread()?.block_on(watch::run(args, session)),
+        Verb::Remove(args) => one_thread()?.block_on(remove::run(args, session)),
+        Verb::Renew(args) => one_thread()?.block_on(renew::run(args, session)),
+        Verb::Keygen(args) => keygen::run(&args, session),
         Verb::Status(args) => one_thread()?.block_on(status::run(args, session)),
         Verb::Peers(args) => one_thread()?.block_on(peers::run(args, session)),
         Verb::Where(args) => one_thread()?.block_on(whereabouts::run(args, session)),

@@ -197,7 +197,8 @@ impl<W> Admission<W> {
 
     /// The index holds it: charged until its end, without asking.
     pub(super) fn charge(&mut self, now: Wall, head: &Head) {
-        #[cfg(keyway_bug = "store_quota_not_charged")] // planted: copies that are handed over cost nobody anything
+        #[cfg(keyway_bug = "store_quota_not_charged")]
+        // planted: copies that are handed over cost nobody anything
         if !self.writing.contains_key(&head.identity) {
             return;
         }
@@ -287,7 +288,8 @@ impl<W> Admission<W> {
         let live = |head: &&Head| ends_ms(head) > fair.time_ms();
         let there: u64 = held.chain(self.writing.values()).filter(live).map(cost_bytes).sum();
         if there != fair.stored_bytes() {
-            let seen = format!("{there} bytes live or are being written, {} are charged", fair.stored_bytes());
+            let seen =
+                format!("{there} bytes live or are being written, {} are charged", fair.stored_bytes());
             return Err(Violation::new("store.charges", seen));
         }
         Ok(())

@@ -9,7 +9,6 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use keyway_core::store::ClientId;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::gate::{Gate, Verdict};
@@ -48,8 +47,7 @@ async fn converse<N: Node>(visitor: Visitor, shop: Arc<Shop<N>>, router: Router)
     let local = socket.local_addr().ok();
     let limits = shop.config.limits.clone();
     let verdict = Verdict::default();
-    let connection =
-        Connection::new(shop.clone(), router, verdict.clone(), local, ClientId::of_address(from.ip()));
+    let connection = Connection::new(shop.clone(), router, verdict.clone(), local, from.ip());
     let gate = Gate::new(socket, limits.clone(), verdict);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())

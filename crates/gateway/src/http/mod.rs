@@ -9,7 +9,7 @@ pub(crate) mod body;
 pub(crate) mod gate;
 mod host;
 mod listen;
-mod service;
+pub(crate) mod service;
 
 pub(crate) use listen::serve;
 pub(crate) use service::Reached;

@@ -1,6 +1,6 @@
 //! One connection's requests: checks that hold for all of them, then the interface that each is for.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -33,6 +33,9 @@ pub(crate) struct Cut(String);
 /// The address at which the client reached the gateway.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reached(pub(crate) SocketAddr);
+/// Where a request's connection comes from: who is charged for what it stores.
+#[derive(Clone, Copy)]
+pub(crate) struct ClientAddr(pub(crate) IpAddr);
 
 /// The service of one connection.
 pub(crate) struct Connection<N> {
@@ -41,8 +44,7 @@ pub(crate) struct Connection<N> {
     verdict: Verdict,
     /// What the client connected to.
     local: Option<SocketAddr>,
-    /// Who is charged for what is written.
-    client: ClientId,
+    from: ClientAddr,
     requests: AtomicU64,
 }
 
@@ -52,9 +54,10 @@ impl<N: Node> Connection<N> {
         router: Router,
         verdict: Verdict,
         local: Option<SocketAddr>,
-        client: ClientId,
+        from: IpAddr,
     ) -> Connection<N> {
-        Connection { shop, router, verdict, local, client, requests: AtomicU64::new(0) }
+        let from = ClientAddr(from);
+        Connection { shop, router, verdict, local, from, requests: AtomicU64::new(0) }
     }
 
     /// Answers one request.
@@ -98,6 +101,7 @@ impl<N: Node> Connection<N> {
         if let Some(local) = self.local {
             request.extensions_mut().insert(Reached(local));
         }
+        request.extensions_mut().insert(self.from);
         // The router's error type has no values, and it is always ready.
         let Ok(mut response) = self.router.clone().call(request).await;
         if chunked {
@@ -124,7 +128,7 @@ impl<N: Node> Connection<N> {
             Ok(call) => call,
             Err(why) => return Err(self.cut("xmlrpc_unreadable", why.to_string())),
         };
-        let reply = xmlrpc::answer(&self.shop.desk, &config.legacy, self.client, &call).await;
+        let reply = xmlrpc::answer(&self.shop.desk, &config.legacy, ClientId::of_address(self.from.0), &call).await;
         let mut response = Response::new(Body::from(reply));
         *response.version_mut() = Version::HTTP_10;
         let headers = response.headers_mut();

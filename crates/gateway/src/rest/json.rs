@@ -4,14 +4,18 @@
 //! hashes are 40 hex digits.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyway_core::frame::NetworkId;
 use keyway_core::keyspace::Geometry;
-use keyway_core::machine::{Copies, GetAnswer, Halt, NodeStatus, Phase, PutReceipt, Value};
+use keyway_core::machine::{
+    Copies, GetAnswer, Halt, NodeStatus, Phase, PutReceipt, RemoveReceipt, SignedPut, Value,
+};
 use keyway_core::overlay::registry;
-use keyway_core::store::{Head, Kind};
+use keyway_core::store::proof::sha256;
+use keyway_core::store::{Head, Identity, Kind, Proof};
 use keyway_core::{Duration, Id, Peer, Wall};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -40,6 +44,15 @@ pub(crate) struct Receipt {
     key: String,
     /// The value's name among those of the key.
     value_hash: String,
+    /// SHA-1 of the secret with which it can be removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_hash: Option<String>,
+    /// Who signed it: SHA-256 of the public key, 64 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signer: Option<String>,
+    /// Its number in its series.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
     /// The life that it was given.
     ttl_seconds: u64,
     /// When its life ends.
@@ -51,10 +64,15 @@ pub(crate) struct Receipt {
 }
 
 impl Receipt {
-    pub(crate) fn new(receipt: &PutReceipt, ttl: Duration) -> Receipt {
+    pub(crate) fn new(receipt: &PutReceipt, ttl: Duration, signed: Option<&SignedPut>) -> Receipt {
+        let Identity { key, secret_hash, value_hash } = &receipt.identity;
+        let guarded = signed.is_none() && *secret_hash != Id::ZERO;
         Receipt {
-            key: receipt.identity.key.to_string(),
-            value_hash: receipt.identity.value_hash.to_string(),
+            key: key.to_string(),
+            value_hash: value_hash.to_string(),
+            secret_hash: guarded.then(|| secret_hash.to_string()),
+            signer: signed.map(|put| authenticator(&put.proof)),
+            seq: signed.map(|put| put.seq).filter(|seq| *seq > 0),
             ttl_seconds: ttl.as_secs(),
             expires_ms: millis(receipt.expires),
             acked: receipt.acked.iter().map(PeerName::from).collect(),
@@ -63,22 +81,87 @@ impl Receipt {
     }
 }
 
+/// What a remove achieved.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Removal {
+    /// 40 hex digits.
+    key: String,
+    /// The name of what is hidden among the values of the key.
+    value_hash: String,
+    /// Until when the removal stands: not shorter than what it hides would have lived.
+    expires_ms: u64,
+    /// Who has it, after their disks said so.
+    acked: Vec<PeerName>,
+    /// Copies that the network keeps.
+    replicas: u8,
+}
+
+impl Removal {
+    pub(crate) fn new(receipt: &RemoveReceipt) -> Removal {
+        Removal {
+            key: receipt.identity.key.to_string(),
+            value_hash: receipt.identity.value_hash.to_string(),
+            expires_ms: millis(receipt.expires),
+            acked: receipt.acked.iter().map(PeerName::from).collect(),
+            replicas: receipt.replicas,
+        }
+    }
+}
+
+/// Who signed, and until when.
+#[derive(Serialize, ToSchema)]
+struct ProofView {
+    /// The signer's Ed25519 key: 64 hex digits.
+    public_key: String,
+    /// 64 hex digits.
+    nonce: String,
+    /// When its life ends: seconds since 1970.
+    expires_unix_seconds: u64,
+    /// 128 hex digits, over what docs/protocol.md says. The gateway's node has verified it.
+    signature: String,
+}
+
+impl From<&Proof> for ProofView {
+    fn from(proof: &Proof) -> ProofView {
+        ProofView {
+            public_key: hex(&proof.public_key),
+            nonce: hex(&proof.nonce),
+            expires_unix_seconds: proof.expires_secs,
+            signature: hex(&proof.signature),
+        }
+    }
+}
+
 /// One value.
 #[derive(Serialize, ToSchema)]
-struct ValueView {
+pub(super) struct ValueView {
     /// The bytes.
     value_base64: String,
     /// The bytes as text, if they are text that a person may look at.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    /// `put`, `immutable`, `signed` or `sequenced`.
+    kind: &'static str,
     /// When its gateway took it.
     put_time_ms: u64,
     /// The life that its put named.
     ttl_seconds: u64,
     /// What is left of it.
     remaining_seconds: u64,
-    /// Its name among the values of the key.
+    /// Its name among the values of the key: of a `put` the SHA-1 of its bytes, of an `immutable` one its key.
     value_hash: String,
+    /// SHA-1 of the secret with which a `put` can be removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_hash: Option<String>,
+    /// The number of a `sequenced` value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    /// Who signed it: SHA-256 of the public key, 64 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signer: Option<String>,
+    /// The signature with all that it covers and that does not stand elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<ProofView>,
 }
 
 impl From<&Value> for ValueView {
@@ -86,11 +169,47 @@ impl From<&Value> for ValueView {
         ValueView {
             value_base64: STANDARD.encode(&value.bytes),
             text: as_text(&value.bytes).map(str::to_owned),
+            kind: kind(value.kind),
             put_time_ms: millis(value.put_time),
             ttl_seconds: value.ttl.as_secs(),
             remaining_seconds: value.remaining.as_secs(),
             value_hash: value.identity.value_hash.to_string(),
+            secret_hash: secret_hash(value.kind, &value.identity),
+            seq: (value.seq > 0).then_some(value.seq),
+            signer: value.proof.as_deref().map(authenticator),
+            proof: value.proof.as_deref().map(ProofView::from),
         }
+    }
+}
+
+/// SHA-1 of the secret of what can be removed by one.
+fn secret_hash(kind: Kind, identity: &Identity) -> Option<String> {
+    let guarded = matches!(kind, Kind::Put | Kind::Remove) && identity.secret_hash != Id::ZERO;
+    guarded.then(|| identity.secret_hash.to_string())
+}
+
+/// A signer's name.
+fn authenticator(proof: &Proof) -> String {
+    hex(&sha256(&proof.public_key))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+const fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Put => "put",
+        Kind::Remove => "remove",
+        Kind::Immutable => "immutable",
+        Kind::Signed => "signed",
+        Kind::SignedRemove => "signed-remove",
+        Kind::Sequenced => "sequenced",
+        Kind::SequencedRemove => "sequenced-remove",
     }
 }
 
@@ -131,8 +250,14 @@ impl Page {
 pub(super) struct CopyView {
     /// Which value of the key.
     value_hash: String,
-    /// `put`, or `remove`: a record that its value was removed.
+    /// `put`, `immutable`, `signed`, `sequenced`; or with `remove` in it: a record that its value was removed.
     kind: &'static str,
+    /// SHA-1 of the secret with which a `put` can be removed, or was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_hash: Option<String>,
+    /// Its number in its series.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
     /// When its gateway took it.
     put_time_ms: u64,
     /// The life that its put named.
@@ -147,15 +272,9 @@ impl From<&Head> for CopyView {
     fn from(head: &Head) -> CopyView {
         CopyView {
             value_hash: head.identity.value_hash.to_string(),
-            kind: match head.kind {
-                Kind::Put => "put",
-                Kind::Remove => "remove",
-                Kind::Immutable => "immutable",
-                Kind::Signed => "signed",
-                Kind::SignedRemove => "signed-remove",
-                Kind::Sequenced => "sequenced",
-                Kind::SequencedRemove => "sequenced-remove",
-            },
+            secret_hash: secret_hash(head.kind, &head.identity),
+            seq: (head.seq > 0).then_some(head.seq),
+            kind: kind(head.kind),
             put_time_ms: millis(head.put_time),
             ttl_seconds: head.ttl.as_secs(),
             expires_ms: millis(head.expires()),
@@ -348,7 +467,7 @@ fn halt(halt: Halt) -> &'static str {
     }
 }
 
-fn millis(instant: Wall) -> u64 {
+pub(super) fn millis(instant: Wall) -> u64 {
     instant.since(Wall(0)).as_millis()
 }
 

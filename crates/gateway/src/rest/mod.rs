@@ -3,7 +3,11 @@
 //! | request | answer |
 //! | --- | --- |
 //! | `PUT /v1/keys/{text}?ttl=SECONDS`, `/v1/ids/{40 hex}` | the body is stored; 201 and who acknowledged |
-//! | `GET /v1/keys/{text}?max=N&after=CURSOR&reads=quorum\|first&raw=true`, `/v1/ids/..` | a page of values in put-time order |
+//! | `POST /v1/immutable?ttl=SECONDS` | the body is stored under its own hash |
+//! | `POST /v1/keys/{text}/signed`, `/v1/ids/../signed` | what somebody has signed is stored, or removes |
+//! | `DELETE /v1/keys/{text}?value_hash=HEX`, `/v1/ids/..` | a value is removed by its secret |
+//! | `GET /v1/keys/{text}?max=N&after=CURSOR&reads=quorum\|first&signer=HEX&raw=true`, `/v1/ids/..` | a page of values in put-time order |
+//! | `GET /v1/keys/{text}/watch`, `/v1/ids/../watch` | events as values come and go |
 //! | `GET /v1/keys/{text}/where`, `/v1/ids/../where` | which replicas hold what |
 //! | `GET /v1/node`, `GET /v1/peers` | the node's state, and its overlay's tables |
 //! | `GET /v1/keys/{text}/trace`, `/v1/ids/../trace` | the lookup of a key, question by question |
@@ -20,29 +24,35 @@ mod explain;
 mod json;
 mod openapi;
 pub(crate) mod refusal;
+mod repeats;
+mod watch;
+mod writes;
 
 use std::time::SystemTime;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, RawQuery, Request, State};
+use axum::extract::{Path, Query, RawQuery, State};
 use axum::routing::get;
 use axum::{Extension, Router};
 use http::header::{self, HeaderValue};
 use http::uri::Authority;
 use http::{HeaderMap, Response, StatusCode, Uri};
-use keyway_core::machine::{Op, OpDone, OpError, Reads};
+use keyway_core::id::ID_BYTES;
+use keyway_core::machine::{Op, OpDone, Reads};
 use keyway_core::{Duration, Id};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::health::Readiness;
-use crate::http::{Reached, body};
+use crate::http::Reached;
 use crate::node::{Desk, Node};
 use crate::settings::GatewayConfig;
 use crate::{console, cursor, metrics, page, servers};
-use openapi::{Any, AnyBytes, AskNetwork, AskNode, GetValues, PutValue, Routes};
+use openapi::{Any, AnyBytes, AskNetwork, AskNode, GetValues, Routes};
 use refusal::Refusal;
+pub(crate) use repeats::Repeats;
+pub(crate) use watch::Watched;
 
 /// The life of a value whose put does not say: a day.
 pub(crate) const TTL_DEFAULT: Duration = Duration::from_secs(24 * 3600);
@@ -61,6 +71,12 @@ type Answer = Result<Response<Body>, Refusal>;
 pub(crate) struct Shop<N> {
     pub(crate) desk: Desk<N>,
     pub(crate) config: GatewayConfig,
+    /// Outcomes of requests that may be repeated.
+    pub(crate) repeats: Repeats,
+    /// Keys that somebody watches.
+    pub(crate) watched: Watched,
+    /// Becomes true when the gateway stops: what has no end ends then.
+    pub(crate) stopping: tokio::sync::watch::Receiver<bool>,
 }
 
 type Shared<N> = State<std::sync::Arc<Shop<N>>>;
@@ -69,11 +85,18 @@ type Shared<N> = State<std::sync::Arc<Shop<N>>>;
 pub(crate) fn router<N: Node>(shop: std::sync::Arc<Shop<N>>) -> Router {
     let (router, document) = Routes::new()
         .with::<__path_get_text, _>(get_text::<N>)
-        .with::<__path_put_text, _>(put_text::<N>)
+        .with::<writes::__path_put_text, _>(writes::put_text::<N>)
+        .with::<writes::__path_remove_text, _>(writes::remove_text::<N>)
         .with::<__path_get_id, _>(get_id::<N>)
-        .with::<__path_put_id, _>(put_id::<N>)
+        .with::<writes::__path_put_id, _>(writes::put_id::<N>)
+        .with::<writes::__path_remove_id, _>(writes::remove_id::<N>)
+        .with::<writes::__path_put_immutable, _>(writes::put_immutable::<N>)
+        .with::<writes::__path_signed_text, _>(writes::signed_text::<N>)
+        .with::<writes::__path_signed_id, _>(writes::signed_id::<N>)
         .with::<__path_where_text, _>(where_text::<N>)
         .with::<__path_where_id, _>(where_id::<N>)
+        .with::<watch::__path_watch_text, _>(watch::watch_text::<N>)
+        .with::<watch::__path_watch_id, _>(watch::watch_id::<N>)
         .with::<explain::__path_trace_text, _>(explain::trace_text::<N>)
         .with::<explain::__path_trace_id, _>(explain::trace_id::<N>)
         .with::<explain::__path_network, _>(explain::network::<N>)
@@ -140,32 +163,6 @@ async fn get_id<N: Node>(shop: Shared<N>, hex: PathText, uri: Uri) -> Response<B
     or_refusal(async { read(&shop, Named::Hex(path_text(hex)?), &uri).await }).await
 }
 
-/// Stores the body under a text key.
-///
-/// Repeating a put is harmless: the same value under the same key is one record, whose life is the longer one.
-#[utoipa::path(
-    put, path = "/v1/keys/{text}", tag = "values",
-    params(("text" = String, Path, description = "The key, percent-encoded: `/` is `%2F`"), PutQuery),
-    request_body(content = inline(AnyBytes), content_type = "application/octet-stream", description = "The value"),
-    responses((status = 201, description = "Stored, and who acknowledged it", body = json::Receipt), PutValue),
-)]
-async fn put_text<N: Node>(shop: Shared<N>, text: PathText, request: Request) -> Response<Body> {
-    or_refusal(async { write(&shop, Named::Text(path_text(text)?), request).await }).await
-}
-
-/// Stores the body under a key given by its id.
-///
-/// Repeating a put is harmless: the same value under the same key is one record, whose life is the longer one.
-#[utoipa::path(
-    put, path = "/v1/ids/{hex}", tag = "values",
-    params(("hex" = String, Path, description = "The key as 40 hex digits"), PutQuery),
-    request_body(content = inline(AnyBytes), content_type = "application/octet-stream", description = "The value"),
-    responses((status = 201, description = "Stored, and who acknowledged it", body = json::Receipt), PutValue),
-)]
-async fn put_id<N: Node>(shop: Shared<N>, hex: PathText, request: Request) -> Response<Body> {
-    or_refusal(async { write(&shop, Named::Hex(path_text(hex)?), request).await }).await
-}
-
 /// Which nodes keep copies under a text key, and what each holds.
 #[utoipa::path(
     get, path = "/v1/keys/{text}/where", tag = "values",
@@ -199,45 +196,6 @@ async fn or_refusal(answer: impl Future<Output = Answer>) -> Response<Body> {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct PutQuery {
-    /// The value's life in seconds; a day if it is not said.
-    ttl: Option<u64>,
-}
-
-async fn write<N: Node>(shop: &Shop<N>, named: Named, request: Request) -> Answer {
-    let key = named.id()?;
-    let asked: PutQuery = query(request.uri())?;
-    let has_length = |headers: &HeaderMap| {
-        headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING)
-    };
-    if !has_length(request.headers()) {
-        let message = "a put needs a body with a Content-Length, or in chunks";
-        return Err(Refusal::new(StatusCode::LENGTH_REQUIRED, "bad_request", message));
-    }
-    let max = u64::from(shop.config.value_bytes_max);
-    let value = match body::read(request.into_body(), max, &shop.config.limits).await {
-        Ok(value) => value.to_vec(),
-        Err(body::BodyError::TooLarge { max }) => return Err(Refusal::too_large(max).close()),
-        Err(why) => return Err(why.into()),
-    };
-    let ttl = asked.ttl.map_or(TTL_DEFAULT, Duration::from_secs);
-    let (outcome, ttl) = match shop.desk.op(Op::put(key, value.clone(), ttl)).await {
-        // Nobody asked for a day: give what this network gives.
-        Err(OpError::BadTtl { max_secs }) if asked.ttl.is_none() && max_secs < TTL_DEFAULT.as_secs() => {
-            let ttl = Duration::from_secs(max_secs);
-            (shop.desk.op(Op::put(key, value, ttl)).await, ttl)
-        }
-        outcome => (outcome, ttl),
-    };
-    match outcome? {
-        OpDone::Put(receipt) => Ok(json(StatusCode::CREATED, &json::Receipt::new(&receipt, ttl))),
-        _ => Err(our_fault()),
-    }
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 struct GetQuery {
     /// Values of the page at most: 100 if it is not said, 1000 in any case.
     max: Option<u32>,
@@ -250,6 +208,8 @@ struct GetQuery {
     /// The first value's bytes and nothing else.
     #[serde(default)]
     raw: bool,
+    /// Only signed values of this signer: its authenticator, SHA-256 of its public key, as 64 hex digits.
+    signer: Option<String>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
@@ -272,6 +232,10 @@ async fn read<N: Node>(shop: &Shop<N>, named: Named, uri: &Uri) -> Answer {
         None => None,
         Some(text) => Some(cursor::read_text(text).ok_or_else(not_a_cursor)?),
     };
+    let signer = match asked.signer.as_deref() {
+        None => None,
+        Some(authenticator) => Some(place_of(&writes::digits("signer", authenticator)?)),
+    };
     let op = Op::Get {
         key,
         max,
@@ -282,7 +246,7 @@ async fn read<N: Node>(shop: &Shop<N>, named: Named, uri: &Uri) -> Answer {
         },
         page_bytes: PAGE_BYTES,
         overhead_bytes: VALUE_OVERHEAD_BYTES,
-        signer: None,
+        signer,
     };
     let OpDone::Got(found) = shop.desk.op(op).await? else { return Err(our_fault()) };
     match found.values.first() {
@@ -294,6 +258,13 @@ async fn read<N: Node>(shop: &Shop<N>, named: Named, uri: &Uri) -> Answer {
         Some(first) if asked.raw => Ok(raw(first)),
         _ => Ok(json(StatusCode::OK, &json::Page::new(&key, &found))),
     }
+}
+
+/// The place of a signer among the values of a key: the first 160 bits of its authenticator.
+fn place_of(authenticator: &[u8; 32]) -> Id {
+    let mut place = Id::ZERO;
+    place.0.copy_from_slice(&authenticator[..ID_BYTES]);
+    place
 }
 
 fn not_a_cursor() -> Refusal {
@@ -363,7 +334,7 @@ async fn readyz<N: Node>(shop: Shared<N>, RawQuery(query): RawQuery) -> Response
     responses((status = 200, description = "It does", body = String, content_type = "text/plain"), Any),
 )]
 async fn livez() -> Response<Body> {
-    text("text/plain; charset=utf-8", "alive\n".into())
+    text("text/plain; charset=utf-8", "alive\n")
 }
 
 /// Metrics as OpenMetrics text.
@@ -440,8 +411,8 @@ fn json<T: Serialize>(status: StatusCode, answer: &T) -> Response<Body> {
     }
 }
 
-fn text(content_type: &'static str, body: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
+fn text(content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

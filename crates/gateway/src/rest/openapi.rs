@@ -141,4 +141,8 @@ refused! {
     GetValues = Get;
     /// Refusals of a put.
     PutValue = Put;
+    /// Refusals of a remove.
+    RemoveValue = Remove;
+    /// Refusals of what is signed.
+    PutSigned = Signed;
 }

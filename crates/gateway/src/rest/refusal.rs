@@ -5,10 +5,12 @@
 use axum::body::Body;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
+use keyway_core::Wall;
 use keyway_core::machine::{Halt, OpError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::json::millis;
 use crate::http::body::BodyError;
 use crate::http::gate::Misframed;
 
@@ -19,6 +21,10 @@ pub(crate) struct Refusal {
     code: &'static str,
     message: String,
     hint: Option<String>,
+    /// Where the series is that another number was expected of.
+    seq: Option<u64>,
+    /// When what stands in the way ends.
+    expires_ms: Option<u64>,
     /// The connection cannot be used for another request.
     close: bool,
 }
@@ -39,6 +45,12 @@ struct ErrorText<'a> {
     /// What to do, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
+    /// Of a `conflict`: where the series is; 0 if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    /// When what stands in the way ends, or until when a removal stands that found nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_ms: Option<u64>,
 }
 
 /// Which requests a refusal may answer.
@@ -52,42 +64,72 @@ pub(super) enum Of {
     Network,
     /// Reading values.
     Get,
-    /// Storing values.
+    /// Storing plain and immutable values.
     Put,
+    /// Removing plain values.
+    Remove,
+    /// Storing what somebody has signed, removals included.
+    Signed,
 }
 
 /// Every refusal that clients of the REST interface see: its status and code, when it is given, and to which requests.
 pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
-    use Of::{Any, Get, Network, Node, Put};
+    use Of::{Any, Get, Network, Node, Put, Remove, Signed};
+    const ALL: &[Of] = &[Any, Node, Network, Get, Put, Remove, Signed];
+    const OPS: &[Of] = &[Network, Get, Put, Remove, Signed];
+    const WRITES: &[Of] = &[Put, Remove, Signed];
     &[
-        (400, "bad_request", "the request makes no sense; nothing was done", &[Any, Node, Network, Get, Put]),
-        (403, "foreign_origin", "a web page of another origin may not write", &[Put]),
+        (400, "bad_request", "the request makes no sense; nothing was done", ALL),
+        (403, "foreign_origin", "a web page of another origin may not write", WRITES),
+        (
+            403,
+            "forged",
+            "the signature is not the signer's, or for another network; nothing was done",
+            &[Signed],
+        ),
         (404, "not_found", "there is no value under the key", &[Get]),
-        (408, "too_slow", "the head or the body came too slowly", &[Any, Node, Network, Get, Put]),
-        (411, "bad_request", "a put needs a body with a length, or in chunks", &[Put]),
-        (413, "too_large", "the value is longer than the network takes", &[Put]),
-        (421, "unknown_host", "the gateway does not go by that name", &[Any, Node, Network, Get, Put]),
-        (422, "bad_ttl", "the life is below a second or above what the network gives", &[Put]),
-        (431, "head_too_large", "the head has too many bytes or headers", &[Any, Node, Network, Get, Put]),
+        (
+            404,
+            "nothing_removed",
+            "no such value was put under this secret, or signed by this key; the removal stands all the same",
+            &[Remove, Signed],
+        ),
+        (408, "too_slow", "the head or the body came too slowly", ALL),
+        (409, "conflict", "the series is at another number, which `seq` names", &[Signed]),
+        (409, "hidden", "a removal of this very value stands and hides it", &[Put, Signed]),
+        (409, "outlived", "it must live as long as what it replaces: until `expires_ms`", WRITES),
+        (411, "bad_request", "a put needs a body with a length, or in chunks", &[Put, Signed]),
+        (413, "too_large", "the value is longer than the network takes", &[Put, Signed]),
+        (421, "unknown_host", "the gateway does not go by that name", ALL),
+        (422, "bad_ttl", "the life is below a second or above what the network gives", WRITES),
+        (422, "expired", "its life is over, or ended on the way", WRITES),
+        (422, "request_id_reused", "the Idempotency-Key was sent with another request", WRITES),
+        (431, "head_too_large", "the head has too many bytes or headers", ALL),
         (
             500,
             "internal",
             "the gateway and its node do not understand each other",
-            &[Node, Network, Get, Put],
+            &[Node, Network, Get, Put, Remove, Signed],
         ),
-        (503, "busy", "too many operations or connections: repeat it", &[Any, Node, Network, Get, Put]),
-        (503, "not_joined", "the node is not in a network: ask another gateway", &[Network, Get, Put]),
-        (503, "quorum", "fewer replicas answered than promised; a put may be on some", &[Network, Get, Put]),
-        (503, "halted", "the node takes no writes: ask another gateway", &[Put]),
-        (503, "clock_skew", "clocks differ too much", &[Put]),
-        (504, "timeout", "no answer in time; the outcome is unknown", &[Node, Network, Get, Put]),
-        (507, "over_capacity", "the replicas of the key have no room", &[Put]),
+        (503, "busy", "too many operations or connections: repeat it", ALL),
+        (503, "not_joined", "the node is not in a network: ask another gateway", OPS),
+        (503, "quorum", "fewer replicas answered than promised; a write may be on some", OPS),
+        (503, "halted", "the node takes no writes: ask another gateway", WRITES),
+        (503, "clock_skew", "clocks differ too much", WRITES),
+        (
+            504,
+            "timeout",
+            "no answer in time; the outcome is unknown",
+            &[Node, Network, Get, Put, Remove, Signed],
+        ),
+        (507, "over_capacity", "the replicas of the key have no room", WRITES),
     ]
 };
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
-        Refusal { status, code, message: message.into(), hint: None, close: false }
+        let message = message.into();
+        Refusal { status, code, message, hint: None, seq: None, expires_ms: None, close: false }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Refusal {
@@ -97,6 +139,17 @@ impl Refusal {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Refusal {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Names the instant at which what stands in the way ends.
+    pub(super) fn until(mut self, end: Wall) -> Refusal {
+        self.expires_ms = Some(millis(end));
+        self
+    }
+
+    /// Whether the same request may be answered otherwise soon, though nothing about it changes.
+    pub(super) fn may_pass(&self) -> bool {
+        self.status.is_server_error() || self.status == StatusCode::REQUEST_TIMEOUT
     }
 
     pub(crate) fn close(mut self) -> Refusal {
@@ -115,12 +168,23 @@ impl Refusal {
             .hint("split it, or store a reference to it")
     }
 
-    pub(crate) fn into_response(self) -> Response<Body> {
+    /// As it stands in an answer.
+    pub(super) fn to_json(&self) -> String {
         let body = ErrorBody {
-            error: ErrorText { code: self.code, message: &self.message, hint: self.hint.as_deref() },
+            error: ErrorText {
+                code: self.code,
+                message: &self.message,
+                hint: self.hint.as_deref(),
+                seq: self.seq,
+                expires_ms: self.expires_ms,
+            },
         };
-        // Strings alone cannot fail to be JSON.
-        let mut text = serde_json::to_string(&body).unwrap_or_default();
+        // Strings and numbers alone cannot fail to be JSON.
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let mut text = self.to_json();
         text.push('\n');
         let mut response = Response::new(Body::from(text));
         *response.status_mut() = self.status;
@@ -168,6 +232,16 @@ impl From<OpError> for Refusal {
             }
             OpError::ClockSkew => no(S::SERVICE_UNAVAILABLE, "clock_skew")
                 .hint("set the clocks of the nodes (NTP), then repeat it"),
+            OpError::Expired => no(S::UNPROCESSABLE_ENTITY, "expired")
+                .hint("sign it anew with a later end; is the signer's clock right?"),
+            OpError::Forged => no(S::FORBIDDEN, "forged").hint(
+                "GET /v1/node names this network; docs/protocol.md says what a signature must cover, byte by byte",
+            ),
+            OpError::Conflict { seq } => Refusal { seq: Some(*seq), ..no(S::CONFLICT, "conflict") }
+                .hint("read the series, then sign the next number, with its number as cas"),
+            OpError::Outlived { expires } => {
+                no(S::CONFLICT, "outlived").until(*expires).hint("give it a life that ends at expires_ms or later")
+            }
             _ => no(S::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
@@ -218,12 +292,16 @@ mod tests {
             OpError::NotJoined,
             OpError::Halted(Halt::DiskFull),
             OpError::ClockSkew,
+            OpError::Expired,
+            OpError::Forged,
+            OpError::Conflict { seq: 1 },
+            OpError::Outlived { expires: Wall(1) },
         ];
         let refusals = ends.map(Refusal::from).into_iter();
         let bodies = [BodyError::TooLarge { max: 1 }, BodyError::TooSlow, BodyError::Cut].map(Refusal::from);
         for refusal in refusals.chain(bodies) {
             let listed = REFUSALS.iter().any(|(status, code, _, of)| {
-                (*status, *code) == (refusal.status.as_u16(), refusal.code) && of.contains(&Of::Put)
+                (*status, *code) == (refusal.status.as_u16(), refusal.code) && of.contains(&Of::Signed)
             });
             assert!(listed, "{refusal:?}");
         }

@@ -14,7 +14,7 @@ use keyway_core::machine::{
     Copies, Counters, Facts, GetAnswer, NodeStatus, Op, OpDone, OpError, OpResult, PeerView, Phase,
     PutReceipt, RemoveReceipt, SignedPut, Surveyed, TraceAnswer, TraceStep, Traced, Value,
 };
-use keyway_core::store::{Head, Identity, Record, Room};
+use keyway_core::store::{ClientId, Head, Identity, Record, Room};
 use keyway_core::{Addr, Duration as Span, Id, Peer, Wall};
 use keyway_gateway::{GatewayConfig, Node, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -68,7 +68,17 @@ impl FakeNode {
         let _ = tokio::time::timeout(PATIENCE, enough).await.expect("the node is asked");
     }
 
-    /// Puts that reached the node.
+    /// Operations that reached the node.
+    pub fn asked(&self) -> u64 {
+        *self.inside().asked.borrow()
+    }
+
+    /// Who is charged for what is stored.
+    pub fn charged(&self) -> Vec<ClientId> {
+        self.inside().records.values().map(|record| record.head.client).collect()
+    }
+
+    /// Puts and removes that reached the node.
     pub fn puts(&self) -> u64 {
         self.inside().puts
     }
@@ -139,9 +149,11 @@ impl FakeNode {
         }
         let mut inside = self.inside();
         let held = inside.records.get(&identity).map(|held| held.head);
+        let same = |held: &Head| (held.seq, held.kind, held.origin) == (head.seq, head.kind, head.origin);
         if let Some(held) = held
             && head.seq > 0
             && held.seq >= head.seq
+            && !same(&held)
         {
             return Err(OpError::Conflict { seq: held.seq });
         }
@@ -152,16 +164,16 @@ impl FakeNode {
         Ok(if head.kind.is_remove() {
             OpDone::Removed(RemoveReceipt { identity, found: held.is_some(), acked, replicas: 3, expires })
         } else {
-            let hidden = held.is_some_and(|held| held.kind.is_remove());
+            let hidden = held.is_some_and(|held| held.kind.is_remove() && held.rank() > head.rank());
             OpDone::Put(PutReceipt { identity, acked, replicas: 3, expires, hidden })
         })
     }
 
     /// Its clock stands at the beginning: what is signed must end after that.
     fn store_signed(&self, put: SignedPut) -> OpResult {
-        let SignedPut { kind, key, content, seq, proof, cas, .. } = put;
+        let SignedPut { kind, key, content, seq, proof, cas, client } = put;
         let record = Record::signed(kind, key, &content, seq, &proof, self.tick(), 1);
-        let record = record.ok_or(OpError::Forged)?;
+        let record = record.ok_or(OpError::Forged)?.charged_to(client);
         let held = self.inside().records.get(&record.head.identity).map_or(0, |held| held.head.seq);
         if cas.is_some_and(|number| number != held) {
             return Err(OpError::Conflict { seq: held });
@@ -219,8 +231,8 @@ impl Node for FakeNode {
                 let record = Record::plain(key, value, self.tick(), ttl, 1).guarded_by(secret_hash);
                 self.store(record.charged_to(client))
             }
-            (Op::PutImmutable { value, ttl, .. }, None) => {
-                self.store(Record::immutable(value, self.tick(), ttl, 1))
+            (Op::PutImmutable { value, ttl, client }, None) => {
+                self.store(Record::immutable(value, self.tick(), ttl, 1).charged_to(client))
             }
             (Op::Remove { key, value_hash, secret, ttl, client }, None) => {
                 let record = Record::removal(key, value_hash, secret, self.tick(), ttl, 1);
@@ -331,9 +343,23 @@ impl Gateway {
 
     /// One HTTP/1.1 request on a connection of its own: the status, and the body.
     pub async fn ask(&self, method: &str, path: &str, body: &[u8]) -> (u16, String) {
+        self.ask_with(method, path, &[], body).await
+    }
+
+    /// The same with headers.
+    pub async fn ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> (u16, String) {
         let mut request =
             format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").into_bytes();
-        if !body.is_empty() || method == "PUT" {
+        for (name, value) in headers {
+            request.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        if !body.is_empty() || matches!(method, "PUT" | "POST") {
             request.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
         }
         request.extend_from_slice(b"\r\n");

@@ -19,6 +19,11 @@ pub fn put(addr: SocketAddr, path: &str, body: &[u8]) -> Option<(u16, String)> {
     ask(addr, "PUT", path, body)
 }
 
+/// The status and body that `POST path` gives; nothing if nobody answers.
+pub fn post(addr: SocketAddr, path: &str, body: &[u8]) -> Option<(u16, String)> {
+    ask(addr, "POST", path, body)
+}
+
 fn ask(addr: SocketAddr, method: &str, path: &str, body: &[u8]) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&addr, ANSWER_TIMEOUT).ok()?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT)).ok()?;

@@ -11,7 +11,7 @@ mod network;
 mod process;
 
 pub use browser::Browser;
-pub use http::{get, put, wait_until};
+pub use http::{get, post, put, wait_until};
 pub use network::{Network, Node};
 pub use process::{Process, Ran, command, keyway, keyway_with_input, python, run};
 

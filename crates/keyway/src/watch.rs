@@ -1,0 +1,135 @@
+//! `keyway watch`: print what happens to a key as it happens, or run a command for each event.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use clap::Args;
+use keyway_client::{Event, Key, Value};
+use tokio::signal::ctrl_c;
+
+use crate::duration::{Span, utc};
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, Style, harmless};
+use crate::session::{KeyArgs, Session};
+
+const EXAMPLES: &str = "\
+Examples:
+  keyway watch colors                          what is there, then what changes, until Ctrl-C
+  keyway watch colors --new -o ndjson          only what changes, for a program
+  keyway watch config --exec 'cat > conf.new'  the value comes on standard input
+";
+
+/// Print what happens to a key as it happens.
+#[derive(Args, Debug)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    key: KeyArgs,
+    /// Nothing of what is there at the beginning
+    #[arg(long)]
+    new: bool,
+    /// End after so many events
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max: Option<u64>,
+    /// Run this in a shell for each event, one after the other: the value's bytes on its standard input, KEYWAY_EVENT (value,
+    /// renewed, removed, expired), KEYWAY_KEY and KEYWAY_VALUE_HASH in its environment
+    #[arg(long, value_name = "CMD")]
+    exec: Option<String>,
+}
+
+/// `keyway watch`.
+pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<Exit, Failure> {
+    let key = args.key.place()?;
+    let output = session.output;
+    let mut watch = session.client()?.watch(&key);
+    let (mut ready, mut count) = (false, 0);
+    loop {
+        let event = tokio::select! {
+            event = watch.next() => event?,
+            _ = ctrl_c() => return Ok(Exit::Interrupted),
+        };
+        match &event {
+            Event::Ready => {
+                ready = true;
+                output.note("ready: all that is there has been told; Ctrl-C ends");
+                continue;
+            }
+            Event::Trouble { message } => {
+                output.note(format!("cannot read the key now: {}; the watch goes on", harmless(message)));
+                continue;
+            }
+            _ if args.new && !ready => continue,
+            _ => {}
+        }
+        match &args.exec {
+            Some(command) => execute(command, key, event, &output).await?,
+            None => print(&event, &output)?,
+        }
+        count += 1;
+        if args.max.is_some_and(|max| count >= max) {
+            return Ok(Exit::Ok);
+        }
+    }
+}
+
+fn print(event: &Event, output: &Output) -> Result<(), Failure> {
+    if output.is_json() {
+        return output.json_line(event);
+    }
+    let (word, style) = match event {
+        Event::Value(_) => ("value", Style::Green),
+        Event::Renewed(_) => ("renewed", Style::Yellow),
+        Event::Removed(_) => ("removed", Style::Red),
+        _ => ("expired", Style::Dim),
+    };
+    let word = output.style(style, &format!("{word:<8}"));
+    match event {
+        Event::Value(value) | Event::Renewed(value) => {
+            let left = Span::from_secs(value.remaining_seconds);
+            output.line(format!("{word} {} {} (for {left})", value.value_hash, shown(value)))
+        }
+        Event::Removed(gone) => {
+            output.line(format!("{word} {} (until {})", gone.value_hash, utc(gone.expires_ms)))
+        }
+        Event::Expired(gone) => output.line(format!("{word} {}", gone.value_hash)),
+        Event::Ready | Event::Trouble { .. } => Ok(()),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match std::str::from_utf8(&value.bytes) {
+        Ok(text) => harmless(text),
+        Err(_) => format!("({} bytes that are not text)", value.bytes.len()),
+    }
+}
+
+/// Runs the command for an event, and waits for it. What strangers put goes to its standard input, never into its text.
+async fn execute(command: &str, key: Key, event: Event, output: &Output) -> Result<(), Failure> {
+    let (word, hash, bytes) = match event {
+        Event::Value(value) => ("value", value.value_hash, value.bytes),
+        Event::Renewed(value) => ("renewed", value.value_hash, value.bytes),
+        Event::Removed(gone) => ("removed", gone.value_hash, bytes::Bytes::new()),
+        Event::Expired(gone) => ("expired", gone.value_hash, bytes::Bytes::new()),
+        Event::Ready | Event::Trouble { .. } => return Ok(()),
+    };
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(command).stdin(Stdio::piped());
+    shell.env("KEYWAY_EVENT", word).env("KEYWAY_KEY", key.to_string());
+    shell.env("KEYWAY_VALUE_HASH", hash.to_string());
+    let ran = tokio::task::spawn_blocking(move || {
+        let mut child = shell.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A command that does not read its input closes the pipe; that is its choice.
+            let _ = stdin.write_all(&bytes);
+        }
+        child.wait()
+    });
+    match ran.await.unwrap_or_else(|gone| Err(std::io::Error::other(gone))) {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => {
+            output.note(format!("the command for {word} {hash} ended with {status}; the watch goes on"));
+            Ok(())
+        }
+        Err(error) => Err(Failure::new(Exit::Failure, format!("cannot run the command: {error}"))),
+    }
+}
