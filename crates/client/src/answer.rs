@@ -301,6 +301,34 @@ pub struct Network {
     pub complete: bool,
 }
 
+/// What one client uses of a node's disk.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ClientUsage {
+    /// The name under which it is charged: 16 hex digits.
+    pub client: String,
+    /// What of its records the node keeps, heads included.
+    pub stored_bytes: u64,
+    /// Records of it that wait for room.
+    pub waiting: u64,
+}
+
+/// How full a node's disk is, and who uses it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Usage {
+    /// The name under which whoever asks is charged.
+    pub you: String,
+    /// What clients share; `None` if the disk is not bounded.
+    pub shared_bytes: Option<u64>,
+    /// What is charged.
+    pub charged_bytes: u64,
+    /// Records that wait for room.
+    pub waiting: u64,
+    /// Clients that are known.
+    pub known: u64,
+    /// Those who use most first.
+    pub clients: Vec<ClientUsage>,
+}
+
 /// Parts of the key space that a node keeps copies of.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Shares {

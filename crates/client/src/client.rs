@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::answer::{
     GetOptions, Kind, Network, Node, Page, Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt,
-    Traced, Value, Whereabouts,
+    Traced, Value, Whereabouts, Usage,
 };
 use crate::failure::ClientError;
 use crate::gateways::{Answer, Ask, BYTES, Gateways, Stream, refusal};
@@ -345,6 +345,14 @@ impl Client {
     /// See [`ClientError`].
     pub async fn network(&self, max: u32) -> Result<Network, ClientError> {
         self.ask(Ask::get(format!("/v1/network?max={max}"))).await
+    }
+
+    /// How full the disk of the node behind the gateway is, and who uses it; at most `max` clients.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn clients(&self, max: u32) -> Result<Usage, ClientError> {
+        self.ask(Ask::get(format!("/v1/clients?max={max}"))).await
     }
 
     /// Whether the node behind the gateway serves, and if not, why. Not being ready is an answer, not an error.

@@ -44,7 +44,7 @@ mod watch;
 pub use answer::{
     Check, CopyHead, GetOptions, Kind, Network, NetworkNode, Node, Page, PeerName, PeerView, Peers,
     PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt, Replica, Shares, Table, TraceStep, Traced,
-    Value, Whereabouts,
+    Value, Whereabouts, ClientUsage, Usage,
 };
 pub use client::{Client, ClientSettings, GATEWAY_DEFAULT, expires_in};
 pub use failure::{ClientError, Tried};

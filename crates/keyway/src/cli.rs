@@ -14,6 +14,7 @@ use crate::keygen::KeygenArgs;
 use crate::log::LogFormat;
 use crate::man::ManArgs;
 use crate::node::NodeArgs;
+use crate::clients::ClientsArgs;
 use crate::nodes::NodesArgs;
 use crate::output::{Colour, Format};
 use crate::peers::PeersArgs;
@@ -116,6 +117,8 @@ pub(crate) enum Verb {
     Trace(TraceArgs),
     /// Show who is in the network and what each node holds
     Nodes(NodesArgs),
+    /// Show who uses how much of a node's disk
+    Clients(ClientsArgs),
     /// Tell by the exit code whether a node serves
     Health(HealthArgs),
     /// Find members of any set of machines

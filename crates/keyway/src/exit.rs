@@ -145,6 +145,7 @@ fn next_step(error: &ClientError) -> Option<&'static str> {
             "quorum" | "not_joined" | "isolated" | "halted" | "clock_skew" => {
                 Some("`keyway status` and `keyway health` tell more about the gateway's node")
             }
+            "waiting" => Some("nothing need be done: it will be stored when there is room"),
             "busy" => Some("try again in a moment, or name more gateways"),
             _ => None,
         },

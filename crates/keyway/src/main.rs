@@ -14,6 +14,7 @@
 mod bench;
 mod chosen;
 mod cli;
+mod clients;
 mod completions;
 mod config;
 mod door;
@@ -106,6 +107,7 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Peers(args) => one_thread()?.block_on(peers::run(args, session)),
         Verb::Where(args) => one_thread()?.block_on(whereabouts::run(args, session)),
         Verb::Trace(args) => one_thread()?.block_on(trace::run(args, session)),
+        Verb::Clients(args) => one_thread()?.block_on(clients::run(args, session)),
         Verb::Nodes(args) => one_thread()?.block_on(nodes::run(args, session)),
         Verb::Health(args) => one_thread()?.block_on(health::run(args, session)),
         Verb::Redir(args) => one_thread()?.block_on(redir::run(args, session)),

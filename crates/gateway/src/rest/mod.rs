@@ -11,6 +11,7 @@
 //! | `GET /v1/keys/{text}/where`, `/v1/ids/../where` | which replicas hold what |
 //! | `GET /v1/node`, `GET /v1/peers` | the node's state, and its overlay's tables |
 //! | `GET /v1/keys/{text}/trace`, `/v1/ids/../trace` | the lookup of a key, question by question |
+//! | `GET /v1/clients?max=N` | how full this node's disk is, and who uses it |
 //! | `GET /v1/network?max=N` | who is in the network, and what each holds |
 //! | `GET /v1/node/records?max=N&after=CURSOR` | what the node itself holds, without the bytes |
 //! | `GET /livez`, `GET /readyz?verbose`, `GET /metrics` | health and OpenMetrics text |
@@ -20,6 +21,7 @@
 //!
 //! A text key is the SHA-1 of its bytes after percent-decoding.
 
+mod clients;
 mod explain;
 mod json;
 mod openapi;
@@ -103,6 +105,7 @@ pub(crate) fn router<N: Node>(shop: std::sync::Arc<Shop<N>>) -> Router {
         .with::<__path_node, _>(node::<N>)
         .with::<explain::__path_records, _>(explain::records::<N>)
         .with::<__path_peers, _>(peers::<N>)
+        .with::<clients::__path_clients, _>(clients::clients::<N>)
         .with::<__path_readyz, _>(readyz::<N>)
         .with::<__path_livez, _>(livez)
         .with::<__path_render_metrics, _>(render_metrics::<N>)

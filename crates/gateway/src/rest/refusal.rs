@@ -25,6 +25,8 @@ pub(crate) struct Refusal {
     seq: Option<u64>,
     /// When what stands in the way ends.
     expires_ms: Option<u64>,
+    /// When repeating it makes sense, in seconds.
+    retry_after_secs: Option<u64>,
     /// The connection cannot be used for another request.
     close: bool,
 }
@@ -122,14 +124,20 @@ pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
             "no answer in time; the outcome is unknown",
             &[Node, Network, Get, Put, Remove, Signed],
         ),
-        (507, "over_capacity", "the replicas of the key have no room", WRITES),
+        (
+            503,
+            "waiting",
+            "there is no room yet: enough replicas have it in their queues, and will store it in about as long as Retry-After says",
+            WRITES,
+        ),
+        (507, "over_capacity", "there is no room, and the client's queue is full", WRITES),
     ]
 };
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
         let message = message.into();
-        Refusal { status, code, message, hint: None, seq: None, expires_ms: None, close: false }
+        Refusal { status, code, message, hint: None, seq: None, expires_ms: None, retry_after_secs: None, close: false }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Refusal {
@@ -190,8 +198,9 @@ impl Refusal {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self.code == "busy" {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let retry_after = self.retry_after_secs.or((self.code == "busy").then_some(1));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -216,7 +225,12 @@ impl From<OpError> for Refusal {
                 no(S::UNPROCESSABLE_ENTITY, "bad_ttl").hint(format!("use ?ttl=SECONDS with 1 to {max_secs}"))
             }
             OpError::OverCapacity => no(S::INSUFFICIENT_STORAGE, "over_capacity")
-                .hint("the replicas of this key are full: wait for lives to end, or add nodes"),
+                .hint("put less, or for a shorter life, or wait; GET /v1/clients tells who uses how much"),
+            OpError::Waiting { expected } => Refusal {
+                retry_after_secs: Some(expected.as_micros().div_ceil(1_000_000)),
+                ..no(S::SERVICE_UNAVAILABLE, "waiting")
+            }
+            .hint("it need not be repeated to be stored; repeated after that time it is answered at once"),
             OpError::Busy => {
                 no(S::SERVICE_UNAVAILABLE, "busy").hint("repeat it after a second, or ask another gateway")
             }
