@@ -128,7 +128,7 @@ fn show(outcome: &Outcome, plan: &Plan, seconds: f64, output: &Output) -> Result
             t.virtual_micros as f64 / 3.6e9
         ),
     )?;
-    line("values", format!("{}, {} acknowledged", thousands(t.values), thousands(t.puts_acked)))?;
+    line("values", format!("{}; {} puts acknowledged", thousands(t.values), thousands(t.puts_acked)))?;
     line(
         "removes",
         format!(

@@ -153,7 +153,7 @@ pub static EXPERIMENTS: &[Experiment] = &[
     },
     Experiment {
         name: "opendht-longrun",
-        about: "values lost of 50,000 a world, a put and a get each second, while hosts die, come back and are slow",
+        about: "values lost of 5,000 a world (a million: --rings 200), a put and a get each second, while hosts die, come back and are slow",
         paper: "OpenDHT (SIGCOMM 2005), section 5.1",
         run: opendht_longrun::losses,
     },
