@@ -29,6 +29,18 @@ fn scale_measures_each_world_in_a_process_of_its_own_and_draws() {
     assert!(error.contains("pastry") && error.contains("sim list"), "{error}");
 }
 
+#[test]
+fn undead_counts_what_it_removed_and_what_it_looked_for() {
+    let undead = ["-o", "json", "sim", "undead", "--removes", "20", "--nodes", "6", "--overlay", "kademlia"];
+    let report: Value = serde_json::from_str(&keyway(undead).good()).expect("one object");
+    let tally = &report["tally"];
+    assert_eq!((&report["holds"], &report["failures"]), (&true.into(), &serde_json::json!([])), "{report}");
+    assert_eq!((tally["removes_acked"].as_u64(), tally["undead"].as_u64()), (Some(20), Some(0)), "{tally}");
+    assert!(tally["removed_looked_for"].as_u64() > Some(40), "{tally}");
+    let error = keyway(["sim", "undead", "--nodes", "3"]).failed(2);
+    assert!(error.contains("--nodes"), "{error}");
+}
+
 /// The fates come from a reading of the algorithm in another language, list by list: C = 60,000, T = 60,000, B = 1,000, r = 1.
 #[test]
 fn fst_decides_a_list_as_a_naive_reading_of_the_paper_does() {

@@ -4,7 +4,8 @@
 //! pure function of its seed: a run is replayed by a line.
 //!
 //! Five orthogonal axes, one idea a file: [`topology`], [`links`], [`churn`], [`workload`], [`checkers`]; [`oracle`] knows the
-//! truth, [`scenario`] is what a person asks for, [`swarm`] draws worlds, [`sweep`] runs many of them.
+//! truth, [`scenario`] is what a person asks for, [`swarm`] draws worlds, [`sweep`] runs many of them;
+//! [`undead`] removes a great deal, and looks whether it stays away.
 //!
 //! This crate depends on core only. It reads no clock and opens no file or socket: wall time, memory and the text of a
 //! measured latency table are told to it.
@@ -28,6 +29,7 @@ pub mod swarm;
 pub mod sweep;
 pub mod topology;
 pub mod trace;
+pub mod undead;
 pub mod workload;
 pub mod world;
 

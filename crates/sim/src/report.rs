@@ -89,8 +89,19 @@ impl Times {
         let _ = self.0.record(micros);
     }
 
+    /// Counts all that another has counted.
+    pub(crate) fn merge(&mut self, other: &Times) {
+        // Cannot fail either.
+        let _ = self.0.add(&other.0);
+    }
+
+    /// The time in milliseconds that this share of all do not exceed; 0 for none.
+    pub(crate) fn quantile_ms(&self, share: f64) -> f64 {
+        self.0.value_at_quantile(share) as f64 / 1e3
+    }
+
     fn summary_ms(&self) -> Summary {
-        let quantile = |q| self.0.value_at_quantile(q) as f64 / 1e3;
+        let quantile = |q| self.quantile_ms(q);
         Summary {
             mean: if self.0.is_empty() { 0.0 } else { self.0.mean() / 1e3 },
             p1: quantile(0.01),

@@ -25,3 +25,14 @@ fn the_overloaded_group_waits_as_long_as_in_table_3() {
     assert_eq!(failing(&outcome), Vec::<&Row>::new());
     assert_eq!(outcome.rows.iter().filter(|row| row.what == "average wait, ms").count(), 45);
 }
+
+/// Section 5.1: of what was acknowledged nothing is lost, while hosts die, come back and are slow.
+#[test]
+fn nothing_is_lost_in_the_long_run() {
+    let outcome =
+        find("opendht-longrun").unwrap().run(&Ask { rings: 1, seed: 1, quick: true, progress: &|_, _| () });
+    assert_eq!(failing(&outcome), Vec::<&Row>::new());
+    let of = |what: &str| outcome.rows.iter().find(|row| row.what == what).map(|row| row.ours.value);
+    assert_eq!(of("values lost"), Some(0.0));
+    assert!(of("values read") > Some(1_500.0) && of("departures") > Some(1.0), "{:?}", outcome.rows);
+}

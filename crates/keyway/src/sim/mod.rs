@@ -6,6 +6,7 @@
 //!   replay   one drawn world, told        every event in a line
 //!   paper    a published figure, repeated and compared     curves as SVG and PNG
 //!   scale    what an event and a node cost         from a thousand nodes to a hundred thousand
+//!   undead   removes by the hundred thousand               nothing that was removed is seen again
 //!   fst      a list of puts, decided by fair space-time       each decision in a line
 //!   list     what there is: overlays, models, faults, checkers
 //! ```
@@ -21,6 +22,7 @@ mod replay;
 mod run;
 mod scale;
 mod sweep;
+mod undead;
 
 use clap::{Args, Subcommand};
 
@@ -35,6 +37,7 @@ Examples:
   keyway sim replay --seed 17 --until 12.5s
   keyway sim paper chord-path-length --out figures
   keyway sim scale --overlay chord --overlay kademlia --out figures
+  keyway sim undead --removes 100000
   keyway sim fst --trace puts.csv --capacity 3600000 --T 3600000 --B 1000
 ";
 
@@ -58,6 +61,8 @@ enum Verb {
     Paper(paper::PaperArgs),
     /// What an event and a node cost, over the number of nodes
     Scale(scale::ScaleArgs),
+    /// Remove a great deal while nodes come and go, and look whether it stays away
+    Undead(undead::UndeadArgs),
     /// Decide a list of puts by fair space-time
     Fst(fst::FstArgs),
     /// Name the overlays, models, faults and checkers
@@ -72,6 +77,7 @@ pub(crate) fn run(args: SimArgs, output: &Output) -> Result<Exit, Failure> {
         Verb::Replay(args) => replay::run(&args, output),
         Verb::Paper(args) => paper::run(&args, output),
         Verb::Scale(args) => scale::run(&args, output),
+        Verb::Undead(args) => undead::run(&args, output),
         Verb::Fst(args) => fst::run(&args, output),
         Verb::List(args) => list::run(&args, output),
     }

@@ -16,8 +16,19 @@ pub fn judge(clients: &ClientModel, got: &Got, terms: &Terms) -> Verdict {
     if got.reads == Reads::First {
         return Ok(());
     }
+    for value in &got.answer.values {
+        if let Some(why) = undead(clients, got, value, terms) {
+            let at = format!("get {:.8} at n{}: {:.8}", got.key, got.host, value.identity.value_hash);
+            return Err(Complaint::new("removed", format!("{at} {why}")));
+        }
+    }
+    Ok(())
+}
+
+/// Why a value of an answer should not be there, if it should not: it was removed, or it is an older one of its series.
+pub(crate) fn undead(clients: &ClientModel, got: &Got, value: &Value, terms: &Terms) -> Option<String> {
     let skew = terms.skew.times(2);
-    let undead = |value: &Value, removal: &Removal| {
+    let by = |removal: &&Removal| {
         let Outcome::Acked(stands_until) = removal.outcome else { return false };
         if removal.ended > got.asked || value.seq > removal.seq {
             return false;
@@ -25,22 +36,13 @@ pub fn judge(clients: &ClientModel, got: &Got, terms: &Terms) -> Verdict {
         let put_before = value.put_time + skew < wall(removal.asked);
         put_before || stands_until > wall(got.ended) + skew
     };
-    for value in &got.answer.values {
-        let name = value.identity;
-        let complain = |text: String| {
-            let at = format!("get {:.8} at n{}: {:.8}", got.key, got.host, name.value_hash);
-            Err(Complaint::new("removed", format!("{at} {text}")))
-        };
-        if let Some(removal) = clients.removals(&name).iter().find(|removal| undead(value, removal)) {
-            return complain(format!("put at {:?} was removed at {}", value.put_time, removal.ended));
-        }
-        let newest = clients
-            .attempts(&name)
-            .iter()
-            .filter(|a| matches!(a.outcome, Outcome::Acked(_)) && a.ended <= got.asked);
-        if let Some(newest) = newest.map(|a| a.put.seq).max().filter(|newest| *newest > value.seq) {
-            return complain(format!("is at number {} again, after {newest}", value.seq));
-        }
+    if let Some(removal) = clients.removals(&value.identity).iter().find(by) {
+        return Some(format!("put at {:?} was removed at {}", value.put_time, removal.ended));
     }
-    Ok(())
+    let acked = clients
+        .attempts(&value.identity)
+        .iter()
+        .filter(|a| matches!(a.outcome, Outcome::Acked(_)) && a.ended <= got.asked);
+    let newest = acked.map(|a| a.put.seq).max().filter(|newest| *newest > value.seq)?;
+    Some(format!("is at number {} again, after {newest}", value.seq))
 }

@@ -23,7 +23,8 @@ pub fn judge(clients: &ClientModel, got: &Got, terms: &Terms) -> Verdict {
     Ok(())
 }
 
-fn wrong(clients: &ClientModel, got: &Got, value: &Value, terms: &Terms) -> Option<String> {
+/// What is wrong with the life of a value of an answer, if something is.
+pub(crate) fn wrong(clients: &ClientModel, got: &Got, value: &Value, terms: &Terms) -> Option<String> {
     let expires = value.put_time + value.ttl;
     // A clock that is as late as it may be shows this when the answer is given.
     let latest_clock = Wall(wall(got.asked).0 - terms.skew.0);

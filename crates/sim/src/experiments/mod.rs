@@ -21,6 +21,7 @@ mod chord_load;
 mod chord_path;
 mod kademlia_path;
 mod opendht_fair;
+mod opendht_longrun;
 mod outcome;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -149,6 +150,12 @@ pub static EXPERIMENTS: &[Experiment] = &[
         about: "storage and waits of fifteen clients that want less, as much as and more than their share",
         paper: "OpenDHT (SIGCOMM 2005), figure 5 and table 3",
         run: opendht_fair::queueing,
+    },
+    Experiment {
+        name: "opendht-longrun",
+        about: "values lost of 5,000 a world (a million: --rings 200), a put and a get each second, while hosts die, come back and are slow",
+        paper: "OpenDHT (SIGCOMM 2005), section 5.1",
+        run: opendht_longrun::losses,
     },
 ];
 

@@ -93,6 +93,16 @@ impl Tolerance {
     }
 }
 
+/// The greatest mean for which a count of `k` or less is not significantly low at 95 %: an upper bound on what was counted.
+pub(super) fn poisson_mean_max(k: u64) -> f64 {
+    let (mut low, mut high) = (0.0, 2.0 * k as f64 + 20.0);
+    for _ in 0..60 {
+        let mean = (low + high) / 2.0;
+        if 1.0 - poisson_at_least(k + 1, mean) > 0.05 { low = mean } else { high = mean }
+    }
+    high
+}
+
 /// The probability that a Poisson count of this mean is `k` or more.
 fn poisson_at_least(k: u64, mean: f64) -> f64 {
     if k == 0 {

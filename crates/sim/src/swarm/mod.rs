@@ -13,7 +13,7 @@
 
 mod faults;
 mod phases;
-mod values;
+pub(crate) mod values;
 
 use std::collections::BTreeSet;
 use std::fmt;

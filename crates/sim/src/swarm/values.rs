@@ -253,7 +253,7 @@ impl Values {
         let signer = self.rng.below(SIGNERS);
         let mut nonce = [0; NONCE_BYTES];
         nonce[..8].copy_from_slice(&self.rng.next_u64().to_be_bytes());
-        let put = self.sign(network, signer, Kind::Signed, key, value, 0, nonce, ends(at, ttl));
+        let put = self.sign(network, signer, unsigned(Kind::Signed, key, value, 0, nonce, ends(at, ttl)));
         self.known.push(Known::Signed { signer, put });
         self.put_known(self.known.len() - 1, ttl)
     }
@@ -268,8 +268,11 @@ impl Values {
         let guarded = guarded && certain_until > ends(at, Duration::from_secs(10));
         let (seq, expires_secs, cas) = self.advance(name, ends(at, ttl), guarded);
         let nonce = series_nonce(name.2);
-        let mut put =
-            self.sign(network, name.1, Kind::Sequenced, key, value.to_vec(), seq, nonce, expires_secs);
+        let mut put = self.sign(
+            network,
+            name.1,
+            unsigned(Kind::Sequenced, key, value.to_vec(), seq, nonce, expires_secs),
+        );
         put.cas = cas;
         Asked { what: What::Put(Stored { ttl, ..signed_put(&put) }), op: Op::PutSigned(Box::new(put)) }
     }
@@ -313,8 +316,11 @@ impl Values {
                 let stored = signed_put(&put);
                 let expires_secs = put.proof.expires_secs.max(ends(at, ttl.max(Duration::from_secs(6))));
                 let (content, nonce) = (sha256(&put.content).to_vec(), put.proof.nonce);
-                let put =
-                    self.sign(network, signer, Kind::SignedRemove, put.key, content, 0, nonce, expires_secs);
+                let put = self.sign(
+                    network,
+                    signer,
+                    unsigned(Kind::SignedRemove, put.key, content, 0, nonce, expires_secs),
+                );
                 let what = What::Remove { identity: stored.identity, seq: 0 };
                 Some(Asked { op: Op::PutSigned(Box::new(put)), what })
             }
@@ -327,33 +333,40 @@ impl Values {
         let (key, signer, number) = name;
         let nonce = series_nonce(number);
         let kind = Kind::SequencedRemove;
-        let put = self.sign(network, signer, kind, key, Vec::new(), seq, nonce, expires_secs);
+        let put = self.sign(network, signer, unsigned(kind, key, Vec::new(), seq, nonce, expires_secs));
         let what = What::Remove { identity: signed_put(&put).identity, seq };
         Asked { op: Op::PutSigned(Box::new(put)), what }
     }
 
-    fn sign(
-        &self,
-        network: NetworkId,
-        signer: u64,
-        kind: Kind,
-        key: Id,
-        content: Vec<u8>,
-        seq: u64,
-        nonce: [u8; NONCE_BYTES],
-        expires_secs: u64,
-    ) -> SignedPut {
-        let signer = &self.signers[signer as usize];
-        let public_key = signer.verifying_key().to_bytes();
-        let mut proof = Proof { public_key, nonce, expires_secs, signature: [0; 64] };
-        let text = Claim { kind, network, key: &key, content: &content, seq }.text(&proof);
-        proof.signature = signer.sign(&text).to_bytes();
-        SignedPut { kind, key, content, seq, proof, cas: None, client: ClientId::NOBODY }
+    fn sign(&self, network: NetworkId, signer: u64, put: SignedPut) -> SignedPut {
+        signed_by(&self.signers[signer as usize], network, put)
     }
 }
 
+/// What is to be signed.
+pub(crate) fn unsigned(
+    kind: Kind,
+    key: Id,
+    content: Vec<u8>,
+    seq: u64,
+    nonce: [u8; NONCE_BYTES],
+    expires_secs: u64,
+) -> SignedPut {
+    let proof = Proof { public_key: [0; 32], nonce, expires_secs, signature: [0; 64] };
+    SignedPut { kind, key, content, seq, proof, cas: None, client: ClientId::NOBODY }
+}
+
+/// What a signer asks to store, with its name and its signature in the proof.
+pub(crate) fn signed_by(signer: &SigningKey, network: NetworkId, mut put: SignedPut) -> SignedPut {
+    put.proof.public_key = signer.verifying_key().to_bytes();
+    let SignedPut { kind, key, content, seq, proof, .. } = &mut put;
+    let text = Claim { kind: *kind, network, key, content, seq: *seq }.text(proof);
+    proof.signature = signer.sign(&text).to_bytes();
+    put
+}
+
 /// The end of a life that begins now, in whole seconds.
-fn ends(at: u64, ttl: Duration) -> u64 {
+pub(crate) fn ends(at: u64, ttl: Duration) -> u64 {
     (wall(at) + ttl).0 / 1_000_000 + 1
 }
 
@@ -362,7 +375,7 @@ fn series_nonce(number: u64) -> [u8; NONCE_BYTES] {
 }
 
 /// What a signed put of a value or of a removal is about.
-fn signed_put(put: &SignedPut) -> Stored {
+pub(crate) fn signed_put(put: &SignedPut) -> Stored {
     let proof = &put.proof;
     let value_hash = if put.kind.is_sequenced() {
         series_name(&proof.nonce)

@@ -288,6 +288,15 @@ impl ClientModel {
         })
     }
 
+    /// What was removed under `key`: removes acknowledged by then.
+    pub fn removed(&self, key: &Id, by: u64) -> impl Iterator<Item = &Identity> {
+        let (first, last) = bounds(key);
+        self.removals.range(first..=last).filter_map(move |(identity, removals)| {
+            let mut acked = removals.iter().filter(|r| matches!(r.outcome, Outcome::Acked(_)));
+            acked.any(|r| r.ended <= by).then_some(identity)
+        })
+    }
+
     /// Keys that were ever put to, in order.
     #[must_use]
     pub fn keys(&self) -> Vec<Id> {
