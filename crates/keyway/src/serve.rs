@@ -22,7 +22,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Served {
     /// The node.
     pub(crate) node: NodeHandle,
-    http: SocketAddr,
+    /// Where clients of HTTP reach it.
+    pub(crate) http: SocketAddr,
     /// Where clients of Sun RPC reach it, if it listens for them.
     pub(crate) sunrpc: Option<SocketAddr>,
     close: oneshot::Sender<()>,

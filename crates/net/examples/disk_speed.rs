@@ -13,32 +13,12 @@ use std::time::{Duration as Span, Instant};
 
 use keyway_core::id::Id;
 use keyway_core::machine::{DiskEffect, DiskOp, DiskResult, DiskToken};
-use keyway_core::rng::Rng;
-use keyway_core::store::Record;
-use keyway_core::time::{Duration, Wall};
-use keyway_core::wire;
+use keyway_net::disk::Disk;
 use keyway_net::disk::engine::EngineConfig;
-use keyway_net::disk::{Disk, rows};
+use keyway_net::disk::yardstick::{Source, redb_alone};
 use keyway_net::{DiskMetrics, Durability};
-use redb::{Database, TableDefinition};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
-
-/// Random records that all differ, of one length.
-struct Source {
-    rng: Rng,
-    value_bytes: usize,
-}
-
-impl Source {
-    fn next(&mut self) -> Record {
-        let mut value = vec![0; self.value_bytes];
-        for chunk in value.chunks_mut(8) {
-            chunk.copy_from_slice(&self.rng.next_u64().to_le_bytes()[..chunk.len()]);
-        }
-        Record::plain(self.rng.id(), value, Wall(1), Duration::from_secs(60), 1)
-    }
-}
 
 struct Speed {
     records: u64,
@@ -72,7 +52,7 @@ async fn keyway(path: &Path, time: Span, concurrency: u64, mut source: Source) -
     while started.elapsed() < time {
         for _ in 0..wanted {
             token += 1;
-            effects.push(DiskEffect { token: DiskToken(token), op: DiskOp::Write(source.next()) });
+            effects.push(DiskEffect { token: DiskToken(token), op: DiskOp::Write(source.record()) });
         }
         disk.submit(&mut effects);
         disk.ready().await;
@@ -96,26 +76,15 @@ async fn keyway(path: &Path, time: Span, concurrency: u64, mut source: Source) -
 }
 
 /// redb alone.
-fn bare(path: &Path, time: Span, batch: u64, mut source: Source) -> Outcome<Speed> {
-    const TABLE: TableDefinition<'_, [u8; rows::IDENTITY_BYTES], &[u8]> = TableDefinition::new("records");
-    let database = Database::builder().set_cache_size(64 << 20).create(path)?;
-    let (started, mut records, mut commits) = (Instant::now(), 0, 0);
-    while started.elapsed() < time {
-        let transaction = database.begin_write()?;
-        {
-            let mut table = transaction.open_table(TABLE)?;
-            for _ in 0..batch {
-                let record = source.next();
-                let bytes = wire::to_vec(&record);
-                table.insert(rows::row_key(&record.head.identity), bytes.as_slice())?;
-            }
-        }
-        transaction.commit()?;
-        records += batch;
-        commits += 1;
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    Ok(Speed { records, fsyncs: commits, commits, written_bytes: 0, seconds })
+fn bare(path: &Path, time: Span, batch: u64, source: Source) -> Outcome<Speed> {
+    let alone = redb_alone(path, time, batch, EngineConfig::default().cache_bytes, source)?;
+    Ok(Speed {
+        records: alone.records,
+        fsyncs: alone.commits,
+        commits: alone.commits,
+        written_bytes: 0,
+        seconds: alone.took.as_secs_f64(),
+    })
 }
 
 fn main() -> Outcome<()> {
@@ -125,7 +94,7 @@ fn main() -> Outcome<()> {
     let (time, concurrency, value_bytes) = (Span::from_secs(number(5)?), number(256)?, number(200)? as usize);
     let root = tempfile::tempdir_in(root)?;
     println!("{concurrency} writes in flight, values of {value_bytes} bytes, {time:?} each, fsync");
-    let source = || Source { rng: Rng::from_u64(1), value_bytes };
+    let source = || Source::new(1, value_bytes);
 
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let ours = runtime.block_on(keyway(&root.path().join("keyway"), time, concurrency, source()))?;

@@ -45,6 +45,8 @@ pub struct DiskMetrics {
     pub written_bytes: Counter,
     /// Group commits.
     pub commits: Counter,
+    /// Effects that group commits made durable.
+    pub effects: Counter,
     /// Effects per group commit.
     pub batch_effects: Histogram,
     /// Seconds per group commit.
@@ -65,6 +67,7 @@ impl Default for DiskMetrics {
             fsyncs: Counter::default(),
             written_bytes: Counter::default(),
             commits: Counter::default(),
+            effects: Counter::default(),
             batch_effects: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             commit_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             queued: Gauge::default(),
@@ -104,6 +107,7 @@ impl DiskMetrics {
         disk.register("fsyncs", "Calls that made written bytes durable", self.fsyncs.clone());
         disk.register("written_bytes", "Bytes written to the file", self.written_bytes.clone());
         disk.register("commits", "Group commits", self.commits.clone());
+        disk.register("effects", "Effects that group commits made durable", self.effects.clone());
         disk.register("batch_effects", "Effects per group commit", self.batch_effects.clone());
         disk.register("commit_seconds", "Seconds per group commit", self.commit_seconds.clone());
         disk.register("queued", "Effects waiting for the disk", self.queued.clone());

@@ -1,21 +1,19 @@
 //! The load: keys and values by number, each get at another node than its put.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use keyway_core::machine::{Op, OpDone, Reads};
-use keyway_core::{Duration as Span, Id};
-use keyway_net::NodeHandle;
+use keyway_core::Id;
+use keyway_core::machine::Reads;
 
 use super::BenchArgs;
 use super::figures::{Measured, Readings, Verdict};
 use super::network::Network;
+use super::wire::{Caller, Interface, Outcome};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
-/// How long values live: longer than any run.
-const TTL: Span = Span::from_secs(24 * 3600);
 /// For all copies of all values to be where they should be.
 const IN_PLACE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two looks at that.
@@ -26,6 +24,8 @@ const AFTER_STOP_AT_ONCE: u16 = 4;
 /// Puts and gets, numbered through.
 pub(super) struct Load<'n> {
     network: &'n Network,
+    /// What is spoken.
+    interface: Interface,
     copies: u64,
     value_bytes: usize,
     reads: Reads,
@@ -35,6 +35,8 @@ pub(super) struct Load<'n> {
     put: usize,
     /// The first value of the last phase of puts.
     last: usize,
+    /// Why the first operation that failed did.
+    why: OnceLock<String>,
 }
 
 /// The key of value `n`.
@@ -63,43 +65,39 @@ fn gateway(n: usize, nodes: usize, get: bool) -> usize {
     if get { (put_at + 1 + n % (nodes - 1)) % nodes } else { put_at }
 }
 
-async fn put_one(node: NodeHandle, n: usize, bytes: usize) -> Verdict {
-    match node.op(Op::put(key(n), value(n, bytes), TTL)).await {
-        Ok(OpDone::Put(_)) => Verdict::Right,
-        _ => Verdict::Failed,
+/// Puts value `n`, or gets it and compares.
+async fn one(caller: &Caller, n: usize, get: bool, bytes: usize, reads: Reads) -> Outcome<Verdict> {
+    if !get {
+        return caller.put(key(n), value(n, bytes)).await.map(|()| Verdict::Right);
     }
-}
-
-async fn get_one(node: NodeHandle, n: usize, bytes: usize, reads: Reads) -> Verdict {
-    let get = Op::Get {
-        key: key(n),
-        max: 16,
-        after: None,
-        reads,
-        page_bytes: 1 << 20,
-        overhead_bytes: 0,
-        signer: None,
-    };
-    match node.op(get).await {
-        Ok(OpDone::Got(got)) if got.values.len() == 1 && got.values[0].bytes == value(n, bytes) => {
-            Verdict::Right
-        }
-        Ok(_) => Verdict::Wrong,
-        Err(_) => Verdict::Failed,
-    }
+    let values = caller.get(key(n), reads).await?;
+    let right = values.len() == 1 && values[0] == value(n, bytes);
+    Ok(if right { Verdict::Right } else { Verdict::Wrong })
 }
 
 impl<'n> Load<'n> {
     pub(super) fn new(network: &'n Network, args: &BenchArgs) -> Load<'n> {
         Load {
             network,
+            interface: args.interface[0],
             copies: u64::from(args.copies),
             value_bytes: args.value_bytes,
             reads: args.reads.into(),
             nodes: network.nodes.len(),
             put: 0,
             last: 0,
+            why: OnceLock::new(),
         }
+    }
+
+    /// From now on it is spoken so.
+    pub(super) fn speak(&mut self, interface: Interface) {
+        self.interface = interface;
+    }
+
+    /// Why the first operation that failed did, if any failed.
+    pub(super) fn why(&self) -> Option<&str> {
+        self.why.get().map(String::as_str)
     }
 
     /// From now on only nodes that were not stopped are asked.
@@ -124,8 +122,9 @@ impl<'n> Load<'n> {
         let (old, new) = (self.last, self.put);
         self.put += count;
         let mixed: Vec<_> = (0..count).flat_map(|i| [(old + i, true), (new + i, false)]).collect();
+        let callers = self.callers()?;
         let readings = Readings::take(self.network.sent(self.nodes)?);
-        let ops = self.run(mixed.clone(), AFTER_STOP_AT_ONCE)?;
+        let ops = self.run(callers, mixed.clone(), AFTER_STOP_AT_ONCE)?;
         let sent = self.network.sent(self.nodes)?;
         let of = |get: bool| -> Vec<_> {
             ops.iter().zip(&mixed).filter(|(_, (_, is_get))| *is_get == get).map(|(op, _)| *op).collect()
@@ -152,33 +151,54 @@ impl<'n> Load<'n> {
     }
 
     fn phase(&self, ops: Vec<(usize, bool)>, at_once: u16) -> Result<Measured, Failure> {
+        let callers = self.callers()?;
         let readings = Readings::take(self.network.sent(self.nodes)?);
-        let ops = self.run(ops, at_once)?;
+        let ops = self.run(callers, ops, at_once)?;
         Ok(readings.until_now(&ops, self.network.sent(self.nodes)?))
     }
 
+    /// A client of each node that is asked. New ones for each phase: gateways close connections that rest.
+    fn callers(&self) -> Result<Arc<[Caller]>, Failure> {
+        self.network.runtime.block_on(async {
+            let mut callers = Vec::with_capacity(self.nodes);
+            for doors in &self.network.nodes[..self.nodes] {
+                let caller = Caller::to(self.interface, doors).await;
+                callers.push(caller.map_err(|why| {
+                    let name = self.interface.name();
+                    Failure::new(Exit::Failure, format!("no connection over {name}: {why}"))
+                        .hint("are there file descriptors left? see ulimit -n")
+                })?);
+            }
+            Ok(callers.into())
+        })
+    }
+
     /// Does the operations in order, so many at once: value and whether it is a get. What each took and gave, in order.
-    fn run(&self, ops: Vec<(usize, bool)>, at_once: u16) -> Result<Vec<(Duration, Verdict)>, Failure> {
-        let nodes: Arc<[NodeHandle]> = self.network.nodes[..self.nodes].into();
+    fn run(
+        &self,
+        callers: Arc<[Caller]>,
+        ops: Vec<(usize, bool)>,
+        at_once: u16,
+    ) -> Result<Vec<(Duration, Verdict)>, Failure> {
         let (bytes, reads) = (self.value_bytes, self.reads);
         let ops: Arc<[(usize, bool)]> = ops.into();
         let next = Arc::new(AtomicUsize::new(0));
+        let bug = |e: tokio::task::JoinError| Failure::new(Exit::Failure, format!("our own bug: {e}"));
         self.network.runtime.block_on(async {
             let workers: Vec<_> = (0..at_once)
                 .map(|_| {
-                    let (nodes, ops, next) = (Arc::clone(&nodes), Arc::clone(&ops), Arc::clone(&next));
+                    let (callers, ops, next) = (Arc::clone(&callers), Arc::clone(&ops), Arc::clone(&next));
                     tokio::spawn(async move {
-                        let mut done = Vec::new();
+                        let (mut done, mut why) = (Vec::new(), None);
                         loop {
                             let i = next.fetch_add(1, Ordering::Relaxed);
-                            let Some(&(n, get)) = ops.get(i) else { return done };
-                            let node = nodes[gateway(n, nodes.len(), get)].clone();
+                            let Some(&(n, get)) = ops.get(i) else { return (done, why) };
+                            let caller = &callers[gateway(n, callers.len(), get)];
                             let began = Instant::now();
-                            let verdict = if get {
-                                get_one(node, n, bytes, reads).await
-                            } else {
-                                put_one(node, n, bytes).await
-                            };
+                            let verdict = one(caller, n, get, bytes, reads).await.unwrap_or_else(|text| {
+                                why.get_or_insert(text);
+                                Verdict::Failed
+                            });
                             done.push((i, began.elapsed(), verdict));
                         }
                     })
@@ -186,9 +206,9 @@ impl<'n> Load<'n> {
                 .collect();
             let mut done = Vec::new();
             for worker in workers {
-                done.extend(
-                    worker.await.map_err(|e| Failure::new(Exit::Failure, format!("our own bug: {e}")))?,
-                );
+                let (of_one, why) = worker.await.map_err(bug)?;
+                done.extend(of_one);
+                why.map(|why| self.why.get_or_init(|| why));
             }
             done.sort_unstable_by_key(|(i, ..)| *i);
             Ok(done.into_iter().map(|(_, span, verdict)| (span, verdict)).collect())

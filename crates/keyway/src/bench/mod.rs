@@ -5,30 +5,42 @@
 //!                                ──▶ many at once:  puts, then gets      ──▶ operations per second
 //!                    --kill P    ──▶ P % of the nodes vanish in one instant ─▶ reads and writes from all that are left
 //!                    --pause P   ──▶ the same, but they only stand still for a while
+//!                    --bulk N    ──▶ N values more, as many at once as in the last phase ─▶ how long a great load takes
 //! ```
 //!
-//! Every get comes from another node than the put did, and its bytes are compared. Disks are memory: what is measured is
-//! the network. The fields of the JSON are those that the scripts print which measure other DHTs in the same way.
+//! Every get comes from another node than the put did, and its bytes are compared. `--interface` says what is spoken: the
+//! node's own door in this process, or a wire to its gateway over loopback; several are measured one after the other in one
+//! network. Beside each phase runs a bare TCP echo. Disks are memory unless `--durability` says otherwise, and then redb alone is
+//! timed beside the puts. The fields of the JSON are those that the scripts print which measure other DHTs in the same way.
 
+mod disk;
+mod echo;
 mod figures;
 mod load;
 mod network;
+mod report;
+mod wire;
+
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use keyway_core::machine::Reads;
 use keyway_core::machine::Style;
 use keyway_core::overlay::registry;
+use keyway_net::{Durability, NodeSettings};
 use serde::Serialize;
 
 use crate::duration::Span;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::session::Session;
-use figures::{Latencies, Measured};
+use disk::Scratch;
 use load::Load;
 use network::Network;
+use report::{AfterStop, Phase, Report};
+use wire::Interface;
 
-/// Most nodes in one process: each takes two descriptors, and some memory.
+/// Most nodes in one process: each takes two descriptors (four with a gateway), and some memory.
 const NODES_MAX: i64 = 256;
 /// Reads, and writes, after nodes were stopped.
 const AFTER_STOP_OPS: usize = 1_000;
@@ -40,12 +52,18 @@ Examples:
   keyway bench                                          64 nodes, 8 copies, one and sixteen operations at once
   keyway bench --nodes 8 --copies 3 --acks 2 --reads quorum
   keyway bench --kill 25 -o json                        a quarter of the nodes vanishes; what do clients notice?
+  keyway bench --nodes 3 --copies 3 --interface native --interface http --interface xmlrpc --interface sunrpc
+  keyway bench --nodes 3 --copies 3 --interface http --bulk 100000
+  keyway bench --nodes 3 --copies 3 --durability fsync --concurrency 256     beside redb alone on the same disk
 ";
 
 /// Measure puts and gets in a network in this process
 #[derive(Args, Clone, Debug)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct BenchArgs {
+    /// What the load speaks; repeatable, measured one after the other
+    #[arg(long, value_enum, default_value = "native", value_name = "NAME", value_delimiter = ',')]
+    interface: Vec<Interface>,
     /// How many nodes
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=NODES_MAX))]
     nodes: u16,
@@ -64,6 +82,15 @@ pub(crate) struct BenchArgs {
     /// Operations of a phase with one at a time
     #[arg(long, default_value_t = 300, value_name = "COUNT")]
     ops: usize,
+    /// Afterwards so many values are put and got, as many at once as in the last phase
+    #[arg(long, value_name = "COUNT")]
+    bulk: Option<usize>,
+    /// What an acknowledged put survives: memory, os, fsync
+    #[arg(long, default_value = "memory", value_name = "NAME")]
+    durability: Durability,
+    /// Where the data of this run lies, in a directory that is removed afterwards; nothing is written with memory
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    dir: PathBuf,
     /// Which overlay the nodes run
     #[arg(long, default_value = registry::OVERLAYS[0].name, value_name = "NAME")]
     overlay: String,
@@ -73,7 +100,7 @@ pub(crate) struct BenchArgs {
     /// How lookups travel: iterative, recursive, semi-recursive
     #[arg(long, default_value = "iterative", value_name = "STYLE")]
     style: Style,
-    /// How many copies a get asks
+    /// How many copies a get asks; over XML-RPC and Sun RPC it is always a quorum
     #[arg(long, value_enum, default_value_t = ReadsArg::First)]
     reads: ReadsArg,
     /// Afterwards so many percent of the nodes vanish at once, and the rest is asked
@@ -110,67 +137,28 @@ fn option(text: &str) -> Result<(String, u64), String> {
     Ok((name.to_owned(), value.parse().map_err(|_| format!("{value} is not a number"))?))
 }
 
-/// All that was measured. Names shared with the scripts for other DHTs come first.
-#[derive(Serialize)]
-struct Report {
-    peer: &'static str,
-    #[serde(rename = "keyway_version")]
-    build: &'static str,
-    put_ms: Latencies,
-    get_ms: Latencies,
-    put_per_s: f64,
-    get_per_s: f64,
-    cpu_ms_per_op: f64,
-    wrong: usize,
-    failed: usize,
-    messages_per_op: f64,
-    bytes_per_op: f64,
-    resident_mib: f64,
-    nodes: u16,
-    copies: u8,
-    acks: u8,
-    value_bytes: usize,
-    overlay: String,
-    style: &'static str,
-    reads: ReadsArg,
-    phases: Vec<Phase>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    after_kill: Option<AfterStop>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    after_pause: Option<AfterStop>,
-}
-
-/// Puts, then gets, with so many at once.
-#[derive(Serialize)]
-struct Phase {
-    concurrency: u16,
-    put: Measured,
-    get: Measured,
-}
-
-/// What clients of the others noticed when some nodes stopped.
-#[derive(Serialize)]
-struct AfterStop {
-    stopped: usize,
-    reads: Measured,
-    writes: Measured,
-}
-
 /// `keyway bench`. Not on the common runtime: nodes that are to vanish need one of their own.
 pub(crate) fn run(args: &BenchArgs, session: &Session) -> Result<Exit, Failure> {
     let output = &session.output;
     let concurrency = check(args)?;
     let victims = usize::from(args.nodes) * usize::from(args.kill.or(args.pause).unwrap_or(0)) / 100;
-    let network = Network::start(args, victims, output)?;
+    let scratch = Scratch::new(args)?;
+    let network = Network::start(args, victims, &scratch, output)?;
     let mut load = Load::new(&network, args);
     let mut phases = Vec::new();
-    for at_once in concurrency {
-        let count = if at_once == 1 { args.ops } else { usize::from(at_once) * OPS_PER_SLOT };
-        output.note(format!("{count} puts and gets, {at_once} at once ..."));
-        let put = load.puts(count, at_once)?;
-        let get = load.gets(count, at_once)?;
-        phases.push(Phase { concurrency: at_once, put, get });
+    for interface in &args.interface {
+        load.speak(*interface);
+        let counts = concurrency.iter().map(|at_once| match at_once {
+            1 => (1, args.ops, false),
+            at_once => (*at_once, usize::from(*at_once) * OPS_PER_SLOT, false),
+        });
+        let bulk = args.bulk.zip(concurrency.last()).map(|(count, at_once)| (*at_once, count, true));
+        for (at_once, count, bulk) in counts.chain(bulk) {
+            let plan = Plan { interface: *interface, at_once, count, bulk };
+            phases.push(phase(&plan, args, &network, &mut load, &scratch, output)?);
+        }
     }
+    load.speak(args.interface[0]);
     let mut after = None;
     if victims > 0 {
         // What is read afterwards was stored before, and all its copies are in place.
@@ -187,10 +175,50 @@ pub(crate) fn run(args: &BenchArgs, session: &Session) -> Result<Exit, Failure> 
         let (reads, writes) = load.reads_and_writes(AFTER_STOP_OPS)?;
         after = Some(AfterStop { stopped: victims, reads, writes });
     }
-    let report = report(args, phases, after);
-    show(&report, output)?;
-    let bad = report.wrong + report.failed;
-    Ok(if bad == 0 { Exit::Ok } else { Exit::Failure })
+    if let Some(why) = load.why() {
+        output.note(format!("the first operation that failed: {why}"));
+    }
+    let report = Report::new(args, phases, after);
+    if args.durability != Durability::Memory {
+        network.stop();
+    }
+    report.show(output)?;
+    Ok(if report.bad() == 0 { Exit::Ok } else { Exit::Failure })
+}
+
+/// What a phase is to do.
+struct Plan {
+    interface: Interface,
+    at_once: u16,
+    count: usize,
+    bulk: bool,
+}
+
+fn phase(
+    plan: &Plan,
+    args: &BenchArgs,
+    network: &Network,
+    load: &mut Load<'_>,
+    scratch: &Scratch,
+    output: &Output,
+) -> Result<Phase, Failure> {
+    let Plan { interface, at_once, count, bulk } = *plan;
+    output.note(format!("{count} puts and gets, {at_once} at once, {} ...", interface.name()));
+    let before = network.disks();
+    let put = load.puts(count, at_once)?;
+    let after = network.disks();
+    let get = load.gets(count, at_once)?;
+    let echo = echo::measure(interface.connections(), at_once, count, args.value_bytes);
+    let echo = network
+        .runtime
+        .block_on(echo)
+        .map_err(|error| Failure::new(Exit::Failure, format!("the bare echo: {error}")))?;
+    let disk = match args.durability {
+        Durability::Memory => None,
+        _ => Some(before.beside_redb(&after, args.value_bytes, scratch)?),
+    };
+    let (put_of_echo, get_of_echo) = (put.per_s / echo.per_s, get.per_s / echo.per_s);
+    Ok(Phase { interface, concurrency: at_once, bulk, put, get, echo, put_of_echo, get_of_echo, disk })
 }
 
 /// The numbers of operations at once, or what is impossible.
@@ -203,86 +231,12 @@ fn check(args: &BenchArgs) -> Result<Vec<u16>, Failure> {
     if u16::from(args.copies) > args.nodes {
         return usage(format!("{} nodes cannot keep {} copies", args.nodes, args.copies));
     }
+    let value_bytes_max = NodeSettings::default().value_bytes_max as usize;
+    if args.value_bytes > value_bytes_max {
+        return usage(format!("nodes take values of at most {value_bytes_max} bytes"));
+    }
     if args.concurrency.contains(&0) || args.ops == 0 {
         return usage("at least one operation at a time, and at least one in all".to_owned());
     }
     Ok(args.concurrency.clone())
-}
-
-fn report(args: &BenchArgs, phases: Vec<Phase>, after: Option<AfterStop>) -> Report {
-    let (first, last) = (&phases[0], &phases[phases.len() - 1]);
-    let all = || phases.iter().flat_map(|phase| [&phase.put, &phase.get]);
-    let (after_kill, after_pause) = if args.kill.is_some() { (after, None) } else { (None, after) };
-    let stopped = after_kill.as_ref().or(after_pause.as_ref());
-    let later_wrong: usize = stopped.map_or(0, |a| a.reads.wrong + a.writes.wrong);
-    let later_failed: usize = stopped.map_or(0, |a| a.reads.failed + a.writes.failed);
-    Report {
-        peer: "keyway",
-        build: env!("CARGO_PKG_VERSION"),
-        put_ms: first.put.ms,
-        get_ms: first.get.ms,
-        put_per_s: last.put.per_s,
-        get_per_s: last.get.per_s,
-        cpu_ms_per_op: (first.put.cpu_ms_per_op + first.get.cpu_ms_per_op) / 2.0,
-        wrong: all().map(|m| m.wrong).sum::<usize>() + later_wrong,
-        failed: all().map(|m| m.failed).sum::<usize>() + later_failed,
-        messages_per_op: (first.put.messages_per_op + first.get.messages_per_op) / 2.0,
-        bytes_per_op: (first.put.bytes_per_op + first.get.bytes_per_op) / 2.0,
-        resident_mib: figures::resident_mib(),
-        nodes: args.nodes,
-        copies: args.copies,
-        acks: args.acks,
-        value_bytes: args.value_bytes,
-        overlay: args.overlay.clone(),
-        style: args.style.name(),
-        reads: args.reads,
-        phases,
-        after_kill,
-        after_pause,
-    }
-}
-
-fn show(report: &Report, output: &Output) -> Result<(), Failure> {
-    if output.is_json() {
-        return output.json(report);
-    }
-    let row = |name: String, m: &Measured| {
-        let ms = |x: f64| format!("{x:.3}");
-        vec![
-            name,
-            m.count.to_string(),
-            ms(m.ms.p50),
-            ms(m.ms.p90),
-            ms(m.ms.p99),
-            ms(m.ms.max),
-            format!("{:.0}", m.per_s),
-            format!("{:.3}", m.cpu_ms_per_op),
-            format!("{:.1}", m.messages_per_op),
-            format!("{:.0}", m.bytes_per_op),
-            (m.wrong + m.failed).to_string(),
-        ]
-    };
-    let mut rows = Vec::new();
-    for phase in &report.phases {
-        rows.push(row(format!("put, {} at once", phase.concurrency), &phase.put));
-        rows.push(row(format!("get, {} at once", phase.concurrency), &phase.get));
-    }
-    for after in report.after_kill.iter().chain(&report.after_pause) {
-        rows.push(row(format!("get, {} nodes stopped", after.stopped), &after.reads));
-        rows.push(row(format!("put, {} nodes stopped", after.stopped), &after.writes));
-    }
-    let header =
-        ["phase", "ops", "p50 ms", "p90", "p99", "max", "ops/s", "cpu ms/op", "msgs/op", "bytes/op", "bad"];
-    output.table(&header, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], rows)?;
-    output.note(format!(
-        "{} nodes over {}, {} copies, {} acknowledged, {} B values, reads {:?}; {:.0} MiB resident",
-        report.nodes,
-        report.overlay,
-        report.copies,
-        report.acks,
-        report.value_bytes,
-        report.reads,
-        report.resident_mib
-    ));
-    Ok(())
 }

@@ -179,6 +179,7 @@ impl<M: Medium> Engine<M> {
         let result = match outcome {
             Ok(()) => {
                 self.metrics.commits.inc();
+                self.metrics.effects.inc_by(batch.len() as u64);
                 self.metrics.batch_effects.observe(batch.len() as f64);
                 self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
                 if is_probe {

@@ -16,6 +16,7 @@ pub mod lanes;
 pub mod medium;
 mod memory;
 pub mod rows;
+pub mod yardstick;
 
 use std::path::Path;
 
