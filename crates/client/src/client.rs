@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::answer::{
     GetOptions, Kind, Network, Node, Page, Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt,
-    Traced, Value, Whereabouts, Usage,
+    Traced, Usage, Value, Whereabouts,
 };
 use crate::failure::ClientError;
 use crate::gateways::{Answer, Ask, BYTES, Gateways, Stream, refusal};

@@ -42,9 +42,9 @@ mod tests;
 mod watch;
 
 pub use answer::{
-    Check, CopyHead, GetOptions, Kind, Network, NetworkNode, Node, Page, PeerName, PeerView, Peers,
-    PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt, Replica, Shares, Table, TraceStep, Traced,
-    Value, Whereabouts, ClientUsage, Usage,
+    Check, ClientUsage, CopyHead, GetOptions, Kind, Network, NetworkNode, Node, Page, PeerName, PeerView,
+    Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt, Replica, Shares, Table, TraceStep,
+    Traced, Usage, Value, Whereabouts,
 };
 pub use client::{Client, ClientSettings, GATEWAY_DEFAULT, expires_in};
 pub use failure::{ClientError, Tried};

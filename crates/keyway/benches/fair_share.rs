@@ -68,7 +68,14 @@ fn put_call(xid: u32, value: &[u8]) -> Vec<u8> {
 }
 
 /// Puts from one address at a rate, until the end; what is under way then is not counted.
-async fn client(from: Ipv4Addr, to: SocketAddr, every: Duration, value_bytes: usize, end: Instant, fates: Fates) {
+async fn client(
+    from: Ipv4Addr,
+    to: SocketAddr,
+    every: Duration,
+    value_bytes: usize,
+    end: Instant,
+    fates: Fates,
+) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind((from, 0).into()).expect("loopback has this address");
     let stream = socket.connect(to).await.expect("the node takes connections");
@@ -123,9 +130,12 @@ fn main() -> ExitCode {
             .args(["--ttl-max", &format!("{TTL_SECS}s")]),
         &dir.path().join("node.log"),
     );
-    support::wait_until("the node's readiness", SOON, || get(http, "/readyz").filter(|(status, _)| *status == 200));
+    support::wait_until("the node's readiness", SOON, || {
+        get(http, "/readyz").filter(|(status, _)| *status == 200)
+    });
 
-    let (fates, polite): (Vec<Fates>, Fates) = ((0..GREEDY).map(|_| Fates::default()).collect(), Fates::default());
+    let (fates, polite): (Vec<Fates>, Fates) =
+        ((0..GREEDY).map(|_| Fates::default()).collect(), Fates::default());
     let begin = Instant::now();
     let full = begin + Duration::from_secs(TTL_SECS);
     let end = begin + Duration::from_secs(seconds());
@@ -140,7 +150,8 @@ fn main() -> ExitCode {
         clients.spawn(client(from, sunrpc, Duration::from_secs(1), POLITE_VALUE_BYTES, end, polite.clone()));
         clients.join_all().await;
     });
-    let usage: Option<Value> = get(http, "/v1/clients?max=5").and_then(|(_, body)| serde_json::from_str(&body).ok());
+    let usage: Option<Value> =
+        get(http, "/v1/clients?max=5").and_then(|(_, body)| serde_json::from_str(&body).ok());
     println!("the node's account: {}", usage.map_or_else(String::new, |usage| usage.to_string()));
     drop(node);
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
+use crate::clients::ClientsArgs;
 use crate::completions::CompletionsArgs;
 use crate::config::ConfigArgs;
 use crate::get::GetArgs;
@@ -14,7 +15,6 @@ use crate::keygen::KeygenArgs;
 use crate::log::LogFormat;
 use crate::man::ManArgs;
 use crate::node::NodeArgs;
-use crate::clients::ClientsArgs;
 use crate::nodes::NodesArgs;
 use crate::output::{Colour, Format};
 use crate::peers::PeersArgs;

@@ -34,7 +34,8 @@ pub(crate) async fn run(args: ClientsArgs, session: &Session) -> Result<Exit, Fa
         return Ok(Exit::Ok);
     }
     let Some(shared) = usage.shared_bytes else {
-        output.note("the disk is not bounded (keyway node --store-max): nothing is charged, and nobody waits");
+        output
+            .note("the disk is not bounded (keyway node --store-max): nothing is charged, and nobody waits");
         return Ok(Exit::Ok);
     };
     output.table(

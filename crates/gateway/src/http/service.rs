@@ -128,7 +128,8 @@ impl<N: Node> Connection<N> {
             Ok(call) => call,
             Err(why) => return Err(self.cut("xmlrpc_unreadable", why.to_string())),
         };
-        let reply = xmlrpc::answer(&self.shop.desk, &config.legacy, ClientId::of_address(self.from.0), &call).await;
+        let reply =
+            xmlrpc::answer(&self.shop.desk, &config.legacy, ClientId::of_address(self.from.0), &call).await;
         let mut response = Response::new(Body::from(reply));
         *response.version_mut() = Version::HTTP_10;
         let headers = response.headers_mut();

@@ -137,7 +137,16 @@ pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
         let message = message.into();
-        Refusal { status, code, message, hint: None, seq: None, expires_ms: None, retry_after_secs: None, close: false }
+        Refusal {
+            status,
+            code,
+            message,
+            hint: None,
+            seq: None,
+            expires_ms: None,
+            retry_after_secs: None,
+            close: false,
+        }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Refusal {

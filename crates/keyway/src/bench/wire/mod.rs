@@ -155,7 +155,7 @@ impl Caller {
                     Reads::First => keyway_client::Reads::First,
                     _ => keyway_client::Reads::Quorum,
                 };
-                let options = GetOptions { max: Some(VALUES_MAX), after: None, reads };
+                let options = GetOptions { max: Some(VALUES_MAX), reads, ..GetOptions::default() };
                 let page = client.get(&Key(key.0), &options).await.map_err(|e| e.to_string())?;
                 Ok(page.values.into_iter().map(|value| value.bytes.into()).collect())
             }
