@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
+use criterion::measurement::{Measurement as _, WallTime};
 use criterion::{Criterion, criterion_group, criterion_main};
 use keyway_core::rng::Rng;
 use keyway_core::store::fair::{Accepted, ClientId, Fair, FairConfig};
@@ -116,20 +116,11 @@ impl Sorted {
     }
 }
 
-/// Nanoseconds of work of this process: of the processor where the system tells it, so that neighbours do not count; else of the
-/// clock.
-fn worked(began: Instant) -> f64 {
-    let told = std::fs::read_to_string("/proc/self/schedstat").ok();
-    let told = told.and_then(|text| text.split(' ').next().and_then(|ns| ns.parse().ok()));
-    told.unwrap_or_else(|| began.elapsed().as_nanos() as f64)
-}
-
 /// Mean microseconds of one call.
 fn micros(mut one: impl FnMut()) -> f64 {
-    let began = Instant::now();
-    let before = worked(began);
+    let began = WallTime.start();
     (0..PRINTED).for_each(|_| one());
-    (worked(began) - before) / 1e3 / PRINTED as f64
+    WallTime.end(began).as_secs_f64() * 1e6 / PRINTED as f64
 }
 
 /// The figures as a sentence: microseconds a put, the goal, the ratio to the limit.
@@ -157,7 +148,6 @@ const LOADS: [(&str, u64); 2] = [("a disk with room", 50), ("an overloaded disk,
 fn admission(c: &mut Criterion) {
     printed();
     let mut group = c.benchmark_group("fair storage, a put");
-    group.measurement_time(Duration::from_secs(3));
     for (what, load) in LOADS {
         let mut disk = Disk::steady(load);
         group.bench_function(what, |b| b.iter(|| disk.put()));
