@@ -27,10 +27,12 @@ use crate::world::{Happening, World, WorldConfig};
 
 /// The longest operation, and what two clocks differ at most.
 const OP_AND_SKEW: Duration = Duration::from_secs(12);
-/// Between two batches while there is load.
+/// Between two batches while there is load, at least.
 const BATCH_EVERY: Duration = Duration::from_millis(1_000);
+/// The load lasts so long at least, so that in small worlds, too, hosts go away between puts and removes.
+const LOAD: Duration = Duration::from_secs(400);
 /// The longest time from a value's put to its removal.
-const REMOVED_WITHIN: Duration = Duration::from_secs(60);
+const REMOVED_WITHIN: Duration = Duration::from_secs(120);
 /// Tries of one remove, and of one read at the end.
 const TRIES_MAX: u8 = 10;
 /// Between two reads when every key is read.
@@ -153,7 +155,9 @@ impl<'p> Life<'p> {
         self.later(Duration::ZERO, Todo::Batch);
         self.later(QUIET, Todo::Disturb);
         let batches = self.plan.removes.div_ceil(BATCH_REMOVED);
-        self.run_for(Duration(BATCH_EVERY.times(batches).0 + REMOVED_WITHIN.0 + LAST_ANSWERS.times(2).0));
+        self.run_for(Duration(
+            self.batch_every().times(batches).0 + REMOVED_WITHIN.0 + LAST_ANSWERS.times(2).0,
+        ));
         self.come_back(1);
         self.read_all();
         self.later(QUIET, Todo::Disturb);
@@ -232,6 +236,11 @@ impl<'p> Life<'p> {
         self.load.index(all.len()).map(|i| all[i])
     }
 
+    fn batch_every(&self) -> Duration {
+        let batches = self.plan.removes.div_ceil(BATCH_REMOVED);
+        BATCH_EVERY.max(Duration(LOAD.0 / batches.max(1)))
+    }
+
     fn batch(&mut self) {
         let removed = self.to_plan.min(BATCH_REMOVED);
         self.to_plan -= removed;
@@ -257,7 +266,7 @@ impl<'p> Life<'p> {
             self.later(at, Todo::Read(key));
         }
         if self.to_plan > 0 {
-            self.later(BATCH_EVERY, Todo::Batch);
+            self.later(self.batch_every(), Todo::Batch);
         }
     }
 

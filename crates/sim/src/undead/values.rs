@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   batch = one key: 10 values that are removed, 2 that are not
-//!   value:  put ── 3 s to a minute ──▶ remove, asked for seconds or for the whole life ──▶ (the same again | under a new secret)
+//!   value:  put ── 3 s to two minutes ──▶ remove, asked for seconds or for the whole life ──▶ (the same again | under a new secret)
 //! ```
 
 use ed25519_dalek::SigningKey;
