@@ -108,6 +108,20 @@ async fn who_does_not_read_is_cut() {
 }
 
 #[tokio::test]
+async fn calls_read_behind_a_full_row_of_replies_are_begun_when_it_is_sent() {
+    let gateway = RpcGateway::with(FakeNode::default(), |_| ()).await;
+    let key = Id::of_text("big");
+    let mut client = gateway.connect().await;
+    assert_eq!(client.call(2, PUT, &put2(&key, &[7; 1024], 60)).await.status(), 0);
+    // A hundred calls at once have more replies than may wait to be sent; those behind them have been read by then.
+    let calls: Vec<u8> = (0..400).flat_map(|xid| call(xid, 2, GET, &get(&key, 1, b""))).collect();
+    client.send(&calls).await;
+    for n in 0..400 {
+        assert!(client.reply().await.is_some_and(|reply| reply.page(2).values.len() == 1), "reply {n}");
+    }
+}
+
+#[tokio::test]
 async fn a_newcomer_takes_the_place_of_one_who_rests_and_a_busy_crowd_is_full() {
     let node = FakeNode::default();
     let gateway = RpcGateway::with(node.clone(), |config| config.sunrpc.connections_per_ip_max = 4).await;

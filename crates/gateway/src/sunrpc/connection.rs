@@ -123,6 +123,11 @@ impl<N: Node> Connection<N> {
         loop {
             self.begin_calls();
             self.send()?;
+            // Replies that were in the way are gone, and nobody else would wake what was read behind them.
+            while !self.unread.is_empty() && self.may_begin() {
+                self.begin_calls();
+                self.send()?;
+            }
             if let Some(ending) = self.ending.filter(|_| self.is_done()) {
                 return Ok(ending);
             }
