@@ -32,8 +32,12 @@ fn check_measured(measured: &Value, count: u64) {
     for share in ["p50", "p90", "p99", "max"] {
         assert!(measured["ms"][share].as_f64() > Some(0.0), "{share}: {measured}");
     }
-    for figure in ["per_s", "cpu_ms_per_op", "messages_per_op", "bytes_per_op"] {
+    for figure in ["per_s", "cpu_ms_per_op"] {
         assert!(measured[figure].as_f64() > Some(0.0), "{figure}: {measured}");
+    }
+    // A get from a node that holds a copy itself sends nothing.
+    for figure in ["messages_per_op", "bytes_per_op"] {
+        assert!(measured[figure].as_f64() >= Some(0.0), "{figure}: {measured}");
     }
 }
 
