@@ -86,7 +86,7 @@ pub(super) struct Doors {
 
 /// One client of one gateway.
 pub(super) enum Caller {
-    Native(NodeHandle),
+    Native(Box<NodeHandle>),
     Http(Client),
     Xmlrpc(SocketAddr),
     Sunrpc(sunrpc::Connection),
@@ -100,7 +100,7 @@ impl Caller {
     pub(super) async fn to(interface: Interface, doors: &Doors) -> Outcome<Caller> {
         let closed = || "the node has no such gateway: our own bug".to_owned();
         Ok(match interface {
-            Interface::Native => Caller::Native(doors.node.clone()),
+            Interface::Native => Caller::Native(Box::new(doors.node.clone())),
             Interface::Http => {
                 let http = doors.http.ok_or_else(closed)?;
                 let client = Client::new(&[http.to_string()]).map_err(|e| e.to_string())?;
