@@ -536,7 +536,8 @@ pub enum OpError {
     /// The signature is not the signer's, is for another network, or does not fit what it is said to be; nothing was stored.
     #[error("the signature does not hold in this network")]
     Forged,
-    /// The series is at another number. The put may be on some replicas, and then loses to that.
+    /// The series is at another number. The put may be on some replicas; it then loses to a greater number, and to the same
+    /// number with a longer life.
     #[error("the series is at {seq}")]
     Conflict {
         /// The greatest number seen; 0: there is none.

@@ -149,7 +149,8 @@ impl<O: Overlay> Node<O> {
 
     /// The asked replica is slow: the next one is asked as well.
     pub(super) fn hedge_get(&mut self, t: &mut Turn<'_, O>, serial: u64, attempt: u8) {
-        if self.gets.get(&serial).is_some_and(|g| g.attempt == attempt && !g.unasked.is_empty()) {
+        let wants = |g: &Get| g.attempt == attempt && !g.unasked.is_empty() && g.unproven.is_none();
+        if self.gets.get(&serial).is_some_and(wants) {
             self.counters.hedges += 1;
             self.ask_one(t, serial);
         }
@@ -190,7 +191,7 @@ impl<O: Overlay> Node<O> {
         _peer: &Peer,
     ) {
         let Some(get) = self.gets.get_mut(&serial) else { return };
-        if get.attempt != attempt {
+        if get.attempt != attempt || get.unproven.is_some() {
             return;
         }
         get.waiting = get.waiting.saturating_sub(1);
@@ -275,7 +276,9 @@ impl<O: Overlay> Node<O> {
     pub(super) fn on_gone_unanswered(&mut self, t: &mut Turn<'_, O>, serial: u64, attempt: u8) {
         let Some(get) = self.gets.get_mut(&serial).filter(|get| get.attempt == attempt) else { return };
         if get.unproven.take().is_some() {
-            get.waiting = 0;
+            // What is still on its way does not count any more: the next attempt asks all again.
+            (get.waiting, get.ready) = (0, 0);
+            get.pages.clear();
             self.get_later(t, serial);
         }
     }

@@ -18,7 +18,7 @@ use crate::machine::{NodeConfig, OpError};
 use crate::overlay::Overlay;
 use crate::rpc::Class;
 use crate::store::{Head, Record};
-use crate::time::Duration;
+use crate::time::{Duration, Wall};
 
 /// What is to be known.
 #[derive(Clone, Copy, Debug)]
@@ -39,11 +39,13 @@ pub(super) struct Prior {
     waiting: u8,
     /// The greatest copy told of.
     held: Option<Head>,
+    /// When the longest of all copies told of ends.
+    longest: Option<Wall>,
 }
 
 impl Prior {
     pub(super) const fn new(wanted: Wanted) -> Prior {
-        Prior { wanted, ready: 0, waiting: 0, held: None }
+        Prior { wanted, ready: 0, waiting: 0, held: None, longest: None }
     }
 
     /// The record as it is to be sent.
@@ -53,7 +55,9 @@ impl Prior {
             Wanted::Life(_) if cfg!(keyway_bug = "node_remove_short") => {}
             Wanted::Life(asked) => {
                 let beyond = Duration(config.ttl_max.0.saturating_add(2 * SKEW_MAX.0));
-                let rest = self.held.map_or(beyond, |held| held.expires().since(record.head.put_time));
+                // Fewer than these may all have missed an acknowledged put.
+                let seen = self.longest.filter(|_| self.ready >= config.takeover_quorum());
+                let rest = seen.map_or(beyond, |end| end.since(record.head.put_time));
                 record.head.ttl = asked.max(rest.min(beyond));
             }
             Wanted::At(number) => {
@@ -62,7 +66,14 @@ impl Prior {
                     return Err(OpError::Conflict { seq });
                 }
             }
-            Wanted::Found => {}
+            Wanted::Found => {
+                // Known before anything is sent: on a replica that lacks the put it would take effect.
+                let outliving = self.held.filter(|held| !held.kind.is_remove());
+                let expires = outliving.map(|held| held.expires());
+                if let Some(expires) = expires.filter(|end| *end > record.head.expires()) {
+                    return Err(OpError::Outlived { expires });
+                }
+            }
         }
         Ok(self.held.is_some())
     }
@@ -104,12 +115,14 @@ impl<O: Overlay> Node<O> {
         ready: bool,
         heads: &[Head],
     ) {
-        let quorum = self.config.read_quorum();
+        let (reads, whole) = (self.config.read_quorum(), self.config.takeover_quorum());
         let Some(put) = self.puts.get_mut(&serial).filter(|put| put.attempt == attempt) else { return };
         let (identity, Some(prior)) = (put.record.head.identity, &mut put.prior) else { return };
         prior.waiting = prior.waiting.saturating_sub(1);
         prior.ready += u8::from(ready);
+        let quorum = if matches!(prior.wanted, Wanted::At(_)) { reads.max(whole) } else { reads };
         let told = heads.iter().filter(|head| head.identity == identity).copied();
+        prior.longest = told.clone().map(|head| head.expires()).chain(prior.longest).max();
         prior.held = told.chain(prior.held).max_by_key(Head::rank);
         // All of them, though a quorum would do: the longest of the copies decides.
         if prior.waiting > 0 {

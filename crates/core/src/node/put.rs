@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use super::find::For;
 use super::message::{Message, Verdict};
 use super::prior::{Prior, Wanted};
-use super::{Node, OP_TIME_MAX, Turn, Waiter, Why, origin_of};
+use super::{Node, OP_TIME_MAX, SKEW_MAX, Turn, Waiter, Why, origin_of};
 use crate::machine::{Op, OpDone, OpError, OpId, PutReceipt, RemoveReceipt, SignedPut};
 use crate::overlay::Overlay;
 use crate::peer::Peer;
@@ -44,6 +44,8 @@ pub(super) struct Put {
     hidden: bool,
     pub(super) set: Vec<Peer>,
     acked: Vec<Peer>,
+    /// The first attempt whose acknowledgements are for the record as it is now.
+    acks_from: u8,
     waiting: u8,
     pub(super) attempt: u8,
     /// When it is given up.
@@ -153,6 +155,7 @@ impl<O: Overlay> Node<O> {
             hidden: false,
             set: Vec::new(),
             acked: Vec::new(),
+            acks_from: 0,
             waiting: 0,
             attempt: 0,
             over,
@@ -228,6 +231,7 @@ impl<O: Overlay> Node<O> {
         from: Peer,
         verdict: Verdict,
     ) {
+        let longest = Duration(self.config.ttl_max.0.saturating_add(2 * SKEW_MAX.0));
         let Some(put) = self.puts.get_mut(&serial) else { return };
         if put.attempt == attempt {
             put.waiting = put.waiting.saturating_sub(1);
@@ -236,7 +240,7 @@ impl<O: Overlay> Node<O> {
             Verdict::Stored | Verdict::Hidden => {
                 put.maybe_held = true;
                 put.hidden |= verdict == Verdict::Hidden;
-                if !put.acked.contains(&from) {
+                if attempt >= put.acks_from && !put.acked.contains(&from) {
                     put.acked.push(from);
                 }
             }
@@ -247,9 +251,11 @@ impl<O: Overlay> Node<O> {
             }
             // What it hides lives longer there: from now on so does it, everywhere.
             Verdict::Refused(Refusal::Outlived(end)) if put.record.head.kind == Kind::Remove => {
-                if end > put.record.head.expires() {
-                    put.record.head.ttl = end.since(put.record.head.put_time);
+                let life = end.since(put.record.head.put_time).min(longest);
+                if life > put.record.head.ttl {
+                    put.record.head.ttl = life;
                     put.acked.clear();
+                    put.acks_from = put.attempt + 1;
                 }
                 put.found = true;
             }

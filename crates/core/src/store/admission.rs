@@ -14,6 +14,7 @@
 //! What is charged: each live record of the index until its end, and each admitted record whose write is under way.
 //! Without a bound on the store there is nothing to share, and every record is admitted at once.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
@@ -32,6 +33,9 @@ pub(super) const SHARED_PERCENT: u64 = 75;
 pub(super) const WAITING_MAX: usize = 1 << 14;
 /// Bytes of records that wait for room; beyond it further ones are refused.
 pub(super) const WAITING_BYTES_MAX: u64 = 16 << 20;
+
+/// Of these, those of one client; it may always have one record waiting.
+pub(super) const WAITING_OF_CLIENT_BYTES_MAX: u64 = WAITING_BYTES_MAX / 16;
 
 /// What a client uses of a disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,8 +65,10 @@ struct Waiting<W> {
     record: Record,
     /// Who asks at this moment; nobody is kept waiting beyond it.
     waiter: Option<W>,
-    /// What it asked room for: since then a greater copy of other length may have taken its place.
+    /// Who asked for room, for how much, until when: since then a greater copy may have taken its place.
+    client: ClientId,
     bytes: u64,
+    ends_ms: u64,
     place: Option<Place>,
 }
 
@@ -84,9 +90,13 @@ pub(super) type Admitted<W> = Vec<(Record, Option<W>)>;
 #[derive(Debug)]
 pub(super) struct Admission<W> {
     /// `None`: the disk is not bounded.
-    fair: Option<Fair<Identity>>,
+    fair: Option<Box<Fair<Identity>>>,
     waiting: BTreeMap<Identity, Waiting<W>>,
     waiting_bytes: u64,
+    /// The same, by client.
+    waiting_of: BTreeMap<ClientId, u64>,
+    /// The greatest life that the allocation knows.
+    ttl_ms_max: u64,
     /// Admitted records whose writes are under way.
     writing: BTreeMap<Identity, Head>,
     /// Reused.
@@ -110,12 +120,19 @@ impl<W> Admission<W> {
         let paper = || FairConfig::paper(shared, config.ttl_max.as_millis(), put_bytes_max);
         let fair = bounded.then(paper).flatten();
         Admission {
-            fair: fair.map(|fair| Fair::new(FairConfig { queued_max: WAITING_MAX, ..fair })),
+            fair: fair.map(|fair| Box::new(Fair::new(FairConfig { queued_max: WAITING_MAX, ..fair }))),
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
+            waiting_of: BTreeMap::new(),
+            ttl_ms_max: config.ttl_max.as_millis(),
             writing: BTreeMap::new(),
             accepted: Vec::new(),
         }
+    }
+
+    /// Whether clients share a bounded disk at all.
+    pub(super) const fn is_bounded(&self) -> bool {
+        self.fair.is_some()
     }
 
     /// A client's record asks for room. One that waits already is merged with what waits, and keeps its place. Others may be
@@ -126,7 +143,8 @@ impl<W> Admission<W> {
         }
         let Head { identity, client, .. } = record.head;
         let mut admitted = self.admit(now);
-        if let Some(own) = admitted.iter_mut().find(|(admitted, _)| admitted.head.identity == identity) {
+        let covers = |admitted: &Head| admitted.identity == identity && admitted.rank() >= record.head.rank();
+        if let Some(own) = admitted.iter_mut().find(|(admitted, _)| covers(&admitted.head)) {
             // Its hour has come just now.
             own.1 = waiter;
             return (Offer::Admitted, admitted);
@@ -134,19 +152,27 @@ impl<W> Admission<W> {
         let Some(fair) = &mut self.fair else { return (Offer::Refused, admitted) };
         if let Some(waiting) = self.waiting.get_mut(&identity) {
             let wait = waiting.place.and_then(|place| fair.expected_wait_ms(place)).unwrap_or(0);
-            if record.head.rank() > waiting.record.head.rank() {
+            // What waits may not grow: it has its place for what it asked room for. A copy that needs more asks when this one is
+            // through.
+            let fits = cost_bytes(&record.head) <= waiting.bytes && ends_ms(&record.head) <= waiting.ends_ms;
+            if fits && record.head.rank() > waiting.record.head.rank() {
                 waiting.record = record;
             }
             return (Offer::Waits(Duration::from_millis(wait)), admitted);
         }
         let bytes = cost_bytes(&record.head);
-        if self.waiting_bytes + bytes > WAITING_BYTES_MAX {
+        let of_client = self.waiting_of.get(&client).copied().unwrap_or(0);
+        let too_much = of_client > 0 && of_client + bytes > WAITING_OF_CLIENT_BYTES_MAX;
+        if too_much || self.waiting_bytes + bytes > WAITING_BYTES_MAX {
             return (Offer::Refused, admitted);
         }
-        let ttl_ms = ends_ms(&record.head).saturating_sub(ms(now));
+        let ends_ms = ends_ms(&record.head);
+        // A gateway's clock may be ahead, and removes outlive what they hide: the charge follows the true end (`take`).
+        let ttl_ms = ends_ms.saturating_sub(ms(now)).min(self.ttl_ms_max);
         let mut accepted = core::mem::take(&mut self.accepted);
         self.waiting_bytes += bytes;
-        self.waiting.insert(identity, Waiting { record, waiter, bytes, place: None });
+        *self.waiting_of.entry(client).or_default() += bytes;
+        self.waiting.insert(identity, Waiting { record, waiter, client, bytes, ends_ms, place: None });
         let arrived = fair.arrive(ms(now), client, identity, bytes, ttl_ms, &mut accepted);
         admitted.extend(self.take(now, accepted));
         let Ok(place) = arrived else {
@@ -255,6 +281,12 @@ impl<W> Admission<W> {
     fn withdraw(&mut self, identity: &Identity) -> Option<Waiting<W>> {
         let waiting = self.waiting.remove(identity)?;
         self.waiting_bytes -= waiting.bytes;
+        if let Some(of_client) = self.waiting_of.get_mut(&waiting.client) {
+            *of_client -= waiting.bytes;
+            if *of_client == 0 {
+                self.waiting_of.remove(&waiting.client);
+            }
+        }
         Some(waiting)
     }
 

@@ -147,9 +147,7 @@ impl<W: Clone> Store<W> {
             _ => Ok(()),
         };
         events.extend(flight.waiters.into_iter().map(|waiter| StoreEvent::Put { waiter, result }));
-        for (record, waiter) in self.admission.take_admitted(now) {
-            self.begin_admitted(now, record, waiter, disk);
-        }
+        self.begin_freed(now, disk);
         let Some(next) = flight.next else { return self.admission.abandon(now, &identity) };
         let refusal = match self.halt {
             Some(halt) => Some(Refusal::Halted(halt)),

@@ -249,6 +249,9 @@ impl<W: Clone> Store<W> {
         if let Some(known) = self.examine(now, &record) {
             return known;
         }
+        if !self.admission.is_bounded() {
+            return self.begin(now, record, waiter, disk);
+        }
         let identity = record.head.identity;
         let (offer, admitted) = self.admission.offer(now, record, waiter);
         let mut own = Put::Refused(Refusal::OverCapacity);
@@ -259,6 +262,7 @@ impl<W: Clone> Store<W> {
                 own = begun;
             }
         }
+        self.begin_freed(now, disk);
         match offer {
             Offer::Admitted => own,
             Offer::Waits(expected) => {
@@ -273,6 +277,20 @@ impl<W: Clone> Store<W> {
     pub fn admit(&mut self, now: Wall, disk: &mut Vec<DiskEffect>) {
         for (record, waiter) in self.admission.admit(now) {
             self.begin_admitted(now, record, waiter, disk);
+        }
+        self.begin_freed(now, disk);
+    }
+
+    /// Writes what was let through because something else gave its room back.
+    fn begin_freed(&mut self, now: Wall, disk: &mut Vec<DiskEffect>) {
+        loop {
+            let freed = self.admission.take_admitted(now);
+            if freed.is_empty() {
+                return;
+            }
+            for (record, waiter) in freed {
+                self.begin_admitted(now, record, waiter, disk);
+            }
         }
     }
 
@@ -360,7 +378,8 @@ impl<W: Clone> Store<W> {
         disk: &mut Vec<DiskEffect>,
     ) -> Put {
         let head = record.head;
-        if let Some(known) = self.examine(now, &record) {
+        let objection = self.objection(now, &record).map(Put::Refused);
+        if let Some(known) = objection.or_else(|| self.examine(now, &record)) {
             self.admission.ended(now, &head);
             return known;
         }
@@ -391,12 +410,20 @@ impl<W: Clone> Store<W> {
         heads
     }
 
-    /// Why a client's record is not taken beside what is held of its identity, although the merge would know an answer: a
+    /// Why a client's record is not taken beside what is held or being written of its identity, although the merge would know an answer: a
     /// remove that would end before the put that it hides, a number of a series that has been given.
     #[must_use]
     pub fn objection(&self, now: Wall, record: &Record) -> Option<Refusal> {
         let (head, kind) = (&record.head, record.head.kind);
-        let held = self.index.get(&head.identity).filter(|held| held.expires() > now)?;
+        let flight = self.writes.get(&head.identity);
+        let writing = flight.and_then(|flight| match flight.doing {
+            Doing::Write(head) => Some(head),
+            Doing::Delete => None,
+        });
+        let next = flight.and_then(|flight| flight.next.as_ref()).map(|next| next.record.head);
+        let known = [self.index.get(&head.identity).copied(), writing, next];
+        let live = known.into_iter().flatten().filter(|held| held.expires() > now);
+        let held = live.max_by_key(Head::rank)?;
         let outlived = held.expires() > head.expires();
         if kind.is_sequenced() && held.seq >= head.seq {
             let same = held.seq == head.seq && held.kind == kind && held.origin == head.origin;

@@ -181,3 +181,68 @@ proptest! {
         prop_assert_eq!(w.store.room().charged_bytes, there);
     }
 }
+
+#[test]
+fn a_remove_that_comes_as_the_put_gets_its_room_is_stored_itself() {
+    let mut w = bounded();
+    assert_eq!(w.offer(&large(&w, GREEDY, 1, 1000)), Put::Writing);
+    let put = large(&w, POLITE, 2, 1000).guarded_by(Id::sha1(SECRET));
+    assert!(matches!(w.offer(&put), Put::Waiting(_)));
+    w.settle();
+    w.told();
+    // The put's hour is over, and nobody has looked since.
+    w.wait(10);
+    let Identity { key, value_hash, .. } = put.head.identity;
+    let ttl = Duration::from_secs(1000);
+    let remove = Record::removal(key, value_hash, SECRET.to_vec(), w.now, ttl, 7).charged_to(POLITE);
+    let offered = w.offer(&remove);
+    w.settle();
+    assert!(matches!(offered, Put::Writing | Put::Waiting(_)), "{offered:?}");
+    assert_eq!(w.told().len(), usize::from(offered == Put::Writing), "told if it was stored");
+    w.pass(Duration::from_secs(20));
+    assert_eq!(w.served(2), [], "whatever was told");
+    assert_eq!(w.offer(&remove), Put::Held);
+}
+
+#[test]
+fn what_waits_does_not_grow_where_it_stands() {
+    let mut w = bounded();
+    assert_eq!(w.offer(&large(&w, GREEDY, 1, 1000)), Put::Writing);
+    w.settle();
+    let short = large(&w, GREEDY, 2, 1000);
+    assert!(matches!(w.offer(&short), Put::Waiting(_)));
+    w.wait(1);
+    let long = large(&w, GREEDY, 2, 1000);
+    assert!(matches!(w.offer(&long), Put::Waiting(_)));
+    w.pass(Duration::from_secs(4));
+    let head = *w.store.head(&short.head.identity).expect("it was admitted");
+    assert_eq!(head, short.head, "as it asked for room");
+    // The longer one asks for itself.
+    assert_ne!(w.offer(&long), Put::Held);
+}
+
+#[test]
+fn a_life_that_ends_a_little_beyond_the_greatest_finds_room_on_a_large_disk() {
+    // Ten gigabytes: in four seconds the reserve is more than the greatest value.
+    let mut w = World::new(StoreConfig { store_bytes_max: 10 << 30, ..config() });
+    let ttl = Duration::from_secs(1004);
+    let remove = Record::removal(Id::from_u64(1), Id::from_u64(2), SECRET.to_vec(), w.now, ttl, 7);
+    assert_eq!(w.offer(&remove), Put::Writing);
+}
+
+#[test]
+fn one_client_does_not_fill_the_waiting_room() {
+    let mut w = World::new(StoreConfig { value_bytes_max: 1 << 20, ..config() });
+    w.store = Store::new(StoreConfig { store_bytes_max: 40 << 20, value_bytes_max: 1 << 20, ..config() });
+    w.store.load(&mut w.queue);
+    w.settle();
+    let value = |number: u64| [&number.to_be_bytes()[..], &[0; 60_000]].concat();
+    let put = |w: &World, client: ClientId, number: u64| {
+        let ttl = Duration::from_secs(1000);
+        Record::plain(Id::from_u64(number), value(number), w.now, ttl, 7).charged_to(client)
+    };
+    let offered: Vec<Put> = (0..100).map(|n| w.offer(&put(&w, GREEDY, n))).collect();
+    let waiting = offered.iter().filter(|put| matches!(put, Put::Waiting(_))).count();
+    assert!(waiting * 60_000 <= 1 << 20 && waiting > 0, "{waiting} wait");
+    assert!(!matches!(w.offer(&put(&w, POLITE, 1_000)), Put::Refused(_)), "there is room to wait for others");
+}
