@@ -29,11 +29,14 @@ pub fn free_ports(count: u16, step: u16) -> u16 {
     const HIGHEST: u32 = 32_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let span = u32::from(count) * u32::from(step) + 2;
+    // The same for every span: what one call is given no other call of this process is, also while its nodes are down.
+    const SPAN_MAX: u32 = 2_048;
+    assert!(span <= SPAN_MAX, "{span} ports");
     // Tests that run at the same time in other processes begin elsewhere.
     let offset = std::process::id().wrapping_mul(2_654_435_761) >> 8;
     for _ in 0..10_000 {
         let taken = NEXT.fetch_add(span, Ordering::Relaxed);
-        let first = LOWEST + offset.wrapping_add(taken) % (HIGHEST - LOWEST - span);
+        let first = LOWEST + offset.wrapping_add(taken) % (HIGHEST - LOWEST - SPAN_MAX);
         let first = u16::try_from(first).expect("below 32000");
         if (0..count).all(|i| (0..3).all(|next| is_free(first + i * step + next))) {
             return first;
