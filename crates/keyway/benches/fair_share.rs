@@ -21,7 +21,10 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use keyway_client::Key;
+use keyway_core::Id;
+use keyway_gateway::sunrpc::program::{PROC_PUT, PROGRAM};
+use keyway_gateway::sunrpc::record::framed;
+use keyway_gateway::sunrpc::xdr::Writer;
 use serde_json::Value;
 use support::{Process, SOON, command, free_ports, get};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -45,26 +48,21 @@ const STORE_BYTES: u64 = SHARED_BYTES / 75 * 100;
 /// What became of a client's puts: when each was sent, how long its answer took, and what that was.
 type Fates = Arc<Mutex<Vec<(Instant, Duration, u32)>>>;
 
-/// A call of version 3's put (docs/keyway_prot.x), with its record mark.
+/// A call of version 3's put (docs/keyway_prot.x), as a record.
 fn put_call(xid: u32, value: &[u8]) -> Vec<u8> {
     let mut call = Vec::new();
-    let mut word = |n: u32| call.extend_from_slice(&n.to_be_bytes());
-    // Call, RPC 2, program, version, procedure, no credentials, no verifier; two empty names.
-    [xid, 0, 2, 708_655_600, 3, 2, 0, 0, 0, 0, 0, 0].into_iter().for_each(&mut word);
-    let key = Key::hash(value).to_string();
-    call.extend((0..20).map(|i| u8::from_str_radix(&key[2 * i..2 * i + 2], 16).expect("hex digits")));
-    let opaque = |call: &mut Vec<u8>, bytes: &[u8]| {
-        call.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
-        call.extend_from_slice(bytes);
-        call.resize(call.len().next_multiple_of(4), 0);
-    };
-    opaque(&mut call, value);
-    // No hash of a secret.
-    opaque(&mut call, b"");
-    opaque(&mut call, b"");
-    call.extend_from_slice(&(TTL_SECS as u32).to_be_bytes());
-    let mark = 0x8000_0000 | call.len() as u32;
-    [&mark.to_be_bytes()[..], &call].concat()
+    framed(&mut call, |out| {
+        let mut w = Writer::new(out);
+        // Call, RPC 2, program, version, procedure, no credentials, no verifier; two empty names.
+        [xid, 0, 2, PROGRAM, 3, PROC_PUT, 0, 0, 0, 0, 0, 0].into_iter().for_each(|word| w.u32(word));
+        w.fixed(&Id::sha1(value).0);
+        w.opaque(value);
+        // No hash of a secret.
+        w.opaque(b"");
+        w.opaque(b"");
+        w.u32(TTL_SECS as u32);
+    });
+    call
 }
 
 /// Puts from one address at a rate, until the end; what is under way then is not counted.

@@ -279,12 +279,12 @@ fn the_greatest_numbers_are_survived() {
     };
     for rate in [config.rate, Rate::new(1, Rate::PER_MS_MAX).unwrap()] {
         let mut disk = Disk::new(FairConfig { rate, ..config });
-        for now in [0, 5, TIME_MS_MAX - 1, u64::MAX, 3] {
+        for at_ms in [0, 5, TIME_MS_MAX - 1, u64::MAX, 3] {
             for bytes in [0, 1, u64::MAX] {
                 for ttl in [0, 1, TIME_MS_MAX, u64::MAX] {
-                    let _ = disk.put(now, A, 1, bytes, ttl);
-                    disk.commit(now, B, bytes, ttl);
-                    disk.release(now, A, bytes, ttl);
+                    let _ = disk.put(at_ms, A, 1, bytes, ttl);
+                    disk.commit(at_ms, B, bytes, ttl);
+                    disk.release(at_ms, A, bytes, ttl);
                 }
             }
         }
