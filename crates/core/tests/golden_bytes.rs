@@ -3,6 +3,8 @@
 //! `cargo xtask golden` writes the document's block again. A change here is a change of the protocol: raise
 //! `frame::VERSION` (or the record's) with it.
 
+mod golden;
+
 use keyway_core::frame::{self, FrameKey, Header, Kind, NetworkId, Refusal};
 use keyway_core::keyspace::Arc;
 use keyway_core::lookup::HopAnswer;
@@ -13,11 +15,7 @@ use keyway_core::store::{Digest, Record};
 use keyway_core::wire::{Wire as _, from_slice};
 use keyway_core::{Addr, Duration, Id, Peer, Wall};
 
-const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
-const DOCUMENT_PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
 const HEADING: &str = "## Golden bytes\n";
-const OPEN: &str = "```text\n";
-const CLOSE: &str = "```\n";
 /// Bytes on a line of the document.
 const LINE_BYTES: usize = 40;
 
@@ -91,16 +89,7 @@ fn block() -> String {
 
 #[test]
 fn the_document_shows_the_bytes_that_are_sent() {
-    let section = DOCUMENT.find(HEADING).expect("the document has the section");
-    let from = section + DOCUMENT[section..].find(OPEN).expect("with a block") + OPEN.len();
-    let to = from + DOCUMENT[from..].find(CLOSE).expect("that ends");
-    let block = block();
-    if std::env::var_os("UPDATE").is_some() {
-        let text = format!("{}{block}{}", &DOCUMENT[..from], &DOCUMENT[to..]);
-        std::fs::write(DOCUMENT_PATH, text).expect("the document can be written");
-    } else {
-        assert_eq!(&DOCUMENT[from..to], block, "the wire changed: see the header of this file");
-    }
+    golden::hold(HEADING, &block(), "the wire changed");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! `crates/client` reads the same lines in its tests, since it builds the signed text without this crate.
 //! `cargo xtask golden` writes the document's block again; a change here is a change of what signatures cover.
 
+mod golden;
+
 use std::fmt::Write as _;
 
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -11,11 +13,7 @@ use keyway_core::frame::NetworkId;
 use keyway_core::store::proof::{Claim, series_name, sha256, signed_name, signer_place};
 use keyway_core::store::{Kind, Proof};
 
-const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
-const DOCUMENT_PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
 const HEADING: &str = "## Golden signatures\n";
-const OPEN: &str = "```text\n";
-const CLOSE: &str = "```\n";
 
 const SEED: [u8; 32] = [7; 32];
 const NONCE: [u8; 32] = [9; 32];
@@ -55,14 +53,5 @@ fn block() -> String {
 
 #[test]
 fn the_document_shows_the_signatures_that_are_made() {
-    let section = DOCUMENT.find(HEADING).expect("the document has the section");
-    let from = section + DOCUMENT[section..].find(OPEN).expect("with a block") + OPEN.len();
-    let to = from + DOCUMENT[from..].find(CLOSE).expect("that ends");
-    let block = block();
-    if std::env::var_os("UPDATE").is_some() {
-        let text = format!("{}{block}{}", &DOCUMENT[..from], &DOCUMENT[to..]);
-        std::fs::write(DOCUMENT_PATH, text).expect("the document can be written");
-    } else {
-        assert_eq!(&DOCUMENT[from..to], block, "what is signed has changed: see the header of this file");
-    }
+    golden::hold(HEADING, &block(), "what is signed has changed");
 }
