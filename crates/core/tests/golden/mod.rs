@@ -5,7 +5,7 @@ const OPEN: &str = "```text\n";
 const CLOSE: &str = "```\n";
 
 /// Holds the first block of text under `heading` against what it must be.
-pub fn hold(heading: &str, block: &str, changed: &str) {
+pub(crate) fn hold(heading: &str, block: &str, changed: &str) {
     let document = std::fs::read_to_string(DOCUMENT_PATH).expect("the document is there");
     let section = document.find(heading).expect("the document has the section");
     let from = section + document[section..].find(OPEN).expect("with a block") + OPEN.len();

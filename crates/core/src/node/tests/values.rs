@@ -294,3 +294,35 @@ fn a_series_has_one_value_and_goes_only_forward() {
         assert_eq!(bytes(&net.values(1, "k", None)), [b"five"], "{}", entry.name);
     }
 }
+
+/// What a holder has on its disk under a key is taken away, and its process starts again: a replica that missed it all.
+fn with_one_replica_that_missed_the_put(net: &mut Net) -> usize {
+    net.run(Duration::from_secs(10), |_| false);
+    let holds = |host: &Host| host.disk.records.values().any(|r| r.head.identity.key == Id::of_text("k"));
+    let lacking = (0..net.hosts.len()).find(|n| holds(&net.hosts[*n])).expect("a holder");
+    net.crash(lacking);
+    net.hosts[lacking].disk.records.clear();
+    lacking
+}
+
+#[test]
+fn a_signed_remove_that_is_refused_has_no_effect_anywhere() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 3, 3, 2);
+        let put = net.signed(1, Kind::Signed, b"mine", 0, HOUR);
+        net.put_signed(0, &put).expect("acknowledged");
+        let lacking = with_one_replica_that_missed_the_put(&mut net);
+        let other = (lacking + 1) % 3;
+        net.start(lacking, 3, 2, vec![net.hosts[other].peer.addr()]);
+        net.run(Duration::from_secs(60), |net| {
+            net.hosts[lacking].machine.as_ref().is_some_and(|m| m.inspect().phase == Phase::Member)
+        });
+        let short = net.signed(1, Kind::SignedRemove, &sha256(b"mine"), 0, Duration::from_secs(60));
+        let refused = net.put_signed(other, &short);
+        assert!(matches!(refused, Err(OpError::Outlived { .. })), "{}: {refused:?}", entry.name);
+        net.run(Duration::from_secs(20), |_| false);
+        for n in 0..3 {
+            assert_eq!(bytes(&net.values(n, "k", None)), [b"mine"], "{} node {n}", entry.name);
+        }
+    }
+}
