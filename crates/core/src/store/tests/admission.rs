@@ -238,10 +238,11 @@ fn one_client_does_not_fill_the_waiting_room() {
     w.settle();
     let value = |number: u64| [&number.to_be_bytes()[..], &[0; 60_000]].concat();
     let put = |w: &World, client: ClientId, number: u64| {
-        let ttl = Duration::from_secs(1000);
+        // So short that the bound on commitments, bytes times life, would let thousands wait.
+        let ttl = Duration::from_secs(10);
         Record::plain(Id::from_u64(number), value(number), w.now, ttl, 7).charged_to(client)
     };
-    let offered: Vec<Put> = (0..100).map(|n| w.offer(&put(&w, GREEDY, n))).collect();
+    let offered: Vec<Put> = (0..900).map(|n| w.offer(&put(&w, GREEDY, n))).collect();
     let waiting = offered.iter().filter(|put| matches!(put, Put::Waiting(_))).count();
     assert!(waiting * 60_000 <= 1 << 20 && waiting > 0, "{waiting} wait");
     assert!(!matches!(w.offer(&put(&w, POLITE, 1_000)), Put::Refused(_)), "there is room to wait for others");
