@@ -301,15 +301,37 @@ pub struct Network {
     pub complete: bool,
 }
 
-/// What one client uses of a node's disk.
+/// What a client has asked of a gateway since that started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Asked {
+    /// Writes that were acknowledged.
+    pub writes: u64,
+    /// Bytes of their values.
+    pub bytes: u64,
+    /// Writes that were told to wait for room.
+    pub waited: u64,
+    /// Writes that found no room.
+    pub over_capacity: u64,
+    /// Writes that failed otherwise.
+    pub failed: u64,
+    /// Requests beyond what it may do, or beyond its quotas.
+    pub denied: u64,
+}
+
+/// What one client uses of a node's disk, and asks of its gateway.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ClientUsage {
     /// The name under which it is charged: 16 hex digits.
     pub client: String,
+    /// The access token of that name, if the gateway knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// What of its records the node keeps, heads included.
     pub stored_bytes: u64,
     /// Records of it that wait for room.
     pub waiting: u64,
+    /// What it has asked of this gateway.
+    pub asked: Asked,
 }
 
 /// How full a node's disk is, and who uses it.
@@ -325,7 +347,7 @@ pub struct Usage {
     pub waiting: u64,
     /// Clients that are known.
     pub known: u64,
-    /// Those who use most first.
+    /// Those who use most first, then those who asked last. Whoever is not an operator sees itself only.
     pub clients: Vec<ClientUsage>,
 }
 

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
+use crate::access::AccessToken;
 use crate::answer::{
     GetOptions, Kind, Network, Node, Page, Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt,
     Traced, Usage, Value, Whereabouts,
@@ -26,7 +27,7 @@ use crate::watch::Watch;
 /// Where a gateway is looked for when nobody says otherwise.
 pub const GATEWAY_DEFAULT: &str = "http://127.0.0.1:5851";
 
-/// Bounds on time and size.
+/// Bounds on time and size, and what opens doors.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
     /// To establish a connection.
@@ -37,6 +38,8 @@ pub struct ClientSettings {
     pub deadline: Duration,
     /// Greatest answer taken, in bytes.
     pub answer_bytes_max: usize,
+    /// Shown to every gateway that is asked.
+    pub token: Option<AccessToken>,
 }
 
 impl Default for ClientSettings {
@@ -46,6 +49,7 @@ impl Default for ClientSettings {
             request_timeout: Duration::from_secs(12),
             deadline: Duration::from_secs(30),
             answer_bytes_max: 16 << 20,
+            token: None,
         }
     }
 }

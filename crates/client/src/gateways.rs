@@ -184,7 +184,7 @@ impl Gateways {
         for step in 0..self.list.len() {
             let at = (first + step) % self.list.len();
             let until = Instant::now() + self.settings.request_timeout;
-            let response = timeout_at(until, self.http.request(request(&self.list[at], ask)?)).await;
+            let response = timeout_at(until, self.http.request(self.request(at, ask)?)).await;
             let why = match response {
                 Ok(Ok(response)) if response.status() == StatusCode::OK => {
                     self.distances.worked(at);
@@ -221,8 +221,16 @@ impl Gateways {
         self.list[at].to_string().trim_end_matches('/').to_owned()
     }
 
+    fn request(&self, at: usize, ask: &Ask) -> Result<Request<Full<Bytes>>, ClientError> {
+        let mut request = request(&self.list[at], ask)?;
+        if let Some(token) = &self.settings.token {
+            request.headers_mut().insert(http::header::AUTHORIZATION, token.header());
+        }
+        Ok(request)
+    }
+
     async fn attempt(&self, at: usize, ask: &Ask, deadline: Instant) -> Attempt {
-        let request = match request(&self.list[at], ask) {
+        let request = match self.request(at, ask) {
             Ok(request) => request,
             Err(error) => return Attempt::Fail(error),
         };

@@ -21,13 +21,14 @@
 //! What is bounded: the time of one attempt, the time of all attempts together, their number, and the size of an answer
 //! ([`ClientSettings`]). What is checked: a value that comes back must have the hash under which it is known, or the
 //! signature of its signer, else the answer is [`ClientError::Invalid`]. On top of put and get, [`redir`] finds members of any
-//! set of machines. What is absent: TLS (put a proxy in front), and any server code.
+//! set of machines. What is absent: TLS (put a proxy in front), and any server code. Gateways that are not open to everybody are shown an [`AccessToken`].
 //!
 //! A value put under the hash of a [`Secret`] can be removed by whoever knows that. A [`Signer`] signs values of its own, or the
 //! numbers of a series, each of which takes the place of the one before ([`Claim`]).
 //!
 //! This crate depends on no other crate of the workspace.
 
+mod access;
 mod answer;
 mod client;
 mod distance;
@@ -41,10 +42,11 @@ mod signing;
 mod tests;
 mod watch;
 
+pub use access::AccessToken;
 pub use answer::{
-    Check, ClientUsage, CopyHead, GetOptions, Kind, Network, NetworkNode, Node, Page, PeerName, PeerView,
-    Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt, Replica, Shares, Table, TraceStep,
-    Traced, Usage, Value, Whereabouts,
+    Asked, Check, ClientUsage, CopyHead, GetOptions, Kind, Network, NetworkNode, Node, Page, PeerName,
+    PeerView, Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt, Replica, Shares, Table,
+    TraceStep, Traced, Usage, Value, Whereabouts,
 };
 pub use client::{Client, ClientSettings, GATEWAY_DEFAULT, expires_in};
 pub use failure::{ClientError, Tried};

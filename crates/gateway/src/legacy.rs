@@ -15,9 +15,10 @@
 //! The limits are settings ([`LegacyLimits`]); lengths that a wire cannot express are the wire's own.
 
 use keyway_core::machine::{GetAnswer, Op, OpDone, OpError, Reads};
-use keyway_core::store::{ClientId, Cursor};
+use keyway_core::store::Cursor;
 use keyway_core::{Duration, Id};
 
+use crate::access::{Bearer, Declined, Denied};
 use crate::cursor;
 use crate::node::{Desk, Node};
 use crate::settings::LegacyLimits;
@@ -105,13 +106,13 @@ pub(crate) struct Page {
 pub(crate) struct Legacy<'a, N> {
     desk: &'a Desk<N>,
     limits: &'a LegacyLimits,
-    client: ClientId,
+    who: &'a Bearer,
 }
 
 impl<'a, N: Node> Legacy<'a, N> {
     /// For one client, who is charged for what it writes.
-    pub(crate) fn new(desk: &'a Desk<N>, limits: &'a LegacyLimits, client: ClientId) -> Legacy<'a, N> {
-        Legacy { desk, limits, client }
+    pub(crate) fn new(desk: &'a Desk<N>, limits: &'a LegacyLimits, who: &'a Bearer) -> Legacy<'a, N> {
+        Legacy { desk, limits, who }
     }
 
     /// Stores a value. It can be removed by whoever shows the secret of that hash; without one, or with an empty one, by
@@ -134,7 +135,7 @@ impl<'a, N: Node> Legacy<'a, N> {
                 Id::from_bytes_padded(hash.bytes).ok_or(Refused::SecretHashTooLong)?
             }
         };
-        let client = self.client;
+        let client = self.who.client;
         self.write(ttl_secs, |ttl| Op::Put { key, value: value.to_vec(), ttl, secret_hash, client }).await
     }
 
@@ -157,7 +158,7 @@ impl<'a, N: Node> Legacy<'a, N> {
         if secret.len() > SECRET_BYTES_MAX {
             return Err(Refused::SecretTooLong);
         }
-        let client = self.client;
+        let client = self.who.client;
         self.write(ttl_secs, |ttl| Op::Remove { key, value_hash, secret: secret.to_vec(), ttl, client }).await
     }
 
@@ -167,18 +168,20 @@ impl<'a, N: Node> Legacy<'a, N> {
             return Err(Refused::TtlTooShort);
         }
         let ttl = Duration::from_secs(ttl_secs.unsigned_abs().min(self.limits.ttl_max.as_secs()));
-        let outcome = match self.desk.op(op(ttl)).await {
+        let outcome = match self.who.write(self.desk, op(ttl)).await {
             // This network gives shorter lives than a week: cut to what it gives, as the week itself is.
-            Err(OpError::BadTtl { max_secs }) if max_secs < ttl.as_secs() => {
-                self.desk.op(op(Duration::from_secs(max_secs))).await
+            Err(Declined::Node(OpError::BadTtl { max_secs })) if max_secs < ttl.as_secs() => {
+                self.who.write(self.desk, op(Duration::from_secs(max_secs))).await
             }
             outcome => outcome,
         };
         match outcome {
             Ok(_) => Ok(Status::Ok),
-            Err(OpError::OverCapacity) => Ok(Status::Capacity),
-            Err(OpError::TooLarge { max, .. }) => Err(Refused::ValueTooLong { max }),
-            Err(OpError::BadTtl { .. }) => Err(Refused::TtlTooShort),
+            Err(Declined::Node(OpError::OverCapacity) | Declined::Access(Denied::Stored { .. })) => {
+                Ok(Status::Capacity)
+            }
+            Err(Declined::Node(OpError::TooLarge { max, .. })) => Err(Refused::ValueTooLong { max }),
+            Err(Declined::Node(OpError::BadTtl { .. })) => Err(Refused::TtlTooShort),
             Err(_) => Ok(Status::Again),
         }
     }

@@ -8,10 +8,11 @@
 //! connections at once, operations' time ([`Limits`]), remembered request ids, watched keys. What is checked: `Host` and `Origin`, so that web pages of
 //! strangers reach nothing; that a request means one thing; that XML holds nothing but a method call.
 //!
-//! What is absent: TLS and credentials (a proxy's task; the ports listen on loopback unless told otherwise), the Redis
-//! protocol.
+//! Who may do what is said by [`access`]. What is absent: TLS (a proxy's task; the ports listen on loopback unless told
+//! otherwise), the Redis protocol.
 
 mod accept;
+pub mod access;
 mod console;
 mod crowd;
 mod cursor;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use ::tokio::net::TcpListener;
 use ::tokio::sync::watch;
 
+pub use access::AccessConfig;
 pub use node::Node;
 pub use settings::{GatewayConfig, LegacyLimits, Limits, SunRpcLimits};
 
@@ -66,7 +68,8 @@ pub async fn serve<N: Node>(
     let desk = node::Desk::new(node, config.limits.op_timeout, metrics);
     let (stop, stopping) = watch::channel(false);
     let (repeats, watched) = (rest::Repeats::default(), rest::Watched::default());
-    let shop = Arc::new(rest::Shop { desk, config, repeats, watched, stopping: stopping.clone() });
+    let access = access::Access::new(config.access.clone());
+    let shop = Arc::new(rest::Shop { desk, config, access, repeats, watched, stopping: stopping.clone() });
     let router = rest::router(shop.clone());
     let until_stop = |mut stopping: watch::Receiver<bool>| async move {
         // A sender that is gone stops as well.

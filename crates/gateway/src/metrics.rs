@@ -2,7 +2,7 @@
 //!
 //! * the gateway's own metrics and those of the node's driver, kept in one registry;
 //! * the node's counters, each as `keyway_<name>_total`;
-//! * gauges of the node's state.
+//! * gauges of the node's state, and what it and the gateway know of the greatest clients.
 //!
 //! The last two are read from the node at the time of asking; when it does not answer, `keyway_node_up` is 0 and the
 //! first part is served all the same.
@@ -18,6 +18,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+use crate::rest::Account;
 
 /// The type of the text.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -41,6 +43,13 @@ struct Called {
     version: u32,
     procedure: &'static str,
     outcome: &'static str,
+}
+
+/// A client, by the name under which it is charged and by that of its token.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Charged {
+    client: String,
+    token: String,
 }
 
 /// The gateway's own metrics. Clones share.
@@ -118,7 +127,7 @@ impl GatewayMetrics {
     }
 
     /// Everything as text.
-    pub(crate) fn render(&self, status: Option<&NodeStatus>) -> String {
+    pub(crate) fn render(&self, status: Option<&NodeStatus>, clients: &[Account]) -> String {
         let mut text = String::new();
         let mut asked = Registry::with_prefix("keyway");
         asked.register(
@@ -129,6 +138,7 @@ impl GatewayMetrics {
         if let Some(status) = status {
             describe(&mut asked, status);
         }
+        describe_clients(&mut asked, clients);
         // Writing to a String cannot fail; the end-of-text mark stands once, after the last part.
         let _ = prometheus_client::encoding::text::encode_registry(&mut text, &self.registry);
         let _ = encode(&mut text, &asked);
@@ -153,4 +163,42 @@ fn describe(registry: &mut Registry, status: &NodeStatus) {
     gauge("incarnation", "This life of the node", status.incarnation);
     let peers = status.tables.iter().map(|(_, peers)| peers.len() as u64).sum();
     gauge("table_entries", "Entries in the overlay's tables", peers);
+}
+
+/// What is known of one client, as far as the metrics tell.
+type OfClient = (&'static str, &'static str, fn(&Account) -> u64);
+
+fn describe_clients(registry: &mut Registry, clients: &[Account]) {
+    let gauges: [OfClient; 2] = [
+        ("client_stored_bytes", "Bytes of the client's records that the node keeps and charges", |c| {
+            c.stored_bytes
+        }),
+        ("client_records_waiting", "Records of the client that wait for room", |c| c.waiting),
+    ];
+    let counters: [OfClient; 6] = [
+        ("client_writes", "Writes of the client that this gateway saw acknowledged", |c| c.asked.writes),
+        ("client_write_bytes", "Bytes of their values", |c| c.asked.bytes),
+        ("client_writes_waited", "Writes that were told to wait for room", |c| c.asked.waited),
+        ("client_writes_over_capacity", "Writes that found no room", |c| c.asked.over_capacity),
+        ("client_writes_failed", "Writes that failed otherwise", |c| c.asked.failed),
+        ("client_denied", "Requests beyond what it may do, or beyond its quotas", |c| c.asked.denied),
+    ];
+    let labels = |account: &Account| Charged {
+        client: format!("{:016x}", account.client.0),
+        token: account.token.clone().unwrap_or_default(),
+    };
+    for (name, help, value) in gauges {
+        let family = Family::<Charged, Gauge>::default();
+        for account in clients {
+            family.get_or_create(&labels(account)).set(i64::try_from(value(account)).unwrap_or(i64::MAX));
+        }
+        registry.register(name, help, family);
+    }
+    for (name, help, value) in counters {
+        let family = Family::<Charged, Counter>::default();
+        for account in clients {
+            family.get_or_create(&labels(account)).inc_by(value(account));
+        }
+        registry.register(name, help, family);
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::access::AccessConfig;
+
 /// Settings of a gateway.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
@@ -17,6 +19,8 @@ pub struct GatewayConfig {
     pub legacy: LegacyLimits,
     /// Limits of the Sun RPC port, beside those of `limits`.
     pub sunrpc: SunRpcLimits,
+    /// Who may do what.
+    pub access: AccessConfig,
 }
 
 impl Default for GatewayConfig {
@@ -27,6 +31,7 @@ impl Default for GatewayConfig {
             limits: Limits::default(),
             legacy: LegacyLimits::default(),
             sunrpc: SunRpcLimits::default(),
+            access: AccessConfig::default(),
         }
     }
 }

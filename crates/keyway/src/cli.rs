@@ -24,6 +24,7 @@ use crate::remove::RemoveArgs;
 use crate::renew::RenewArgs;
 use crate::sim::SimArgs;
 use crate::status::StatusArgs;
+use crate::token::TokenArgs;
 use crate::trace::TraceArgs;
 use crate::up::UpArgs;
 use crate::watch::WatchArgs;
@@ -63,6 +64,9 @@ pub(crate) struct Shared {
     /// http://127.0.0.1:5851]
     #[arg(long, global = true, value_name = "URL", env = "KEYWAY_GATEWAY", value_delimiter = ',')]
     pub(crate) gateway: Vec<String>,
+    /// A file with the access token that the gateways are shown; /dev/fd/N for an open descriptor
+    #[arg(long, global = true, value_name = "FILE", env = "KEYWAY_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// How results are written [default: table]
     #[arg(short, long, global = true, value_enum, env = "KEYWAY_OUTPUT")]
     pub(crate) output: Option<Format>,
@@ -119,6 +123,8 @@ pub(crate) enum Verb {
     Nodes(NodesArgs),
     /// Show who uses how much of a node's disk
     Clients(ClientsArgs),
+    /// Make, list and revoke the access tokens of a gateway
+    Token(TokenArgs),
     /// Tell by the exit code whether a node serves
     Health(HealthArgs),
     /// Find members of any set of machines

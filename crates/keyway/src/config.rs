@@ -29,6 +29,8 @@ use crate::up::UpArgs;
 pub(crate) struct File {
     /// As `--gateway`.
     pub(crate) gateway: Vec<String>,
+    /// As `--token-file`.
+    pub(crate) token_file: Option<PathBuf>,
     /// As `--output`.
     pub(crate) output: Option<Format>,
     /// As `--color`.

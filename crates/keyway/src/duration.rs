@@ -28,6 +28,11 @@ impl Span {
         Span { seconds }
     }
 
+    /// How many seconds.
+    pub(crate) const fn as_secs(self) -> u64 {
+        self.seconds
+    }
+
     /// In words, at most two units: `1 day`, `2 hours 5 minutes`.
     pub(crate) fn in_words(self) -> String {
         let mut rest = self.seconds;

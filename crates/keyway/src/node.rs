@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use keyway_core::machine::Phase;
 use keyway_core::overlay::registry::OVERLAYS;
 use keyway_gateway::GatewayConfig;
+use keyway_gateway::access::Scopes;
 use keyway_net::NodeSettings;
 use serde::{Deserialize, Serialize};
 
@@ -31,10 +32,11 @@ Examples:
   keyway node                                        found a network on this machine
   keyway node --listen 127.0.0.1:5860 --http 127.0.0.1:5861 --sunrpc none --data d2 --join 127.0.0.1:5850
   keyway node --listen 10.0.0.7:5850 --join 10.0.0.1:5850 --network-key-file /etc/keyway/key
-  keyway node --replicas 8 --acks 2 --read-quorum 5  as the public service of 2005
+  keyway node --http 10.0.0.7:5851 --tokens /etc/keyway/tokens ...     clients show a token (keyway token create)
+  keyway node --replicas 8 --acks 2 --read-quorum 5 --open read,write  as the public service of 2005
   head -c 32 /dev/urandom | base64 > /etc/keyway/key
 
-Off loopback a node needs a network key. SIGTERM or Ctrl-C hands its records over and leaves; a second one quits at \
+Off loopback a node needs a network key, and its clients an access token unless --open says what they may do without. SIGTERM or Ctrl-C hands its records over and leaves; a second one quits at \
 once. Run again with the same data it is the same node.
 ";
 
@@ -58,6 +60,16 @@ impl From<Durability> for keyway_net::Durability {
             Durability::Fsync => keyway_net::Durability::Fsync,
         }
     }
+}
+
+/// Who is charged for what is signed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Charge {
+    /// The address from which it comes; of IPv6 its network of 64 bits.
+    Address,
+    /// Its signer. Keys cost nothing: for networks whose signers are known.
+    Signer,
 }
 
 /// Run one node of a network. Each field is a flag, a variable and a key of the configuration file.
@@ -97,6 +109,18 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "HOST", env = "KEYWAY_ALLOWED_HOST", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) allowed_host: Vec<String>,
+    /// The access tokens that the gateway admits (`keyway token`); read again when it changes [default: none]
+    #[arg(long, value_name = "FILE", env = "KEYWAY_TOKENS")]
+    pub(crate) tokens: Option<PathBuf>,
+    /// What those may do who show no token: none, or some of read,write,admin [default: none]
+    #[arg(long, value_name = "SCOPES", env = "KEYWAY_OPEN")]
+    pub(crate) open: Option<Scopes>,
+    /// The same for those who come from this machine; with a proxy here that is everybody [default: read,write,admin]
+    #[arg(long, value_name = "SCOPES", env = "KEYWAY_OPEN_LOOPBACK")]
+    pub(crate) open_loopback: Option<Scopes>,
+    /// Who is charged for what is signed, if no token is shown: its address or its signer [default: address]
+    #[arg(long, value_enum, env = "KEYWAY_CHARGE")]
+    pub(crate) charge: Option<Charge>,
     /// Where it keeps its id and its records [default: ./keyway-data/node]
     #[arg(long, value_name = "DIR", env = "KEYWAY_DATA")]
     pub(crate) data: Option<PathBuf>,
@@ -148,6 +172,9 @@ impl NodeArgs {
             legacy_value_max: Some(Size(gateway.legacy.value_bytes_max.into())),
             legacy_ttl_max: Some(Span::from_secs(gateway.legacy.ttl_max.as_secs())),
             legacy_page: Some(Size(gateway.legacy.page_bytes.into())),
+            open: Some(gateway.access.open),
+            open_loopback: Some(gateway.access.open_loopback),
+            charge: Some(Charge::Address),
             data: Some("keyway-data/node".into()),
             durability: Some(Durability::Fsync),
             overlay: Some(net.overlay),
@@ -170,6 +197,11 @@ impl NodeArgs {
         legacy.value_bytes_max = self.legacy_value_max.map_or(legacy.value_bytes_max, bytes);
         legacy.page_bytes = self.legacy_page.map_or(legacy.page_bytes, bytes);
         legacy.ttl_max = self.legacy_ttl_max.map_or(legacy.ttl_max, Duration::from);
+        let access = &mut config.access;
+        access.tokens.clone_from(&self.tokens);
+        access.open = self.open.unwrap_or(access.open);
+        access.open_loopback = self.open_loopback.unwrap_or(access.open_loopback);
+        access.charge_signers = self.charge == Some(Charge::Signer);
         config.sunrpc.idle_timeout = self.sunrpc_idle.map_or(config.sunrpc.idle_timeout, Duration::from);
         config
     }

@@ -1,4 +1,4 @@
-//! Secrets and signing keys of the command line: from files or descriptors, never from arguments, which every process of the
+//! Secrets, signing keys and access tokens of the command line: from files or descriptors, never from arguments, which every process of the
 //! machine can read.
 
 use std::fs::{File, OpenOptions};
@@ -7,7 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use keyway_client::{SECRET_BYTES_MAX, Secret, Signer};
+use keyway_client::{AccessToken, SECRET_BYTES_MAX, Secret, Signer};
 
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -61,20 +61,35 @@ pub(crate) fn signer(path: &Path, output: &Output) -> Result<Signer, Failure> {
     })
 }
 
+/// The access token in a file.
+pub(crate) fn access_token(path: &Path, output: &Output) -> Result<AccessToken, Failure> {
+    let bytes = whole(open(path, "access token", output)?, &path.display().to_string())?;
+    let token = AccessToken::new(std::str::from_utf8(&bytes).unwrap_or_default());
+    token.map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))
+}
+
+/// Writes a new access token, for its owner's eyes only; never over a file that is there.
+pub(crate) fn keep_token(path: &Path, token: &str) -> Result<(), Failure> {
+    keep(path, "token", format!("{token}\n").as_bytes())
+}
+
 /// Writes a new signing key, for its owner's eyes only; never over a file that is there.
 pub(crate) fn keep_signer(path: &Path, signer: &Signer) -> Result<(), Failure> {
+    keep(path, "key", signer.to_text().as_bytes())
+}
+
+fn keep(path: &Path, what: &str, bytes: &[u8]) -> Result<(), Failure> {
     let written =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
-            file.write_all(signer.to_text().as_bytes())?;
+            file.write_all(bytes)?;
             file.sync_all()
         });
     written.map_err(|error| {
         let name = path.display();
-        let failure = Failure::new(Exit::Refused, format!("no key was written to {name}: {error}"));
+        let failure = Failure::new(Exit::Refused, format!("no {what} was written to {name}: {error}"));
         match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                failure.hint("it may be somebody's only key: name another file, or move that one away")
-            }
+            std::io::ErrorKind::AlreadyExists => failure
+                .hint(format!("it may be somebody's only {what}: name another file, or move that one away")),
             _ => failure,
         }
     })

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use keyway_gateway::access::{Scopes, TokenFile};
 use keyway_gateway::{GatewayConfig, Listeners};
 use keyway_net::{NodeHandle, NodeSettings, StartError};
 use tokio::net::TcpListener;
@@ -44,12 +45,20 @@ pub(crate) async fn start(
     ports: Ports,
     config: GatewayConfig,
 ) -> Result<Served, Failure> {
+    let open = config.access.open;
+    if let Some(path) = &config.access.tokens {
+        // Better not begun than begun and closed to everybody.
+        TokenFile::read(path).map_err(|error| {
+            Failure::new(Exit::Usage, error.to_string())
+                .hint(format!("`keyway token create NAME --tokens {}` makes the file", path.display()))
+        })?;
+    }
     let (http_listener, http) =
-        listen("clients (HTTP)", ports.http, "--http or, with `up`, --base-port").await?;
+        listen("clients (HTTP)", ports.http, "--http or, with `up`, --base-port", open).await?;
     let (sunrpc_listener, sunrpc) = match ports.sunrpc {
         Some(addr) => {
             let way_out = "--sunrpc (none turns it off) or, with `up`, --base-port";
-            let (listener, addr) = listen("clients (Sun RPC)", addr, way_out).await?;
+            let (listener, addr) = listen("clients (Sun RPC)", addr, way_out, open).await?;
             (Some(listener), Some(addr))
         }
         None => (None, None),
@@ -67,13 +76,22 @@ pub(crate) async fn start(
 }
 
 /// Takes a port, and tells which.
-async fn listen(what: &str, addr: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+async fn listen(
+    what: &str,
+    addr: SocketAddr,
+    flag: &str,
+    open: Scopes,
+) -> Result<(TcpListener, SocketAddr), Failure> {
     let listener = TcpListener::bind(addr).await.map_err(|error| cannot_listen(what, addr, &error, flag))?;
     let addr = listener.local_addr().map_err(|error| {
         Failure::new(Exit::Failure, format!("cannot tell the port of the gateway: {error}"))
     })?;
     if !addr.ip().is_loopback() {
-        tracing::warn!(%addr, what, "the gateway listens off loopback: whoever reaches it may put and get");
+        if open == Scopes::NONE {
+            tracing::info!(%addr, what, "the gateway listens off loopback, for those with an access token");
+        } else {
+            tracing::warn!(%addr, what, %open, "the gateway listens off loopback, and whoever reaches it may do that");
+        }
     }
     Ok((listener, addr))
 }

@@ -1,11 +1,14 @@
 //! What every verb gets: where to write, and which gateways to ask.
 
-use keyway_client::{Client, GATEWAY_DEFAULT, Key};
+use std::path::PathBuf;
+
+use keyway_client::{Client, ClientSettings, GATEWAY_DEFAULT, Key};
 
 use crate::cli::Shared;
 use crate::config::File;
 use crate::exit::Failure;
 use crate::output::{Format, Output};
+use crate::secrets;
 
 /// The shared settings, decided.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub(crate) struct Session {
     pub(crate) output: Output,
     /// The gateways, in order of preference. Never empty.
     pub(crate) gateways: Vec<String>,
+    /// Where the token stands that they are shown.
+    token_file: Option<PathBuf>,
 }
 
 impl Session {
@@ -26,12 +31,20 @@ impl Session {
         Session {
             output: Output::new(format.unwrap_or_default(), colour, quiet),
             gateways: gateways.cloned().unwrap_or_else(|| vec![GATEWAY_DEFAULT.to_owned()]),
+            token_file: shared.token_file.clone().or_else(|| file.token_file.clone()),
         }
     }
 
     /// A client of the gateways.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::new(&self.gateways)?)
+        self.client_of(&self.gateways)
+    }
+
+    /// The same of these.
+    pub(crate) fn client_of(&self, gateways: &[String]) -> Result<Client, Failure> {
+        let token = self.token_file.as_deref().map(|path| secrets::access_token(path, &self.output));
+        let settings = ClientSettings { token: token.transpose()?, ..ClientSettings::default() };
+        Ok(Client::with_settings(gateways, settings)?)
     }
 }
 

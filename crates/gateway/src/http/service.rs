@@ -10,12 +10,12 @@ use axum::body::Body;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use keyway_core::store::ClientId;
 use tower::Service as _;
 
 use super::body::{self, BodyError};
 use super::gate::Verdict;
 use super::host;
+use crate::access::{self, Bearer, Denied, Need};
 use crate::node::Node;
 use crate::rest::Shop;
 use crate::rest::refusal::Refusal;
@@ -33,9 +33,6 @@ pub(crate) struct Cut(String);
 /// The address at which the client reached the gateway.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reached(pub(crate) SocketAddr);
-/// Where a request's connection comes from: who is charged for what it stores.
-#[derive(Clone, Copy)]
-pub(crate) struct ClientAddr(pub(crate) IpAddr);
 
 /// The service of one connection.
 pub(crate) struct Connection<N> {
@@ -44,7 +41,7 @@ pub(crate) struct Connection<N> {
     verdict: Verdict,
     /// What the client connected to.
     local: Option<SocketAddr>,
-    from: ClientAddr,
+    from: IpAddr,
     requests: AtomicU64,
 }
 
@@ -56,7 +53,6 @@ impl<N: Node> Connection<N> {
         local: Option<SocketAddr>,
         from: IpAddr,
     ) -> Connection<N> {
-        let from = ClientAddr(from);
         Connection { shop, router, verdict, local, from, requests: AtomicU64::new(0) }
     }
 
@@ -92,16 +88,25 @@ impl<N: Node> Connection<N> {
             self.shop.desk.metrics.turned_away(refusal.code());
             return Ok(("refused", Err(refusal)));
         }
+        let who = match self.shop.access.enter(self.from, request.headers()) {
+            Ok(who) => who,
+            Err(denied) => return Ok(("refused", Err(self.denied(denied)))),
+        };
         if is_xmlrpc(&request) {
-            return Ok(("xmlrpc", self.xmlrpc(request).await?));
+            return Ok(("xmlrpc", self.xmlrpc(request, &who).await?));
         }
         let interface = if request.uri().path().starts_with("/v1/") { "rest" } else { "house" };
+        if let Need::Of(scope) = access::of_request(request.method(), request.uri().path())
+            && let Err(denied) = who.may(scope).and_then(|()| who.ask())
+        {
+            return Ok((interface, Err(self.denied(denied).close())));
+        }
         // The end of a chunked body is known to the parser alone, so nothing may follow it (see the gate).
         let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
         if let Some(local) = self.local {
             request.extensions_mut().insert(Reached(local));
         }
-        request.extensions_mut().insert(self.from);
+        request.extensions_mut().insert(who);
         // The router's error type has no values, and it is always ready.
         let Ok(mut response) = self.router.clone().call(request).await;
         if chunked {
@@ -111,7 +116,11 @@ impl<N: Node> Connection<N> {
     }
 
     /// XML-RPC: the answer of 2005, whatever the version of the request: HTTP/1.0, and the connection closes.
-    async fn xmlrpc(&self, request: Request<Incoming>) -> Result<Result<Response<Body>, Refusal>, Cut> {
+    async fn xmlrpc(
+        &self,
+        request: Request<Incoming>,
+        who: &Bearer,
+    ) -> Result<Result<Response<Body>, Refusal>, Cut> {
         let headers = request.headers();
         if !headers.contains_key(header::CONTENT_LENGTH) && !headers.contains_key(header::TRANSFER_ENCODING) {
             return Err(self.cut("xmlrpc_no_length", "no Content-Length".into()));
@@ -128,8 +137,12 @@ impl<N: Node> Connection<N> {
             Ok(call) => call,
             Err(why) => return Err(self.cut("xmlrpc_unreadable", why.to_string())),
         };
-        let reply =
-            xmlrpc::answer(&self.shop.desk, &config.legacy, ClientId::of_address(self.from.0), &call).await;
+        if let Some(scope) = xmlrpc::need(&call)
+            && let Err(denied) = who.may(scope).and_then(|()| who.ask())
+        {
+            return Ok(Err(self.denied(denied).close()));
+        }
+        let reply = xmlrpc::answer(&self.shop.desk, &config.legacy, who, &call).await;
         let mut response = Response::new(Body::from(reply));
         *response.version_mut() = Version::HTTP_10;
         let headers = response.headers_mut();
@@ -137,6 +150,12 @@ impl<N: Node> Connection<N> {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         Ok(Ok(response))
+    }
+
+    fn denied(&self, denied: Denied) -> Refusal {
+        let refusal = Refusal::from(denied);
+        self.shop.desk.metrics.turned_away(refusal.code());
+        refusal
     }
 
     fn cut(&self, reason: &'static str, why: String) -> Cut {

@@ -46,11 +46,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::access::Access;
 use crate::health::Readiness;
 use crate::http::Reached;
 use crate::node::{Desk, Node};
 use crate::settings::GatewayConfig;
 use crate::{console, cursor, metrics, page, servers};
+pub(crate) use clients::Account;
 use openapi::{Any, AnyBytes, AskNetwork, AskNode, GetValues, Routes};
 use refusal::Refusal;
 pub(crate) use repeats::Repeats;
@@ -67,12 +69,17 @@ pub(crate) const PAGE_BYTES: u32 = 256 << 10;
 /// What each value costs beside its bytes: its hash, times and names.
 pub(crate) const VALUE_OVERHEAD_BYTES: u32 = 128;
 
+/// Clients that the metrics tell of: those who use most.
+const METRICS_CLIENTS: u32 = 50;
+
 type Answer = Result<Response<Body>, Refusal>;
 
 /// What the handlers share.
 pub(crate) struct Shop<N> {
     pub(crate) desk: Desk<N>,
     pub(crate) config: GatewayConfig,
+    /// Who may do what.
+    pub(crate) access: Access,
     /// Outcomes of requests that may be repeated.
     pub(crate) repeats: Repeats,
     /// Keys that somebody watches.
@@ -348,7 +355,13 @@ async fn livez() -> Response<Body> {
 )]
 async fn render_metrics<N: Node>(shop: Shared<N>) -> Response<Body> {
     let status = shop.desk.status().await.ok();
-    text(metrics::CONTENT_TYPE, shop.desk.metrics.render(status.as_deref()))
+    let clients = match shop.desk.op(Op::Clients { max: METRICS_CLIENTS }).await {
+        Ok(OpDone::Clients { shares, .. }) => {
+            clients::accounts(&shop.access, &shares, METRICS_CLIENTS as usize)
+        }
+        _ => Vec::new(),
+    };
+    text(metrics::CONTENT_TYPE, shop.desk.metrics.render(status.as_deref(), &clients))
 }
 
 /// This description.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::json::millis;
+use crate::access::{Declined, Denied};
 use crate::http::body::BodyError;
 use crate::http::gate::Misframed;
 
@@ -82,6 +83,8 @@ pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
     const WRITES: &[Of] = &[Put, Remove, Signed];
     &[
         (400, "bad_request", "the request makes no sense; nothing was done", ALL),
+        (401, "unauthorized", "it takes an access token, or another one", ALL),
+        (403, "not_permitted", "the access token is not for that", ALL),
         (403, "foreign_origin", "a web page of another origin may not write", WRITES),
         (
             403,
@@ -106,6 +109,12 @@ pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
         (422, "bad_ttl", "the life is below a second or above what the network gives", WRITES),
         (422, "expired", "its life is over, or ended on the way", WRITES),
         (422, "request_id_reused", "the Idempotency-Key was sent with another request", WRITES),
+        (
+            429,
+            "quota",
+            "more than the access token is for: `Retry-After`, if it helps, says when to ask again",
+            ALL,
+        ),
         (431, "head_too_large", "the head has too many bytes or headers", ALL),
         (
             500,
@@ -166,7 +175,8 @@ impl Refusal {
 
     /// Whether the same request may be answered otherwise soon, though nothing about it changes.
     pub(super) fn may_pass(&self) -> bool {
-        self.status.is_server_error() || self.status == StatusCode::REQUEST_TIMEOUT
+        let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+        self.status.is_server_error() || passing.contains(&self.status)
     }
 
     pub(crate) fn close(mut self) -> Refusal {
@@ -210,6 +220,9 @@ impl Refusal {
         let retry_after = self.retry_after_secs.or((self.code == "busy").then_some(1));
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keyway\""));
         }
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -266,6 +279,45 @@ impl From<OpError> for Refusal {
                 no(S::CONFLICT, "outlived").until(*expires).hint("give it a life that ends at expires_ms or later")
             }
             _ => no(S::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(why: Denied) -> Refusal {
+        use StatusCode as S;
+        let message = why.to_string();
+        let no = |status, code, hint: &str| Refusal::new(status, code, message.clone()).hint(hint);
+        match why {
+            Denied::NoToken { .. } => no(
+                S::UNAUTHORIZED,
+                "unauthorized",
+                "show one: keyway --token-file FILE, or the header Authorization: Bearer TOKEN; the operator makes them",
+            ),
+            Denied::Unknown | Denied::Revoked { .. } | Denied::Expired { .. } => {
+                no(S::UNAUTHORIZED, "unauthorized", "ask the operator of this gateway for another one")
+            }
+            Denied::Scope { .. } => {
+                no(S::FORBIDDEN, "not_permitted", "ask the operator for a token with that scope")
+            }
+            Denied::Rate { retry_after_secs, .. } => Refusal {
+                retry_after_secs: Some(retry_after_secs),
+                ..no(S::TOO_MANY_REQUESTS, "quota", "ask again after the seconds that Retry-After says")
+            },
+            Denied::Stored { .. } => no(
+                S::TOO_MANY_REQUESTS,
+                "quota",
+                "put less, or for shorter lives; what was put counts until its life is over",
+            ),
+        }
+    }
+}
+
+impl From<Declined> for Refusal {
+    fn from(why: Declined) -> Refusal {
+        match why {
+            Declined::Access(denied) => denied.into(),
+            Declined::Node(why) => why.into(),
         }
     }
 }

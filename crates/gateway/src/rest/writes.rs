@@ -20,7 +20,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Uri, header};
-use keyway_core::machine::{Op, OpDone, OpError, OpResult, PutReceipt, RemoveReceipt, SignedPut};
+use keyway_core::machine::{Op, OpDone, OpError, PutReceipt, RemoveReceipt, SignedPut};
 use keyway_core::store::proof::sha256;
 use keyway_core::store::record::SECRET_BYTES_MAX;
 use keyway_core::store::{ClientId, Kind, Proof};
@@ -34,8 +34,8 @@ use super::repeats::{self, Entry, Outcome};
 use super::{
     Named, PathText, Shared, Shop, TTL_DEFAULT, json, or_refusal, our_fault, path_text, query, text,
 };
+use crate::access::{Bearer, Declined};
 use crate::http::body::{self, BodyError};
-use crate::http::service::ClientAddr;
 use crate::node::Node;
 
 /// The secret with which a value can be removed, as base64.
@@ -364,7 +364,7 @@ fn secret_hash(headers: &HeaderMap) -> Result<Option<Id>, Refusal> {
 
 /// A request that has been read, as far as all of them are alike.
 struct Asked {
-    client: ClientId,
+    who: Bearer,
     /// Its id, if it has one, and what tells it from other requests.
     repeatable: Option<(String, [u8; 32])>,
 }
@@ -390,23 +390,23 @@ impl Asked {
             }
             Err(why) => return Err(why.into()),
         };
-        let client = head.extensions.get::<ClientAddr>();
-        let client = client.map_or(ClientId::NOBODY, |ClientAddr(address)| ClientId::of_address(*address));
+        // Every request comes by the service, which says whose it is.
+        let who = head.extensions.get::<Bearer>().cloned().ok_or_else(our_fault)?;
         let digest = |id| (id, digest(head.method.as_str(), &head.uri, headers, &body));
         let repeatable = repeats::id_of(headers)?.map(digest);
-        Ok((Asked { client, repeatable }, body))
+        Ok((Asked { who, repeatable }, body))
     }
 
     /// Performs a write, or gives the outcome of the request that this one repeats.
     async fn answer<N: Node>(self, shop: &Arc<Shop<N>>, write: Write) -> super::Answer {
-        let Asked { client, repeatable } = self;
-        let Some((id, digest)) = repeatable else { return respond(perform(shop, write, client).await) };
-        let mut told = match shop.repeats.enter((client, id), digest, Instant::now())? {
+        let Asked { who, repeatable } = self;
+        let Some((id, digest)) = repeatable else { return respond(perform(shop, write, &who).await) };
+        let mut told = match shop.repeats.enter((who.client, id), digest, Instant::now())? {
             Entry::Repeated(told) => told,
             Entry::First(ticket) => {
                 let told = ticket.told();
                 let shop = shop.clone();
-                tokio::spawn(async move { ticket.tell(perform(&shop, write, client).await) });
+                tokio::spawn(async move { ticket.tell(perform(&shop, write, &who).await) });
                 told
             }
         };
@@ -436,6 +436,9 @@ fn respond(outcome: Outcome) -> super::Answer {
     Ok(response)
 }
 
+/// How a write ended.
+type Done = Result<OpDone, Declined>;
+
 /// What is to be changed.
 enum Write {
     Put { key: Id, value: Vec<u8>, ttl: Option<Duration>, secret_hash: Id },
@@ -444,27 +447,28 @@ enum Write {
     Signed(SignedPut),
 }
 
-async fn perform<N: Node>(shop: &Shop<N>, write: Write, client: ClientId) -> Outcome {
+async fn perform<N: Node>(shop: &Shop<N>, write: Write, who: &Bearer) -> Outcome {
+    let client = who.client;
     match write {
         Write::Put { key, value, ttl, secret_hash } => {
             let op = |ttl| Op::Put { key, value: value.clone(), ttl, secret_hash, client };
-            let (outcome, ttl) = with_life(shop, ttl, op).await;
+            let (outcome, ttl) = with_life(shop, who, ttl, op).await;
             receipt_or_refusal(outcome, ttl, None)
         }
         Write::Immutable { value, ttl } => {
             let op = |ttl| Op::PutImmutable { value: value.clone(), ttl, client };
-            let (outcome, ttl) = with_life(shop, ttl, op).await;
+            let (outcome, ttl) = with_life(shop, who, ttl, op).await;
             receipt_or_refusal(outcome, ttl, None)
         }
         Write::Remove { key, value_hash, secret, ttl } => {
-            let outcome = shop.desk.op(Op::Remove { key, value_hash, secret, ttl, client }).await;
+            let outcome = who.write(&shop.desk, Op::Remove { key, value_hash, secret, ttl, client }).await;
             receipt_or_refusal(outcome, ttl, None)
         }
         Write::Signed(put) => {
-            let put = SignedPut { client, ..put };
+            let put = SignedPut { client: who.charged_for(&put), ..put };
             let end = Wall(put.proof.expires_secs.saturating_mul(1_000_000));
-            let outcome = store_signed(shop, &put).await;
-            if let Err(OpError::BadTtl { max_secs }) = &outcome {
+            let outcome = store_signed(shop, who, &put).await;
+            if let Err(Declined::Node(OpError::BadTtl { max_secs })) = &outcome {
                 let hint = format!("sign an end of life that is 1 to {max_secs} seconds from now");
                 return Err(Refusal::from(OpError::BadTtl { max_secs: *max_secs }).hint(hint));
             }
@@ -476,14 +480,17 @@ async fn perform<N: Node>(shop: &Shop<N>, write: Write, client: ClientId) -> Out
 /// Performs a put for the life that was asked for. Nobody asks for a day: if none is, and this network gives less, that.
 async fn with_life<N: Node>(
     shop: &Shop<N>,
+    who: &Bearer,
     asked: Option<Duration>,
     op: impl Fn(Duration) -> Op,
-) -> (OpResult, Duration) {
+) -> (Done, Duration) {
     let ttl = asked.unwrap_or(TTL_DEFAULT);
-    match shop.desk.op(op(ttl)).await {
-        Err(OpError::BadTtl { max_secs }) if asked.is_none() && max_secs < TTL_DEFAULT.as_secs() => {
+    match who.write(&shop.desk, op(ttl)).await {
+        Err(Declined::Node(OpError::BadTtl { max_secs }))
+            if asked.is_none() && max_secs < TTL_DEFAULT.as_secs() =>
+        {
             let ttl = Duration::from_secs(max_secs);
-            (shop.desk.op(op(ttl)).await, ttl)
+            (who.write(&shop.desk, op(ttl)).await, ttl)
         }
         outcome => (outcome, ttl),
     }
@@ -491,17 +498,17 @@ async fn with_life<N: Node>(
 
 /// A conflict with the very number that was to be put may be with this very put, whose answer was lost: then putting it
 /// again, whatever the number is, is acknowledged. Another value of that number still is a conflict.
-async fn store_signed<N: Node>(shop: &Shop<N>, put: &SignedPut) -> OpResult {
-    let outcome = shop.desk.op(Op::PutSigned(Box::new(put.clone()))).await;
+async fn store_signed<N: Node>(shop: &Shop<N>, who: &Bearer, put: &SignedPut) -> Done {
+    let outcome = who.write(&shop.desk, Op::PutSigned(Box::new(put.clone()))).await;
     match outcome {
-        Err(OpError::Conflict { seq }) if put.cas.is_some() && seq == put.seq => {
-            shop.desk.op(Op::PutSigned(Box::new(SignedPut { cas: None, ..put.clone() }))).await
+        Err(Declined::Node(OpError::Conflict { seq })) if put.cas.is_some() && seq == put.seq => {
+            who.write(&shop.desk, Op::PutSigned(Box::new(SignedPut { cas: None, ..put.clone() }))).await
         }
         outcome => outcome,
     }
 }
 
-fn receipt_or_refusal(outcome: OpResult, ttl: Duration, signed: Option<&SignedPut>) -> Outcome {
+fn receipt_or_refusal(outcome: Done, ttl: Duration, signed: Option<&SignedPut>) -> Outcome {
     match outcome? {
         OpDone::Put(receipt) if receipt.hidden => Err(hidden(&receipt, signed)),
         OpDone::Put(receipt) => lines(StatusCode::CREATED, &json::Receipt::new(&receipt, ttl, signed)),

@@ -2,10 +2,9 @@
 
 use std::time::Instant;
 
-use keyway_core::store::ClientId;
-
 use super::message::{AcceptStat, Head, accepted};
 use super::program::{self, Call};
+use crate::access::{Bearer, Scope};
 use crate::legacy::{Hash, Legacy, Page, Refused, Status};
 use crate::node::Node;
 use crate::rest::Shop;
@@ -23,11 +22,20 @@ enum Results {
     Page(Page),
 }
 
+/// What a call needs of whoever makes it.
+pub(super) fn need(call: &Call) -> Option<Scope> {
+    match call {
+        Call::Null => None,
+        Call::Put { .. } | Call::Remove { .. } => Some(Scope::Write),
+        Call::Get { .. } => Some(Scope::Read),
+    }
+}
+
 /// Performs a call.
-pub(super) async fn answer<N: Node>(shop: &Shop<N>, client: ClientId, head: Head, call: Call) -> Answered {
+pub(super) async fn answer<N: Node>(shop: &Shop<N>, who: &Bearer, head: Head, call: Call) -> Answered {
     let began = Instant::now();
     let procedure = call.name();
-    let results = perform(&Legacy::new(&shop.desk, &shop.config.legacy, client), call).await;
+    let results = perform(&Legacy::new(&shop.desk, &shop.config.legacy, who), call).await;
     let metrics = &shop.desk.metrics;
     let (stat, outcome) = match &results {
         Ok(Results::Void | Results::Page(_) | Results::Status(Status::Ok)) => (AcceptStat::Success, "ok"),

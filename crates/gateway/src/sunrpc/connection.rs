@@ -21,18 +21,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyway_core::store::ClientId;
 use tokio::io::{AsyncWriteExt as _, Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::answer::{Answered, answer};
+use super::answer::{Answered, answer, need};
 use super::message::{self, AcceptStat, Head, NotACall};
 use super::program::{self, Call};
 use super::record::Reassembler;
 use crate::accept::Visitor;
+use crate::access::Bearer;
 use crate::crowd::Place;
 use crate::node::Node;
 use crate::rest::Shop;
@@ -61,7 +61,7 @@ pub(super) struct Connection<N> {
     seats: Arc<Semaphore>,
     socket: TcpStream,
     /// Who is charged for what is written.
-    client: ClientId,
+    who: Bearer,
     place: Place,
     stopping: watch::Receiver<bool>,
     reassembler: Reassembler,
@@ -88,10 +88,10 @@ impl<N: Node> Connection<N> {
         place.rest();
         Connection {
             reassembler: Reassembler::new(shop.config.sunrpc.record_bytes_max),
-            shop,
             seats,
             socket,
-            client: ClientId::of_address(from.ip()),
+            who: shop.access.address(from.ip()),
+            shop,
             place,
             stopping,
             unread: Vec::new(),
@@ -250,6 +250,11 @@ impl<N: Node> Connection<N> {
             }
         };
         match program::decode(&head, args, self.shop.config.legacy.value_bytes_max as usize) {
+            Ok(call) if need(&call).is_some_and(|need| self.who.may(need).is_err()) => {
+                self.shop.desk.metrics.turned_away("unauthorized");
+                message::unauthorized(&mut self.unsent, head.xid);
+                self.rest();
+            }
             Ok(call) => {
                 self.waiting = Some((head, call));
                 if let Ok(seat) = self.seats.clone().try_acquire_owned() {
@@ -279,9 +284,9 @@ impl<N: Node> Connection<N> {
         if self.calls.is_empty() {
             self.place.work();
         }
-        let (shop, client) = (self.shop.clone(), self.client);
+        let (shop, who) = (self.shop.clone(), self.who.clone());
         self.calls.spawn(async move {
-            let answered = answer(&shop, client, head, call).await;
+            let answered = answer(&shop, &who, head, call).await;
             drop(seat);
             answered
         });

@@ -4,6 +4,7 @@
 //!   call     xid  CALL 0   rpcvers 2  program  version  procedure  cred  verf    arguments
 //!   reply    xid  REPLY 1  MSG_ACCEPTED 0  verf AUTH_NONE, empty  accept_stat    results, or low and high version
 //!   reply    xid  REPLY 1  MSG_DENIED 1    RPC_MISMATCH 0  low 2  high 2
+//!                                            AUTH_ERROR 1    AUTH_TOOWEAK 5: that address may not do this
 //!
 //!   cred, verf  =  flavor, opaque body<400>: any flavor, skipped
 //! ```
@@ -23,6 +24,8 @@ const REPLY: u32 = 1;
 const MSG_ACCEPTED: u32 = 0;
 const MSG_DENIED: u32 = 1;
 const RPC_MISMATCH: u32 = 0;
+const AUTH_ERROR: u32 = 1;
+const AUTH_TOOWEAK: u32 = 5;
 const AUTH_NONE: u32 = 0;
 
 /// A call's head.
@@ -136,6 +139,16 @@ pub fn denied(out: &mut Vec<u8>, xid: u32) {
     framed(out, |out| {
         let mut w = Writer::new(out);
         for word in [xid, REPLY, MSG_DENIED, RPC_MISMATCH, RPC_VERSION, RPC_VERSION] {
+            w.u32(word);
+        }
+    });
+}
+
+/// The reply to a call that its client may not make, as a record behind what is in `out`.
+pub fn unauthorized(out: &mut Vec<u8>, xid: u32) {
+    framed(out, |out| {
+        let mut w = Writer::new(out);
+        for word in [xid, REPLY, MSG_DENIED, AUTH_ERROR, AUTH_TOOWEAK] {
             w.u32(word);
         }
     });

@@ -27,8 +27,8 @@ pub mod write;
 pub use read::{Call, Value, XmlError, read_call};
 
 use keyway_core::machine;
-use keyway_core::store::ClientId;
 
+use crate::access::{Bearer, Scope};
 use crate::legacy::{Hash, Legacy, Page, Refused, Status, check_algorithm, key_of};
 use crate::node::{Desk, Node};
 use crate::settings::LegacyLimits;
@@ -43,14 +43,23 @@ const GET_DETAILS: &str = "get_details takes key base64, maxvals int, placemark 
 /// What the service of 2005 called SHA-1.
 const SHA: &str = "SHA";
 
+/// What a call needs of whoever makes it. One that there is not needs nothing to be told so.
+pub(crate) fn need(call: &Call) -> Option<Scope> {
+    match call.method.as_str() {
+        "put" | "put_removable" | "rm" => Some(Scope::Write),
+        "get" | "get_details" => Some(Scope::Read),
+        _ => None,
+    }
+}
+
 /// Answers one call of this client with the body of its reply.
 pub(crate) async fn answer<N: Node>(
     desk: &Desk<N>,
     limits: &LegacyLimits,
-    client: ClientId,
+    who: &Bearer,
     call: &Call,
 ) -> String {
-    let legacy = Legacy::new(desk, limits, client);
+    let legacy = Legacy::new(desk, limits, who);
     let params = call.params.as_slice();
     let reply = match call.method.as_str() {
         "put" => put(&legacy, params).await.map(status),

@@ -110,7 +110,7 @@ struct Report {
 pub(crate) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Failure> {
     let shape = args.format.map_or_else(|| Shape::of(&args.file), Ok)?;
     let source = Source::of(&args.file)?;
-    let clients = rotations(&session.gateways)?;
+    let clients = rotations(session)?;
     let output = session.output;
     let mut report = Report { file: args.file.display().to_string(), loaded: None, verified: None };
     let mut exit = Exit::Ok;
@@ -160,11 +160,11 @@ pub(crate) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Fai
 }
 
 /// One client per gateway, each beginning with another one, so that the load is spread and every one can fail over.
-fn rotations(gateways: &[String]) -> Result<Vec<Client>, Failure> {
-    let mut gateways = gateways.to_vec();
+fn rotations(session: &Session) -> Result<Vec<Client>, Failure> {
+    let mut gateways = session.gateways.clone();
     let mut clients = Vec::with_capacity(gateways.len());
     for _ in 0..gateways.len() {
-        clients.push(Client::new(&gateways)?);
+        clients.push(session.client_of(&gateways)?);
         gateways.rotate_left(1);
     }
     Ok(clients)
