@@ -222,8 +222,18 @@ impl Bearer {
         })
     }
 
+    /// Whether it may make a request that needs so much; takes it from what it may ask in a second.
+    pub(crate) fn request(&self, need: Need) -> Result<(), Denied> {
+        match need {
+            Need::Nothing => return Ok(()),
+            Need::Either(one, _) if self.scopes.has(one) => {}
+            Need::Of(scope) | Need::Either(_, scope) => self.may(scope)?,
+        }
+        self.ask()
+    }
+
     /// Takes one request from what it may ask in a second.
-    pub(crate) fn ask(&self) -> Result<(), Denied> {
+    fn ask(&self) -> Result<(), Denied> {
         let Some(held) = &self.held else { return Ok(()) };
         let asked = held.spending.request(&held.token, Instant::now());
         if asked.is_err() {
@@ -291,4 +301,25 @@ fn changed_nothing(why: &OpError) -> bool {
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_default_this_machine_may_do_everything_and_nobody_else_anything() {
+        let access = Access::new(AccessConfig::default());
+        let of = |address: &str| access.address(address.parse().expect("an address"));
+        for here in ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"] {
+            assert!(Scope::ALL.iter().all(|scope| of(here).may(*scope).is_ok()), "{here}");
+        }
+        for there in ["10.0.0.1", "::", "0.0.0.0", "fe80::1", "::ffff:10.0.0.1", "2001:db8::1"] {
+            assert!(Scope::ALL.iter().all(|scope| of(there).may(*scope).is_err()), "{there}");
+        }
+        let open = AccessConfig { open: Scopes::CLIENT, ..AccessConfig::default() };
+        let stranger = Access::new(open).address([10, 0, 0, 1].into());
+        assert!(stranger.may(Scope::Write).is_ok());
+        assert_eq!(stranger.may(Scope::Admin), Err(Denied::NoToken { need: Scope::Admin }));
+    }
 }

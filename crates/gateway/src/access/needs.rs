@@ -13,6 +13,8 @@ pub(crate) enum Need {
     Nothing,
     /// This.
     Of(Scope),
+    /// Either: what clients and operators ask alike.
+    Either(Scope, Scope),
 }
 
 /// What a request needs, XML-RPC apart.
@@ -25,8 +27,9 @@ pub(crate) fn of_request(method: &Method, path: &str) -> Need {
     Need::Of(match (room, rest) {
         ("keys" | "ids", _) if reads => Scope::Read,
         ("keys" | "ids", _) | ("immutable", "") | ("bulk", "put") => Scope::Write,
+        ("bulk", "get") => Scope::Read,
         // Whoever signs needs the id of the network, and whoever puts may see its own account.
-        ("node" | "clients", "") | ("bulk", "get") => Scope::Read,
+        ("node" | "clients", "") => return Need::Either(Scope::Admin, Scope::Read),
         _ => Scope::Admin,
     })
 }
@@ -41,8 +44,11 @@ mod tests {
         for path in ["/", "/livez", "/readyz", "/openapi.json", "/servers.txt", "/assets/x.js", "/nothing"] {
             assert_eq!(of("GET", path), Need::Nothing, "{path}");
         }
-        for path in ["/v1/keys/a", "/v1/ids/00/where", "/v1/keys/a/watch", "/v1/node", "/v1/clients"] {
+        for path in ["/v1/keys/a", "/v1/ids/00/where", "/v1/keys/a/watch"] {
             assert_eq!(of("GET", path), Need::Of(Scope::Read), "{path}");
+        }
+        for path in ["/v1/node", "/v1/clients"] {
+            assert_eq!(of("GET", path), Need::Either(Scope::Admin, Scope::Read), "{path}");
         }
         for (method, path) in [
             ("PUT", "/v1/keys/a"),

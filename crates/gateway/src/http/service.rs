@@ -15,7 +15,7 @@ use tower::Service as _;
 use super::body::{self, BodyError};
 use super::gate::Verdict;
 use super::host;
-use crate::access::{self, Bearer, Denied, Need};
+use crate::access::{self, Bearer, Denied};
 use crate::node::Node;
 use crate::rest::Shop;
 use crate::rest::refusal::Refusal;
@@ -96,9 +96,7 @@ impl<N: Node> Connection<N> {
             return Ok(("xmlrpc", self.xmlrpc(request, &who).await?));
         }
         let interface = if request.uri().path().starts_with("/v1/") { "rest" } else { "house" };
-        if let Need::Of(scope) = access::of_request(request.method(), request.uri().path())
-            && let Err(denied) = who.may(scope).and_then(|()| who.ask())
-        {
+        if let Err(denied) = who.request(access::of_request(request.method(), request.uri().path())) {
             return Ok((interface, Err(self.denied(denied).close())));
         }
         // The end of a chunked body is known to the parser alone, so nothing may follow it (see the gate).
@@ -137,9 +135,7 @@ impl<N: Node> Connection<N> {
             Ok(call) => call,
             Err(why) => return Err(self.cut("xmlrpc_unreadable", why.to_string())),
         };
-        if let Some(scope) = xmlrpc::need(&call)
-            && let Err(denied) = who.may(scope).and_then(|()| who.ask())
-        {
+        if let Err(denied) = who.request(xmlrpc::need(&call)) {
             return Ok(Err(self.denied(denied).close()));
         }
         let reply = xmlrpc::answer(&self.shop.desk, &config.legacy, who, &call).await;

@@ -14,6 +14,7 @@ use axum::routing::{MethodFilter, on};
 use utoipa::__dev::SchemaReferences;
 use utoipa::openapi::path::Paths;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Components, ContentBuilder, HttpMethod, Info, OpenApi, Ref, RefOr, Response, ResponseBuilder,
 };
@@ -27,6 +28,9 @@ A node's gateway to the distributed hash table it belongs to. Keys are 160 bits;
 Several values live under one key, in the order in which they were put. Units stand in the names of fields: instants are \
 `_ms` since 1970, lives are `_seconds`. Unknown parameters are refused. The same port answers XML-RPC by POST to `/` and \
 `/RPC2`, which this document does not describe.";
+
+/// What the document calls an access token.
+const TOKEN: &str = "token";
 
 /// The routes of a router and their description, gathered together.
 pub(super) struct Routes<S> {
@@ -68,6 +72,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         schemas.push((ErrorBody::name().into_owned(), ErrorBody::schema()));
         ErrorBody::schemas(&mut schemas);
         components.schemas.extend(schemas);
+        // Not required: what may be done without is for the operator of a gateway to say.
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme(TOKEN, SecurityScheme::Http(bearer));
+        document.security =
+            Some(vec![SecurityRequirement::default(), SecurityRequirement::new(TOKEN, [""; 0])]);
         document.components = Some(components);
         // Maps with text keys and no failing fields cannot fail to be JSON.
         let text = document.to_json().unwrap_or_default();

@@ -28,7 +28,7 @@ pub use read::{Call, Value, XmlError, read_call};
 
 use keyway_core::machine;
 
-use crate::access::{Bearer, Scope};
+use crate::access::{Bearer, Need, Scope};
 use crate::legacy::{Hash, Legacy, Page, Refused, Status, check_algorithm, key_of};
 use crate::node::{Desk, Node};
 use crate::settings::LegacyLimits;
@@ -44,11 +44,11 @@ const GET_DETAILS: &str = "get_details takes key base64, maxvals int, placemark 
 const SHA: &str = "SHA";
 
 /// What a call needs of whoever makes it. One that there is not needs nothing to be told so.
-pub(crate) fn need(call: &Call) -> Option<Scope> {
+pub(crate) fn need(call: &Call) -> Need {
     match call.method.as_str() {
-        "put" | "put_removable" | "rm" => Some(Scope::Write),
-        "get" | "get_details" => Some(Scope::Read),
-        _ => None,
+        "put" | "put_removable" | "rm" => Need::Of(Scope::Write),
+        "get" | "get_details" => Need::Of(Scope::Read),
+        _ => Need::Nothing,
     }
 }
 
