@@ -18,6 +18,7 @@ use crate::answer::{
     GetOptions, Kind, Network, Node, Page, Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt,
     Traced, Usage, Value, Whereabouts,
 };
+use crate::bulk::{self, BulkAnswer, BulkPut};
 use crate::failure::ClientError;
 use crate::gateways::{Answer, Ask, BYTES, Gateways, Stream, refusal};
 use crate::key::Key;
@@ -126,6 +127,65 @@ impl Client {
         let key = Key::content(&value);
         let path = format!("/v1/immutable{}", ttl_query(ttl));
         stored(self.ask(Ask::change(Method::POST, path, BYTES, value)?).await?, &key, &key)
+    }
+
+    /// Stores many values in as few requests as fit, each for itself: the results are in the order of `puts`. A put that is refused
+    /// does not keep others from being stored.
+    ///
+    /// # Errors
+    /// As [`Client::put`], when a request as a whole failed; what was asked before it is stored.
+    pub async fn put_many(
+        &self,
+        puts: &[BulkPut],
+    ) -> Result<Vec<Result<PutReceipt, ClientError>>, ClientError> {
+        let mut results = Vec::with_capacity(puts.len());
+        for (puts, body) in bulk::puts(puts)? {
+            let answer: BulkAnswer<PutReceipt> = self.ask(bulk::ask("/v1/bulk/put", body)).await?;
+            let answers = answer.into_results(puts.len())?;
+            results.extend(puts.iter().zip(answers).map(|(put, receipt)| {
+                let receipt = receipt?;
+                let (key, hash) = put.names();
+                if receipt.key == key && receipt.value_hash == hash {
+                    return Ok(receipt);
+                }
+                Err(ClientError::Invalid("the receipt is of another value".into()))
+            }));
+        }
+        Ok(results)
+    }
+
+    /// Reads many keys, one page of each, in as few requests as fit; the pages are in the order of `keys`.
+    ///
+    /// # Errors
+    /// As [`Client::get`], when a request as a whole failed, or gave data that is not what it is called.
+    pub async fn get_many(
+        &self,
+        keys: &[Key],
+        reads: Reads,
+    ) -> Result<Vec<Result<Page, ClientError>>, ClientError> {
+        let mut results = Vec::with_capacity(keys.len());
+        while results.len() < keys.len() {
+            let keys = &keys[results.len()..];
+            let keys = &keys[..keys.len().min(bulk::ENTRIES_MAX)];
+            let body = bulk::gets(keys, reads)?;
+            let answer: BulkAnswer<Page> = self.ask(bulk::ask("/v1/bulk/get", body)).await?;
+            let before = results.len();
+            for (key, page) in keys.iter().zip(answer.into_results(keys.len())?) {
+                match page {
+                    // The answer has no room for more: the rest is asked for again.
+                    Err(ClientError::Refused { code, .. }) if code == "answer_full" => break,
+                    Err(refused) => results.push(Err(refused)),
+                    Ok(page) => {
+                        self.check(key, &page).await?;
+                        results.push(Ok(page));
+                    }
+                }
+            }
+            if results.len() == before {
+                return Err(ClientError::Protocol("the gateway answered none of the gets".into()));
+            }
+        }
+        Ok(results)
     }
 
     /// Signs a value or the next of a series, and stores it. With `cas` only if the series is at that number (0: there is
@@ -259,13 +319,18 @@ impl Client {
             };
         }
         let page: Page = parse(&answer)?;
+        self.check(key, &page).await?;
+        Ok(page)
+    }
+
+    /// Whether a page is what it says that it is.
+    async fn check(&self, key: &Key, page: &Page) -> Result<(), ClientError> {
         if page.key != *key {
             return Err(ClientError::Invalid(format!("the gateway answered for the key {}", page.key)));
         }
         let signed = page.values.iter().any(|value| value.proof.is_some());
         let network = if signed { Some(self.network_id().await?) } else { None };
-        page.values.iter().try_for_each(|value| value.check(key, network))?;
-        Ok(page)
+        page.values.iter().try_for_each(|value| value.check(key, network))
     }
 
     /// All values under `key`, page by page, up to `values_max`; the flag says whether there may be more.

@@ -30,6 +30,7 @@
 
 mod access;
 mod answer;
+mod bulk;
 mod client;
 mod distance;
 mod failure;
@@ -48,6 +49,7 @@ pub use answer::{
     PeerView, Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt, Replica, Shares, Table,
     TraceStep, Traced, Usage, Value, Whereabouts,
 };
+pub use bulk::BulkPut;
 pub use client::{Client, ClientSettings, GATEWAY_DEFAULT, expires_in};
 pub use failure::{ClientError, Tried};
 pub use hex::{Authenticator, Hex, Nonce, PublicKey, SignatureBytes};

@@ -67,9 +67,11 @@ pub async fn serve<N: Node>(
     let metrics = metrics::GatewayMetrics::new(|registry| node.register_metrics(registry));
     let desk = node::Desk::new(node, config.limits.op_timeout, metrics);
     let (stop, stopping) = watch::channel(false);
+    let bulk = tokio::sync::Semaphore::new(rest::BULK_REQUESTS_MAX);
     let (repeats, watched) = (rest::Repeats::default(), rest::Watched::default());
     let access = access::Access::new(config.access.clone());
-    let shop = Arc::new(rest::Shop { desk, config, access, repeats, watched, stopping: stopping.clone() });
+    let shop =
+        Arc::new(rest::Shop { desk, config, access, repeats, bulk, watched, stopping: stopping.clone() });
     let router = rest::router(shop.clone());
     let until_stop = |mut stopping: watch::Receiver<bool>| async move {
         // A sender that is gone stops as well.

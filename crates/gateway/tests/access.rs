@@ -161,7 +161,7 @@ async fn what_is_written_is_charged_to_the_token_and_quotas_hold() {
     let ops = closed.make("ops", "admin", Quotas::default(), None);
     assert_eq!(closed.ask(&app, "PUT", "/v1/keys/a", &[1; 600]).await.0, 201);
     let (status, answer) = closed.ask(&app, "PUT", "/v1/keys/a", &[2; 600]).await;
-    assert_eq!((status, answer["error"]["code"].as_str()), (429, Some("quota")));
+    assert_eq!((status, answer["error"]["code"].as_str()), (507, Some("quota")));
     assert_eq!(closed.gateway.node.puts(), 1, "the node did not see it");
     // A put that is known to have stored nothing costs nothing.
     closed.gateway.node.fail(Some(OpError::Busy));
@@ -171,7 +171,7 @@ async fn what_is_written_is_charged_to_the_token_and_quotas_hold() {
     closed.gateway.node.fail(None);
     assert_eq!(
         closed.ask(&app, "PUT", "/v1/keys/a", &[2; 301]).await.0,
-        429,
+        507,
         "what may have been stored counts"
     );
     assert_eq!(closed.ask(&app, "PUT", "/v1/keys/a", &[2; 300]).await.0, 201);

@@ -139,6 +139,11 @@ async fn answers_are_as_they_are_described() {
                 (_, "/readyz") => (format!("{asked}?verbose"), b"blue".to_vec()),
                 ("delete", _) => (format!("{asked}?value_hash={}", Id::sha1(b"blue")), Vec::new()),
                 (_, path) if path.ends_with("/signed") => (asked, signed()),
+                // One that is done and one that is refused.
+                (_, "/v1/bulk/put") => {
+                    (asked, br#"{"puts":[{"value":"red"},{"value":"red","ttl":0}]}"#.to_vec())
+                }
+                (_, "/v1/bulk/get") => (asked, br#"{"gets":[{"key":"colors"},{}]}"#.to_vec()),
                 _ => (asked, b"blue".to_vec()),
             };
             let secret: &[_] = if method == "delete" { &[("Keyway-Secret", "b3Blbg==")] } else { &[] };

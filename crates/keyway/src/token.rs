@@ -102,14 +102,13 @@ fn create(path: &Path, asked: &CreateArgs, session: &Session) -> Result<Exit, Fa
     }
     let now = now_ms();
     let expires = asked.ttl.map(|ttl| now.saturating_add(ttl.as_secs().saturating_mul(1000)));
-    let (token, text) = Token::new(&asked.name, asked.scope, quotas, now, expires).map_err(refused)?;
+    let (token, text) = Token::new(&asked.name, asked.scope, quotas, now, expires)?;
     let shown = describe(&token);
     // A token that cannot be written must not stand in the file, and one that stands nowhere else is lost.
     TokenFile::change(path, |file| {
         file.add(token)?;
-        Ok(asked.out.as_deref().map_or(Ok(()), |out| secrets::keep_token(out, &text)))
-    })
-    .map_err(refused)??;
+        asked.out.as_deref().map_or(Ok(()), |out| secrets::keep_token(out, &text))
+    })?;
     let output = &session.output;
     match (&asked.out, output.is_json()) {
         (None, true) => {
@@ -130,7 +129,7 @@ fn create(path: &Path, asked: &CreateArgs, session: &Session) -> Result<Exit, Fa
 }
 
 fn list(path: &Path, session: &Session) -> Result<Exit, Failure> {
-    let file = TokenFile::read(path).map_err(refused)?;
+    let file = TokenFile::read(path)?;
     let output = &session.output;
     if output.is_json() {
         output.json(&json!({ "tokens": file.tokens().iter().map(describe).collect::<Vec<_>>() }))?;
@@ -157,8 +156,8 @@ fn list(path: &Path, session: &Session) -> Result<Exit, Failure> {
 
 fn revoke(path: &Path, name: &str, session: &Session) -> Result<Exit, Failure> {
     // A typo in the path must not make a file.
-    TokenFile::read(path).map_err(refused)?;
-    let was_good = TokenFile::change(path, |file| file.revoke(name, now_ms())).map_err(refused)?;
+    TokenFile::read(path)?;
+    let was_good = TokenFile::change(path, |file| file.revoke(name, now_ms()).map_err(Failure::from))?;
     let output = &session.output;
     if output.is_json() {
         output.json(&json!({ "name": name, "revoked": true, "was_good": was_good }))?;
@@ -186,20 +185,21 @@ fn describe(token: &Token) -> Json {
     })
 }
 
-fn refused(error: TokenFileError) -> Failure {
-    let failure = |exit| Failure::new(exit, error.to_string());
-    match &error {
-        TokenFileError::Name(_) => failure(Exit::Usage),
-        TokenFileError::Unknown(_) => failure(Exit::NotFound).hint("`keyway token list` shows them"),
-        TokenFileError::Exists(_) => {
-            failure(Exit::Conflict).hint("what is charged to a name stays charged to it: take another name")
-        }
-        TokenFileError::Malformed { .. } => failure(Exit::Invalid),
-        TokenFileError::Io { why, .. } if why.kind() == std::io::ErrorKind::NotFound => {
-            failure(Exit::NotFound).hint("`keyway token create NAME` makes it")
-        }
-        TokenFileError::Io { .. } | TokenFileError::Full | TokenFileError::Random(_) => {
-            failure(Exit::Failure)
+impl From<TokenFileError> for Failure {
+    fn from(error: TokenFileError) -> Failure {
+        let failure = |exit| Failure::new(exit, error.to_string());
+        match &error {
+            TokenFileError::Name(_) => failure(Exit::Usage),
+            TokenFileError::Unknown(_) => failure(Exit::NotFound).hint("`keyway token list` shows them"),
+            TokenFileError::Exists(_) => failure(Exit::Conflict)
+                .hint("what is charged to a name stays charged to it: take another name"),
+            TokenFileError::Malformed { .. } => failure(Exit::Invalid),
+            TokenFileError::Io { why, .. } if why.kind() == std::io::ErrorKind::NotFound => {
+                failure(Exit::NotFound).hint("`keyway token create NAME` makes it")
+            }
+            TokenFileError::Io { .. } | TokenFileError::Full | TokenFileError::Random(_) => {
+                failure(Exit::Failure)
+            }
         }
     }
 }

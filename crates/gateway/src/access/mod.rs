@@ -233,7 +233,7 @@ impl Bearer {
     }
 
     /// Takes one request from what it may ask in a second.
-    fn ask(&self) -> Result<(), Denied> {
+    pub(crate) fn ask(&self) -> Result<(), Denied> {
         let Some(held) = &self.held else { return Ok(()) };
         let asked = held.spending.request(&held.token, Instant::now());
         if asked.is_err() {

@@ -209,10 +209,10 @@ impl TokenFile {
     ///
     /// # Errors
     /// As [`TokenFile::read`], and what `change` says; then nothing was changed.
-    pub fn change<T>(
+    pub fn change<T, E: From<TokenFileError>>(
         path: &Path,
-        change: impl FnOnce(&mut TokenFile) -> Result<T, TokenFileError>,
-    ) -> Result<T, TokenFileError> {
+        change: impl FnOnce(&mut TokenFile) -> Result<T, E>,
+    ) -> Result<T, E> {
         let io = |why| TokenFileError::Io { path: path.to_owned(), why };
         let beside = |suffix: &str| {
             let mut name = path.as_os_str().to_owned();

@@ -5,6 +5,7 @@
 //! | `PUT /v1/keys/{text}?ttl=SECONDS`, `/v1/ids/{40 hex}` | the body is stored; 201 and who acknowledged |
 //! | `POST /v1/immutable?ttl=SECONDS` | the body is stored under its own hash |
 //! | `POST /v1/keys/{text}/signed`, `/v1/ids/../signed` | what somebody has signed is stored, or removes |
+//! | `POST /v1/bulk/put`, `POST /v1/bulk/get` | many of them in one request, JSON |
 //! | `DELETE /v1/keys/{text}?value_hash=HEX`, `/v1/ids/..` | a value is removed by its secret |
 //! | `GET /v1/keys/{text}?max=N&after=CURSOR&reads=quorum\|first&signer=HEX&raw=true`, `/v1/ids/..` | a page of values in put-time order |
 //! | `GET /v1/keys/{text}/watch`, `/v1/ids/../watch` | events as values come and go |
@@ -21,6 +22,7 @@
 //!
 //! A text key is the SHA-1 of its bytes after percent-decoding.
 
+mod bulk;
 mod clients;
 mod explain;
 mod json;
@@ -44,6 +46,7 @@ use keyway_core::machine::{Op, OpDone, Reads};
 use keyway_core::{Duration, Id};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Access;
@@ -52,6 +55,7 @@ use crate::http::Reached;
 use crate::node::{Desk, Node};
 use crate::settings::GatewayConfig;
 use crate::{console, cursor, metrics, page, servers};
+pub(crate) use bulk::REQUESTS_MAX as BULK_REQUESTS_MAX;
 pub(crate) use clients::Account;
 use openapi::{Any, AnyBytes, AskNetwork, AskNode, GetValues, Routes};
 use refusal::Refusal;
@@ -82,6 +86,8 @@ pub(crate) struct Shop<N> {
     pub(crate) access: Access,
     /// Outcomes of requests that may be repeated.
     pub(crate) repeats: Repeats,
+    /// Seats of bulk requests.
+    pub(crate) bulk: Semaphore,
     /// Keys that somebody watches.
     pub(crate) watched: Watched,
     /// Becomes true when the gateway stops: what has no end ends then.
@@ -99,6 +105,8 @@ pub(crate) fn router<N: Node>(shop: std::sync::Arc<Shop<N>>) -> Router {
         .with::<__path_get_id, _>(get_id::<N>)
         .with::<writes::__path_put_id, _>(writes::put_id::<N>)
         .with::<writes::__path_remove_id, _>(writes::remove_id::<N>)
+        .with::<bulk::__path_put, _>(bulk::put::<N>)
+        .with::<bulk::__path_get, _>(bulk::get::<N>)
         .with::<writes::__path_put_immutable, _>(writes::put_immutable::<N>)
         .with::<writes::__path_signed_text, _>(writes::signed_text::<N>)
         .with::<writes::__path_signed_id, _>(writes::signed_id::<N>)
@@ -230,6 +238,15 @@ enum ReadsWord {
     First,
 }
 
+impl From<ReadsWord> for Reads {
+    fn from(word: ReadsWord) -> Reads {
+        match word {
+            ReadsWord::Quorum => Reads::Quorum,
+            ReadsWord::First => Reads::First,
+        }
+    }
+}
+
 async fn read<N: Node>(shop: &Shop<N>, named: Named, uri: &Uri) -> Answer {
     let key = named.id()?;
     let asked: GetQuery = query(uri)?;
@@ -250,10 +267,7 @@ async fn read<N: Node>(shop: &Shop<N>, named: Named, uri: &Uri) -> Answer {
         key,
         max,
         after,
-        reads: match asked.reads {
-            ReadsWord::Quorum => Reads::Quorum,
-            ReadsWord::First => Reads::First,
-        },
+        reads: asked.reads.into(),
         page_bytes: PAGE_BYTES,
         overhead_bytes: VALUE_OVERHEAD_BYTES,
         signer,

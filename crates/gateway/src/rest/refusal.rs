@@ -40,7 +40,7 @@ pub(super) struct ErrorBody<'a> {
 
 /// The cause, and what to do about it.
 #[derive(Serialize, ToSchema)]
-struct ErrorText<'a> {
+pub(super) struct ErrorText<'a> {
     /// For programs; stable.
     code: &'a str,
     /// For people.
@@ -104,6 +104,7 @@ pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
         (409, "hidden", "a removal of this very value stands and hides it", &[Put, Signed]),
         (409, "outlived", "it must live as long as what it replaces: until `expires_ms`", WRITES),
         (411, "bad_request", "a put needs a body with a length, or in chunks", &[Put, Signed]),
+        (413, "answer_full", "of a bulk get: the answer is full; ask for this entry again", &[Get]),
         (413, "too_large", "the value is longer than the network takes", &[Put, Signed]),
         (421, "unknown_host", "the gateway does not go by that name", ALL),
         (422, "bad_ttl", "the life is below a second or above what the network gives", WRITES),
@@ -112,7 +113,7 @@ pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
         (
             429,
             "quota",
-            "more than the access token is for: `Retry-After`, if it helps, says when to ask again",
+            "more in a second than the access token is for: `Retry-After` says when to ask again",
             ALL,
         ),
         (431, "head_too_large", "the head has too many bytes or headers", ALL),
@@ -139,6 +140,7 @@ pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
             "there is no room yet: enough replicas have it in their queues, and will store it in about as long as Retry-After says",
             WRITES,
         ),
+        (507, "quota", "the access token has as much stored by this gateway as it is for", WRITES),
         (507, "over_capacity", "there is no room, and the client's queue is full", WRITES),
     ]
 };
@@ -182,6 +184,10 @@ impl Refusal {
     pub(crate) fn close(mut self) -> Refusal {
         self.close = true;
         self
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
     }
 
     pub(crate) fn code(&self) -> &'static str {
@@ -305,7 +311,7 @@ impl From<Denied> for Refusal {
                 ..no(S::TOO_MANY_REQUESTS, "quota", "ask again after the seconds that Retry-After says")
             },
             Denied::Stored { .. } => no(
-                S::TOO_MANY_REQUESTS,
+                S::INSUFFICIENT_STORAGE,
                 "quota",
                 "put less, or for shorter lives; what was put counts until its life is over",
             ),

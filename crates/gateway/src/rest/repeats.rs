@@ -41,14 +41,19 @@ pub(super) type Name = (ClientId, String);
 
 /// The id in a request's head.
 pub(super) fn id_of(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let Some(value) = headers.get(HEADER) else { return Ok(None) };
-    let fits = |id: &&str| !id.is_empty() && id.len() <= ID_BYTES_MAX;
-    let id = value.to_str().ok().filter(fits);
+    headers.get(HEADER).map(|value| id(value.as_bytes())).transpose()
+}
+
+/// An id as it was written.
+pub(super) fn id(bytes: &[u8]) -> Result<String, Refusal> {
+    let printable = |byte: &u8| (b' '..=b'~').contains(byte);
+    let fits = (1..=ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(printable);
+    let id = std::str::from_utf8(bytes).ok().filter(|_| fits);
     let id = id.ok_or_else(|| {
-        Refusal::bad_request(format!("Idempotency-Key is not 1 to {ID_BYTES_MAX} printable bytes"))
+        Refusal::bad_request(format!("the id of a request is not 1 to {ID_BYTES_MAX} printable bytes"))
             .hint("draw a random one for each request, and send it again with each repetition")
     })?;
-    Ok(Some(id.to_owned()))
+    Ok(id.to_owned())
 }
 
 /// What is remembered. Clones share.

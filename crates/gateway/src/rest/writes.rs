@@ -363,13 +363,18 @@ fn secret_hash(headers: &HeaderMap) -> Result<Option<Id>, Refusal> {
 // ---- performing -------------------------------------------------------------------------------------------------
 
 /// A request that has been read, as far as all of them are alike.
-struct Asked {
+pub(super) struct Asked {
     who: Bearer,
     /// Its id, if it has one, and what tells it from other requests.
     repeatable: Option<(String, [u8; 32])>,
 }
 
 impl Asked {
+    /// What `who` asks, and may ask again under an id.
+    pub(super) fn new(who: Bearer, repeatable: Option<(String, [u8; 32])>) -> Asked {
+        Asked { who, repeatable }
+    }
+
     /// Reads a request's body, of at most `max` bytes.
     async fn read<N>(shop: &Shop<N>, request: Request, max: u64) -> Result<(Asked, Bytes), Refusal> {
         let (head, body) = request.into_parts();
@@ -397,10 +402,15 @@ impl Asked {
         Ok((Asked { who, repeatable }, body))
     }
 
-    /// Performs a write, or gives the outcome of the request that this one repeats.
+    /// Performs a write, or gives the answer to the request that this one repeats.
     async fn answer<N: Node>(self, shop: &Arc<Shop<N>>, write: Write) -> super::Answer {
+        respond(self.outcome(shop, write).await)
+    }
+
+    /// The same, as it is remembered.
+    pub(super) async fn outcome<N: Node>(self, shop: &Arc<Shop<N>>, write: Write) -> Outcome {
         let Asked { who, repeatable } = self;
-        let Some((id, digest)) = repeatable else { return respond(perform(shop, write, &who).await) };
+        let Some((id, digest)) = repeatable else { return perform(shop, write, &who).await };
         let mut told = match shop.repeats.enter((who.client, id), digest, Instant::now())? {
             Entry::Repeated(told) => told,
             Entry::First(ticket) => {
@@ -411,7 +421,7 @@ impl Asked {
             }
         };
         let outcome = told.wait_for(Option::is_some).await.ok().and_then(|told| told.clone());
-        respond(outcome.unwrap_or_else(|| Err(our_fault())))
+        outcome.unwrap_or_else(|| Err(our_fault()))
     }
 }
 
@@ -440,7 +450,7 @@ fn respond(outcome: Outcome) -> super::Answer {
 type Done = Result<OpDone, Declined>;
 
 /// What is to be changed.
-enum Write {
+pub(super) enum Write {
     Put { key: Id, value: Vec<u8>, ttl: Option<Duration>, secret_hash: Id },
     Immutable { value: Vec<u8>, ttl: Option<Duration> },
     Remove { key: Id, value_hash: Id, secret: Vec<u8>, ttl: Duration },

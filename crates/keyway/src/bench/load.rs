@@ -65,14 +65,26 @@ fn gateway(n: usize, nodes: usize, get: bool) -> usize {
     if get { (put_at + 1 + n % (nodes - 1)) % nodes } else { put_at }
 }
 
-/// Puts value `n`, or gets it and compares.
-async fn one(caller: &Caller, n: usize, get: bool, bytes: usize, reads: Reads) -> Outcome<Verdict> {
-    if !get {
-        return caller.put(key(n), value(n, bytes)).await.map(|()| Verdict::Right);
+/// Puts values, or gets them and compares: one in a request, or all of them.
+async fn some(caller: &Caller, ops: &[(usize, bool)], bytes: usize, reads: Reads) -> Vec<Outcome<Verdict>> {
+    let compare = |n: usize, values: Vec<Vec<u8>>| {
+        let right = values.len() == 1 && values[0] == value(n, bytes);
+        if right { Verdict::Right } else { Verdict::Wrong }
+    };
+    match ops {
+        [(n, false)] => vec![caller.put(key(*n), value(*n, bytes)).await.map(|()| Verdict::Right)],
+        [(n, true)] => vec![caller.get(key(*n), reads).await.map(|values| compare(*n, values))],
+        // A phase of many in a request is of puts alone, or of gets alone.
+        [(_, true), ..] => {
+            let keys: Vec<Id> = ops.iter().map(|(n, _)| key(*n)).collect();
+            let got = caller.get_many(&keys, reads).await;
+            got.into_iter().zip(ops).map(|(got, (n, _))| got.map(|values| compare(*n, values))).collect()
+        }
+        _ => {
+            let entries = ops.iter().map(|(n, _)| (key(*n), value(*n, bytes))).collect();
+            caller.put_many(entries).await.into_iter().map(|put| put.map(|()| Verdict::Right)).collect()
+        }
     }
-    let values = caller.get(key(n), reads).await?;
-    let right = values.len() == 1 && values[0] == value(n, bytes);
-    Ok(if right { Verdict::Right } else { Verdict::Wrong })
 }
 
 impl<'n> Load<'n> {
@@ -105,16 +117,16 @@ impl<'n> Load<'n> {
         self.nodes = self.network.nodes.len() - self.network.victims;
     }
 
-    /// Puts `count` new values.
-    pub(super) fn puts(&mut self, count: usize, at_once: u16) -> Result<Measured, Failure> {
+    /// Puts `count` new values, one in a request or many.
+    pub(super) fn puts(&mut self, count: usize, at_once: u16, batch: usize) -> Result<Measured, Failure> {
         let first = self.put;
         (self.last, self.put) = (first, first + count);
-        self.phase((first..first + count).map(|n| (n, false)).collect(), at_once)
+        self.phase((first..first + count).map(|n| (n, false)).collect(), at_once, batch)
     }
 
     /// Gets the values of the last phase of puts.
-    pub(super) fn gets(&mut self, count: usize, at_once: u16) -> Result<Measured, Failure> {
-        self.phase((self.last..self.last + count).map(|n| (n, true)).collect(), at_once)
+    pub(super) fn gets(&mut self, count: usize, at_once: u16, batch: usize) -> Result<Measured, Failure> {
+        self.phase((self.last..self.last + count).map(|n| (n, true)).collect(), at_once, batch)
     }
 
     /// `count` reads of what was put last and `count` writes of new values, in turn: told apart.
@@ -124,7 +136,7 @@ impl<'n> Load<'n> {
         let mixed: Vec<_> = (0..count).flat_map(|i| [(old + i, true), (new + i, false)]).collect();
         let callers = self.callers()?;
         let readings = Readings::take(self.network.sent(self.nodes)?);
-        let ops = self.run(callers, mixed.clone(), AFTER_STOP_AT_ONCE)?;
+        let ops = self.run(callers, mixed.clone(), AFTER_STOP_AT_ONCE, 1)?;
         let sent = self.network.sent(self.nodes)?;
         let of = |get: bool| -> Vec<_> {
             ops.iter().zip(&mixed).filter(|(_, (_, is_get))| *is_get == get).map(|(op, _)| *op).collect()
@@ -150,10 +162,10 @@ impl<'n> Load<'n> {
         }
     }
 
-    fn phase(&self, ops: Vec<(usize, bool)>, at_once: u16) -> Result<Measured, Failure> {
+    fn phase(&self, ops: Vec<(usize, bool)>, at_once: u16, batch: usize) -> Result<Measured, Failure> {
         let callers = self.callers()?;
         let readings = Readings::take(self.network.sent(self.nodes)?);
-        let ops = self.run(callers, ops, at_once)?;
+        let ops = self.run(callers, ops, at_once, batch)?;
         Ok(readings.until_now(&ops, self.network.sent(self.nodes)?))
     }
 
@@ -173,12 +185,13 @@ impl<'n> Load<'n> {
         })
     }
 
-    /// Does the operations in order, so many at once: value and whether it is a get. What each took and gave, in order.
+    /// Does the operations in order, so many requests at once with `batch` operations in each: value and whether it is a get. What each took and gave, in order.
     fn run(
         &self,
         callers: Arc<[Caller]>,
         ops: Vec<(usize, bool)>,
         at_once: u16,
+        batch: usize,
     ) -> Result<Vec<(Duration, Verdict)>, Failure> {
         let (bytes, reads) = (self.value_bytes, self.reads);
         let ops: Arc<[(usize, bool)]> = ops.into();
@@ -191,15 +204,22 @@ impl<'n> Load<'n> {
                     tokio::spawn(async move {
                         let (mut done, mut why) = (Vec::new(), None);
                         loop {
-                            let i = next.fetch_add(1, Ordering::Relaxed);
-                            let Some(&(n, get)) = ops.get(i) else { return (done, why) };
+                            let from = next.fetch_add(batch, Ordering::Relaxed);
+                            let Some(ops) = ops.get(from..(from + batch).min(ops.len())) else {
+                                return (done, why);
+                            };
+                            let Some(&(n, get)) = ops.first() else { return (done, why) };
                             let caller = &callers[gateway(n, callers.len(), get)];
                             let began = Instant::now();
-                            let verdict = one(caller, n, get, bytes, reads).await.unwrap_or_else(|text| {
-                                why.get_or_insert(text);
-                                Verdict::Failed
-                            });
-                            done.push((i, began.elapsed(), verdict));
+                            let outcomes = some(caller, ops, bytes, reads).await;
+                            let took = began.elapsed();
+                            for (at, outcome) in outcomes.into_iter().enumerate() {
+                                let verdict = outcome.unwrap_or_else(|text| {
+                                    why.get_or_insert(text);
+                                    Verdict::Failed
+                                });
+                                done.push((from + at, took, verdict));
+                            }
                         }
                     })
                 })

@@ -57,6 +57,9 @@ Examples:
   keyway bench --nodes 3 --copies 3 --durability fsync --concurrency 256     beside redb alone on the same disk
 ";
 
+/// Operations of one request of a great load, where the wire has such.
+const BULK_BATCH: usize = 100;
+
 /// Measure puts and gets in a network in this process
 #[derive(Args, Clone, Debug)]
 #[command(before_help = EXAMPLES)]
@@ -82,7 +85,7 @@ pub(crate) struct BenchArgs {
     /// Operations of a phase with one at a time
     #[arg(long, default_value_t = 300, value_name = "COUNT")]
     ops: usize,
-    /// Afterwards so many values are put and got, as many at once as in the last phase
+    /// Afterwards so many values are put and got, as many requests at once as in the last phase; over http with 100 in each
     #[arg(long, value_name = "COUNT")]
     bulk: Option<usize>,
     /// What an acknowledged put survives: memory, os, fsync
@@ -162,7 +165,7 @@ pub(crate) fn run(args: &BenchArgs, session: &Session) -> Result<Exit, Failure> 
     let mut after = None;
     if victims > 0 {
         // What is read afterwards was stored before, and all its copies are in place.
-        load.puts(AFTER_STOP_OPS, 16)?;
+        load.puts(AFTER_STOP_OPS, 16, 1)?;
         load.wait_in_place(output)?;
         match args.kill {
             Some(_) => network.kill(),
@@ -205,9 +208,10 @@ fn phase(
     let Plan { interface, at_once, count, bulk } = *plan;
     output.note(format!("{count} puts and gets, {at_once} at once, {} ...", interface.name()));
     let before = network.disks();
-    let put = load.puts(count, at_once)?;
+    let batch = if bulk { BULK_BATCH } else { 1 };
+    let put = load.puts(count, at_once, batch)?;
     let after = network.disks();
-    let get = load.gets(count, at_once)?;
+    let get = load.gets(count, at_once, batch)?;
     let echo = echo::measure(interface.connections(), at_once, count, args.value_bytes);
     let echo = network
         .runtime

@@ -68,6 +68,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(60);
 const TRIES_FOR: Duration = Duration::from_secs(3_600);
 /// Before the end of its life a value is asked for no later than this.
 const ASKED_BEFORE: Duration = Duration::from_secs(300);
+/// Losses of a world that are told one by one.
+const LOSSES_TOLD: usize = 5;
 /// From the heal to the last reads.
 const HEALED: Duration = Duration::from_secs(300);
 /// Between two of the last reads.
@@ -84,6 +86,8 @@ struct Counted {
     /// Reads that the first try did not answer with the value.
     reads_late: u64,
     lost: u64,
+    /// Of each loss: when the value was put, since when and until when it was asked for, when its life ends, in ms.
+    losses: Vec<[u64; 4]>,
     departures: u64,
     slow_spans: u64,
     put_times: Times,
@@ -94,6 +98,8 @@ struct Counted {
 struct Stored {
     key: Id,
     value_hash: Id,
+    /// When it was put.
+    put: u64,
     /// When its life ends, by the world.
     ends: u64,
 }
@@ -176,7 +182,7 @@ pub(super) fn losses(ask: &Ask<'_>) -> Outcome {
         row("get, median ms", None, quantile(|c| &c.get_times, 0.5), shown),
         row("get, 95th percentile ms", None, quantile(|c| &c.get_times, 0.95), shown),
     ];
-    let notes = vec![
+    let mut notes = vec![
         format!(
             "{NODES} hosts a world, Exp(4 h) up and Exp(30 min) away with their disks, 3 % slow by 1 to 10 s: our guess, the paper does not say. \
              Three copies, two acknowledgements"
@@ -185,6 +191,15 @@ pub(super) fn losses(ask: &Ask<'_>) -> Outcome {
             "published: 28 lost of nine million puts; ours: {lost} of {acked} acknowledged, at most {bound:.2} in a million by 95 %"
         ),
     ];
+    for (ring, counted) in rings.iter().enumerate() {
+        notes.extend(counted.losses.iter().take(LOSSES_TOLD).map(|[put, since, until, ends]| {
+            let seconds = |ms: &u64| ms / 1000;
+            format!(
+                "lost in the world of seed {}: put at {} s, asked for from {} to {} s, ends at {} s; to live it again: --rings 1 --seed {0}",
+                ask.seed + ring as u64, seconds(put), seconds(since), seconds(until), seconds(ends)
+            )
+        }));
+    }
     Outcome { rows, notes, ..Outcome::default() }
 }
 
@@ -347,7 +362,7 @@ impl Run {
         let key = self.load.id();
         let bytes = storage::value(self.counted.puts, size, &mut self.load);
         let value = self.values.len();
-        self.values.push(Stored { key, value_hash: Id::sha1(&bytes), ends: now + ttl.0 });
+        self.values.push(Stored { key, value_hash: Id::sha1(&bytes), put: now, ends: now + ttl.0 });
         self.acked.push(false);
         let op = self.world.submit(host, Op::put(key, bytes, ttl));
         self.pending.insert(op, Pending::Put { host, value, asked: now });
@@ -368,6 +383,8 @@ impl Run {
             self.later(TRY_AGAIN, Todo::Read(read));
         } else {
             self.counted.lost += 1;
+            let Stored { put, ends, .. } = self.values[read.value];
+            self.counted.losses.push([put, read.since, now, ends].map(|micros| micros / 1000));
         }
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::ValueEnum;
-use keyway_client::{Client, GetOptions, Key};
+use keyway_client::{BulkPut, Client, GetOptions, Key};
 use keyway_core::machine::{Op, OpDone, Reads};
 use keyway_core::{Duration as Span, Id};
 use keyway_net::NodeHandle;
@@ -151,10 +151,7 @@ impl Caller {
                 }
             }
             Caller::Http(client) => {
-                let reads = match reads {
-                    Reads::First => keyway_client::Reads::First,
-                    _ => keyway_client::Reads::Quorum,
-                };
+                let reads = words(reads);
                 let options = GetOptions { max: Some(VALUES_MAX), reads, ..GetOptions::default() };
                 let page = client.get(&Key(key.0), &options).await.map_err(|e| e.to_string())?;
                 Ok(page.values.into_iter().map(|value| value.bytes.into()).collect())
@@ -162,6 +159,59 @@ impl Caller {
             Caller::Xmlrpc(gateway) => in_time(xmlrpc::get(*gateway, &key)).await,
             Caller::Sunrpc(connection) => in_time(connection.get(&key)).await,
         }
+    }
+}
+
+impl Caller {
+    /// Puts many values, in one request where the wire has such; what each took part in, in order.
+    pub(super) async fn put_many(&self, entries: Vec<(Id, Vec<u8>)>) -> Vec<Outcome<()>> {
+        if let Caller::Http(client) = self {
+            let put = |(key, value): &(Id, Vec<u8>)| {
+                let mut put = BulkPut::new(Key(key.0), Bytes::from(value.clone()));
+                put.options.ttl = Some(TTL);
+                put
+            };
+            let puts: Vec<BulkPut> = entries.iter().map(put).collect();
+            return match client.put_many(&puts).await {
+                Ok(results) => {
+                    results.into_iter().map(|r| r.map(|_| ()).map_err(|e| e.to_string())).collect()
+                }
+                Err(error) => vec![Err(error.to_string()); puts.len()],
+            };
+        }
+        let mut outcomes = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            outcomes.push(self.put(key, value).await);
+        }
+        outcomes
+    }
+
+    /// Gets the values of many keys, likewise.
+    pub(super) async fn get_many(&self, keys: &[Id], reads: Reads) -> Vec<Outcome<Vec<Vec<u8>>>> {
+        if let Caller::Http(client) = self {
+            let keys: Vec<Key> = keys.iter().map(|key| Key(key.0)).collect();
+            return match client.get_many(&keys, words(reads)).await {
+                Ok(pages) => {
+                    let values =
+                        |page: keyway_client::Page| page.values.into_iter().map(|v| v.bytes.into()).collect();
+                    pages.into_iter().map(|page| page.map(values).map_err(|e| e.to_string())).collect()
+                }
+                Err(error) => vec![Err(error.to_string()); keys.len()],
+            };
+        }
+        let mut outcomes = Vec::with_capacity(keys.len());
+        for key in keys {
+            outcomes.push(self.get(*key, reads).await);
+        }
+        outcomes
+    }
+}
+
+/// As the client has it.
+fn words(reads: Reads) -> keyway_client::Reads {
+    match reads {
+        Reads::First => keyway_client::Reads::First,
+        _ => keyway_client::Reads::Quorum,
     }
 }
 

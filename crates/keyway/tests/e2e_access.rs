@@ -1,0 +1,78 @@
+//! Access tokens by the command line against a real node: made, shown, charged, revoked, and never seen in a log.
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::Value;
+use support::{Network, keyway};
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+#[test]
+fn a_token_is_made_shown_charged_and_revoked() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (tokens, app, ops) = (path("tokens"), path("app.token"), path("ops.token"));
+    let token = |args: &[&str]| {
+        keyway(["token"].into_iter().chain(args.iter().copied()).chain(["--tokens", tokens.as_str()]))
+    };
+
+    let error = token(&["list"]).failed(3);
+    assert!(error.contains("keyway token create"), "{error}");
+    let error =
+        keyway(["node", "--tokens", &tokens, "--durability", "memory", "--listen", "127.0.0.1:0"]).failed(2);
+    assert!(error.contains("token file") && error.contains("keyway token create"), "{error}");
+    token(&["create", "app", "--out", &app, "--stored", "1KiB"]).good();
+    assert_eq!(std::fs::metadata(&app).expect("the token").permissions().mode() & 0o777, 0o600);
+    let shown = json_of(&token(&["create", "ops", "--scope", "admin", "--ttl", "30d", "-o", "json"]).good());
+    let text = shown["token"].as_str().expect("a token").to_owned();
+    std::fs::write(&ops, &text).expect("kept");
+    token(&["create", "app"]).failed(7);
+    token(&["create", "no_name"]).failed(2);
+    token(&["create", "none", "--scope", "none"]).failed(2);
+    token(&["create", "other", "--out", &app]).failed(4);
+    token(&["revoke", "nobody"]).failed(3);
+    let list = json_of(&token(&["list", "-o", "json"]).good());
+    assert_eq!(
+        list["tokens"].as_array().map(Vec::len),
+        Some(2),
+        "what could not be written is not there: {list}"
+    );
+    assert!(!list.to_string().contains(&text[8..]), "{list}");
+
+    let mut network = Network::start(
+        1,
+        &["--tokens", &tokens, "--open-loopback", "read", "--replicas", "1", "--acks", "1"],
+    );
+    let error = network.run(&["put", "colors", "red"]).failed(4);
+    assert!(error.contains("nobody may write here") && error.contains("--token-file"), "{error}");
+    network.run(&["put", "colors", "red", "--token-file", &app]).good();
+    assert_eq!(network.run(&["get", "colors"]).good(), "red\n", "reading takes none here");
+    let error = network.run(&["put", "colors", &"x".repeat(1022), "--token-file", &app]).failed(4);
+    assert!(error.contains("1024 bytes stored") && error.contains("has 3"), "{error}");
+    let error = network.run(&["nodes", "--token-file", &app]).failed(4);
+    assert!(error.contains("the access token app is not for admin"), "{error}");
+    network.run(&["nodes", "--token-file", &ops]).good();
+    let usage = json_of(&network.run(&["clients", "--token-file", &ops, "-o", "json"]).good());
+    let account = usage["clients"].as_array().and_then(|all| all.iter().find(|c| c["token"] == "app"));
+    let asked = &account.unwrap_or_else(|| panic!("{usage}"))["asked"];
+    assert_eq!((&asked["writes"], &asked["bytes"], &asked["denied"]), (&1.into(), &3.into(), &2.into()));
+    let table = network.run(&["clients", "--token-file", &ops]).good();
+    assert!(table.contains(" app ") && table.contains("(you)"), "{table}");
+
+    token(&["revoke", "app"]).good();
+    let revoked = support::wait_until("the token is refused", support::SOON, || {
+        let ran = network.run(&["get", "colors", "--token-file", &app]);
+        (ran.code == 4).then(|| ran.failed(4))
+    });
+    assert!(revoked.contains("the access token app was revoked"), "{revoked}");
+    let secrets = [text.clone(), std::fs::read_to_string(&app).expect("the token").trim().to_owned()];
+    for secret in secrets {
+        let secret = secret.rsplit('_').next().expect("its secret part").to_owned();
+        assert!(!network.nodes[0].process().log().contains(&secret), "no token is logged");
+        assert!(!std::fs::read_to_string(&tokens).expect("the file").contains(&secret));
+    }
+}
