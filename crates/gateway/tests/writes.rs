@@ -239,7 +239,7 @@ async fn a_repeated_request_is_done_once() {
     assert_eq!((first.0, put("a", b"v").await), (201, first.clone()), "to the byte");
     assert_eq!(gateway.node.puts(), 1);
     let (status, answer) = put("a", b"w").await;
-    assert_eq!((status, json(&answer)["error"]["code"].as_str()), (422, Some("request_id_reused")));
+    assert_eq!((status, json(&answer)["error"]["code"].as_str()), (409, Some("request_id_reused")));
     assert_eq!(put("b", b"v").await.0, 201);
     assert_eq!(gateway.node.puts(), 2);
     for wrong in ["", &"x".repeat(65)] {

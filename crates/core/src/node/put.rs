@@ -20,6 +20,7 @@ use crate::machine::{Op, OpDone, OpError, OpId, PutReceipt, RemoveReceipt, Signe
 use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::rpc::Class;
+use crate::store::proof::Claim;
 use crate::store::record::SECRET_BYTES_MAX;
 use crate::store::{Head, Kind, Record, Refusal, TTL_MIN};
 use crate::time::{Duration, Mono, Wall};
@@ -108,7 +109,9 @@ impl<O: Overlay> Node<O> {
                 let SignedPut { kind, key, content, seq, proof, cas, client } = *put;
                 let over = u128::from(proof.expires_secs) * 1_000_000 <= u128::from(now.0);
                 if over && !cfg!(keyway_bug = "store_replay_accepted") {
-                    return Err(OpError::Expired);
+                    let claim = Claim { kind, network: self.network, key: &key, content: &content, seq };
+                    // What nobody has signed is no old value, whatever end it names.
+                    return Err(if claim.is_proven_by(&proof) { OpError::Expired } else { OpError::Forged });
                 }
                 let record = Record::signed(kind, key, &content, seq, &proof, now, origin);
                 let record = record.filter(|record| record.is_authentic(self.network));

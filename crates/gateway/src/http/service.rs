@@ -172,9 +172,16 @@ fn is_xmlrpc<B>(request: &Request<B>) -> bool {
         {
             true
         }
-        None if !request.uri().path().starts_with("/v1/") => true,
+        None if !is_ours(request.uri().path()) => true,
         _ => matches!(request.uri().path(), "/" | "/RPC2"),
     }
+}
+
+/// Whether a path is one of those that are read and not posted to, or of REST. Programs of 2005 post to `/`, and to whatever
+/// their libraries make of that.
+fn is_ours(path: &str) -> bool {
+    let read = ["/livez", "/readyz", "/metrics", "/openapi.json", "/servers.txt"];
+    path.starts_with("/v1/") || path.starts_with("/assets/") || read.contains(&path)
 }
 
 fn content_type(headers: &HeaderMap) -> Option<&str> {

@@ -31,7 +31,7 @@ use super::refusal::{ErrorText, Refusal};
 use super::writes::{Asked, Write};
 use super::{
     Answer, PAGE_BYTES, PAGE_VALUES_DEFAULT, PAGE_VALUES_MAX, ReadsWord, Shared, Shop, VALUE_OVERHEAD_BYTES,
-    or_refusal, our_fault, repeats, text,
+    or_refusal, our_fault, repeats, text, whole,
 };
 use crate::access::Bearer;
 use crate::http::body;
@@ -55,6 +55,7 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 #[serde(deny_unknown_fields)]
 pub(super) struct BulkPuts {
     /// At most 1000.
+    #[schema(max_items = 1000)]
     puts: Vec<BulkPut>,
 }
 
@@ -75,7 +76,8 @@ struct BulkPut {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
     /// The value's life in seconds; a day if it is not said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole::read_option")]
+    #[schema(value_type = Option<f64>)]
     ttl: Option<u64>,
     /// SHA-1, as 40 hex digits, of the secret with which the value can be removed. Without one it cannot be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,6 +92,7 @@ struct BulkPut {
 #[serde(deny_unknown_fields)]
 pub(super) struct BulkGets {
     /// At most 1000.
+    #[schema(max_items = 1000)]
     gets: Vec<BulkGet>,
     /// `quorum` sees every acknowledged put; `first` is faster and may not.
     #[serde(default)]
@@ -106,7 +109,9 @@ struct BulkGet {
     /// A key as 40 hex digits.
     id: Option<String>,
     /// Values at most: 100 if it is not said, 1000 in any case. What follows is got with `next` from the key itself.
-    max: Option<u32>,
+    #[serde(default, deserialize_with = "whole::read_option")]
+    #[schema(value_type = Option<f64>)]
+    max: Option<u64>,
 }
 
 /// How each put ended, in their order. These four describe an answer that is put together from answers.
@@ -316,7 +321,8 @@ async fn get_one<N: Node>(shop: Arc<Shop<N>>, who: Bearer, get: BulkGet, reads: 
         let key = place(get.key, get.id)?.ok_or_else(|| Refusal::bad_request("a get has a key or an id"))?;
         let max = match get.max {
             Some(0) => return Err(Refusal::bad_request("max must be at least 1")),
-            max => max.unwrap_or(PAGE_VALUES_DEFAULT).min(PAGE_VALUES_MAX),
+            Some(max) => u32::try_from(max).unwrap_or(u32::MAX).min(PAGE_VALUES_MAX),
+            None => PAGE_VALUES_DEFAULT,
         };
         let op = Op::Get {
             key,

@@ -15,6 +15,7 @@ use keyway_core::store::{ClientId, Room, Share};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::explain::at_least_one;
 use super::openapi::AskNode;
 use super::{Shared, json, or_refusal, our_fault, query};
 use crate::access::{Access, Bearer, Scope, Tally};
@@ -28,6 +29,7 @@ const CLIENTS_DEFAULT: u32 = 100;
 #[into_params(parameter_in = Query)]
 pub(super) struct ClientsQuery {
     /// Clients at most: 100 if it is not said, 1000 in any case.
+    #[param(minimum = 1, maximum = 1_000_000, value_type = Option<u64>)]
     max: Option<u32>,
 }
 
@@ -155,7 +157,7 @@ pub(super) async fn clients<N: Node>(
 ) -> Response<Body> {
     or_refusal(async {
         let ClientsQuery { max } = query(&uri)?;
-        let max = max.unwrap_or(CLIENTS_DEFAULT).min(CLIENTS_MAX);
+        let max = at_least_one(max)?.unwrap_or(CLIENTS_DEFAULT).min(CLIENTS_MAX);
         // Somebody's own account may be behind those of greater ones.
         let asked = if who.is(Scope::Admin) { max } else { CLIENTS_MAX };
         match shop.desk.op(Op::Clients { max: asked }).await? {

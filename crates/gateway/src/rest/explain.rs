@@ -88,7 +88,7 @@ pub(super) async fn trace_text<N: Node>(shop: Shared<N>, text: PathText) -> Resp
 /// A lookup that failed is told, too: its replica set is empty.
 #[utoipa::path(
     get, path = "/v1/ids/{hex}/trace", tag = "explain",
-    params(("hex" = String, Path, description = "The key as 40 hex digits")),
+    params(("hex" = String, Path, pattern = "^[0-9a-fA-F]{40}$", description = "The key as 40 hex digits")),
     responses((status = 200, description = "The questions in the order of asking", body = TraceView), AskNetwork),
 )]
 pub(super) async fn trace_id<N: Node>(shop: Shared<N>, hex: PathText) -> Response<Body> {
@@ -122,6 +122,7 @@ async fn trace<N: Node>(shop: &Shop<N>, named: &Named) -> Answer {
 #[into_params(parameter_in = Query)]
 struct NetworkQuery {
     /// Nodes at most: 256 if it is not said, 1024 in any case.
+    #[param(minimum = 1, maximum = 1_000_000, value_type = Option<u64>)]
     max: Option<u32>,
 }
 
@@ -208,8 +209,10 @@ pub(super) async fn network<N: Node>(shop: Shared<N>, uri: Uri) -> Response<Body
 #[into_params(parameter_in = Query)]
 struct RecordsQuery {
     /// Records of the page at most: 100 if it is not said, 1000 in any case.
+    #[param(minimum = 1, maximum = 1_000_000, value_type = Option<u64>)]
     max: Option<u32>,
     /// `next` of the page before, unchanged.
+    #[param(pattern = "^([A-Za-z0-9_-]{80})?$")]
     after: Option<String>,
 }
 
@@ -265,7 +268,7 @@ pub(super) async fn records<N: Node>(shop: Shared<N>, uri: Uri) -> Response<Body
     .await
 }
 
-fn at_least_one(max: Option<u32>) -> Result<Option<u32>, Refusal> {
+pub(super) fn at_least_one(max: Option<u32>) -> Result<Option<u32>, Refusal> {
     match max {
         Some(0) => Err(Refusal::bad_request("max must be at least 1")),
         max => Ok(max),

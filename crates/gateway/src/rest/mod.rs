@@ -29,7 +29,9 @@ mod json;
 mod openapi;
 pub(crate) mod refusal;
 mod repeats;
+mod signed;
 mod watch;
+mod whole;
 mod writes;
 
 use std::time::SystemTime;
@@ -108,8 +110,8 @@ pub(crate) fn router<N: Node>(shop: std::sync::Arc<Shop<N>>) -> Router {
         .with::<bulk::__path_put, _>(bulk::put::<N>)
         .with::<bulk::__path_get, _>(bulk::get::<N>)
         .with::<writes::__path_put_immutable, _>(writes::put_immutable::<N>)
-        .with::<writes::__path_signed_text, _>(writes::signed_text::<N>)
-        .with::<writes::__path_signed_id, _>(writes::signed_id::<N>)
+        .with::<signed::__path_signed_text, _>(signed::signed_text::<N>)
+        .with::<signed::__path_signed_id, _>(signed::signed_id::<N>)
         .with::<__path_where_text, _>(where_text::<N>)
         .with::<__path_where_id, _>(where_id::<N>)
         .with::<watch::__path_watch_text, _>(watch::watch_text::<N>)
@@ -170,7 +172,7 @@ async fn get_text<N: Node>(shop: Shared<N>, text: PathText, uri: Uri) -> Respons
 /// Reads the values under a key given by its id, page by page, in the order in which they were put.
 #[utoipa::path(
     get, path = "/v1/ids/{hex}", tag = "values",
-    params(("hex" = String, Path, description = "The key as 40 hex digits"), GetQuery),
+    params(("hex" = String, Path, pattern = "^[0-9a-fA-F]{40}$", description = "The key as 40 hex digits"), GetQuery),
     responses(
         (status = 200, description = "A page of values; with `raw` the bytes of the first one and nothing else",
             content((json::Page = "application/json"), (inline(AnyBytes) = "application/octet-stream"))),
@@ -194,7 +196,7 @@ async fn where_text<N: Node>(shop: Shared<N>, text: PathText) -> Response<Body> 
 /// Which nodes keep copies under a key given by its id, and what each holds.
 #[utoipa::path(
     get, path = "/v1/ids/{hex}/where", tag = "values",
-    params(("hex" = String, Path, description = "The key as 40 hex digits")),
+    params(("hex" = String, Path, pattern = "^[0-9a-fA-F]{40}$", description = "The key as 40 hex digits")),
     responses((status = 200, description = "The replica set, root first", body = json::Whereabouts), AskNetwork),
 )]
 async fn where_id<N: Node>(shop: Shared<N>, hex: PathText) -> Response<Body> {
@@ -216,8 +218,10 @@ async fn or_refusal(answer: impl Future<Output = Answer>) -> Response<Body> {
 #[into_params(parameter_in = Query)]
 struct GetQuery {
     /// Values of the page at most: 100 if it is not said, 1000 in any case.
+    #[param(minimum = 1, maximum = 1_000_000, value_type = Option<u64>)]
     max: Option<u32>,
     /// `next` of the page before, unchanged.
+    #[param(pattern = "^([A-Za-z0-9_-]{74}[AEIMQUYcgkosw048])?$")]
     after: Option<String>,
     /// `quorum` sees every acknowledged put; `first` is faster and may not.
     #[serde(default)]
@@ -227,6 +231,7 @@ struct GetQuery {
     #[serde(default)]
     raw: bool,
     /// Only signed values of this signer: its authenticator, SHA-256 of its public key, as 64 hex digits.
+    #[param(pattern = "^[0-9a-fA-F]{64}$")]
     signer: Option<String>,
 }
 
@@ -337,7 +342,7 @@ async fn peers<N: Node>(shop: Shared<N>) -> Response<Body> {
 /// Whether the node serves, and if not, why.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
-    params(("verbose" = Option<bool>, Query, description = "Every check by name, the good ones too")),
+    params(("verbose" = Option<String>, Query, description = "If it is there, whatever its value: every check by name, the good ones too")),
     responses(
         (status = 200, description = "It serves", body = Readiness),
         (status = 503, description = "It does not", body = Readiness),

@@ -46,12 +46,14 @@ pub(super) fn id_of(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 
 /// An id as it was written.
 pub(super) fn id(bytes: &[u8]) -> Result<String, Refusal> {
-    let printable = |byte: &u8| (b' '..=b'~').contains(byte);
+    let printable = |byte: &u8| (b'!'..=b'~').contains(byte);
     let fits = (1..=ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(printable);
     let id = std::str::from_utf8(bytes).ok().filter(|_| fits);
     let id = id.ok_or_else(|| {
-        Refusal::bad_request(format!("the id of a request is not 1 to {ID_BYTES_MAX} printable bytes"))
-            .hint("draw a random one for each request, and send it again with each repetition")
+        Refusal::bad_request(format!(
+            "the id of a request is not 1 to {ID_BYTES_MAX} printable bytes without blanks"
+        ))
+        .hint("draw a random one for each request, and send it again with each repetition")
     })?;
     Ok(id.to_owned())
 }
@@ -103,7 +105,7 @@ impl Repeats {
                 return Ok(Entry::Repeated(held.outcome.clone()));
             }
             let message = "this Idempotency-Key was sent with another request";
-            return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "request_id_reused", message)
+            return Err(Refusal::new(StatusCode::CONFLICT, "request_id_reused", message)
                 .hint("draw a new id for each request; only its repetitions carry the same"));
         }
         memory.make_room(name.0)?;

@@ -322,7 +322,7 @@ pub(super) async fn watch_text<N: Node>(shop: Shared<N>, text: PathText) -> Resp
 /// Watches a key given by its id: server-sent events `value`, `renewed`, `removed`, `expired`, `ready`, `trouble`.
 #[utoipa::path(
     get, path = "/v1/ids/{hex}/watch", tag = "values",
-    params(("hex" = String, Path, description = "The key as 40 hex digits")),
+    params(("hex" = String, Path, pattern = "^[0-9a-fA-F]{40}$", description = "The key as 40 hex digits")),
     responses(
         (status = 200, description = "Events without end, looked for once a second", body = inline(AnyBytes),
             content_type = "text/event-stream"),

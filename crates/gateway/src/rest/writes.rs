@@ -1,10 +1,9 @@
-//! Requests that change what the network holds: puts, removals, and what somebody has signed elsewhere.
+//! Requests that change what the network holds: puts and removals. Those of what somebody has signed stand beside (`signed.rs`).
 //!
 //! ```text
 //!   PUT    /v1/keys/{text}            body: the value       Keyway-Secret-Hash, or Keyway-Secret: it can be removed
 //!   POST   /v1/immutable              body: the value       its key is its hash, which the receipt tells
 //!   DELETE /v1/keys/{text}            ?value_hash=HEX       Keyway-Secret: the secret under which it was put
-//!   POST   /v1/keys/{text}/signed     body: JSON            a signed or sequenced value, or its removal
 //! ```
 //!
 //! A secret travels in a header, never in an address: addresses end in logs. It need not travel before the remove: a put is
@@ -21,14 +20,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Uri, header};
 use keyway_core::machine::{Op, OpDone, OpError, PutReceipt, RemoveReceipt, SignedPut};
+use keyway_core::store::Kind;
 use keyway_core::store::proof::sha256;
 use keyway_core::store::record::SECRET_BYTES_MAX;
-use keyway_core::store::{ClientId, Kind, Proof};
 use keyway_core::{Duration, Id, Wall};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
-use super::openapi::{AnyBytes, PutSigned, PutValue, RemoveValue};
+use super::openapi::{AnyBytes, PutValue, RemoveValue};
 use super::refusal::Refusal;
 use super::repeats::{self, Entry, Outcome};
 use super::{
@@ -42,8 +41,6 @@ use crate::node::Node;
 const SECRET_HEADER: &str = "keyway-secret";
 /// Its SHA-1, as 40 hex digits.
 const SECRET_HASH_HEADER: &str = "keyway-secret-hash";
-/// What a signed request has beside its value: names, hex and base64 of everything else.
-const SIGNED_OVERHEAD_BYTES: u64 = 4 << 10;
 
 // ---- the requests -----------------------------------------------------------------------------------------------
 
@@ -51,7 +48,8 @@ const SIGNED_OVERHEAD_BYTES: u64 = 4 << 10;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PutQuery {
-    /// The value's life in seconds; a day if it is not said.
+    /// The value's life in seconds; a day if it is not said. A network may give less, or more.
+    #[param(minimum = 1, maximum = 604_800)]
     ttl: Option<u64>,
 }
 
@@ -60,8 +58,10 @@ struct PutQuery {
 #[into_params(parameter_in = Query)]
 struct RemoveQuery {
     /// SHA-1 of the value as 40 hex digits: `value_hash` of its receipt, or of what a get tells of it.
+    #[param(pattern = "^[0-9a-fA-F]{40}$")]
     value_hash: String,
     /// How long the removal stands at least, in seconds. It stands as long as the value would have lived in any case.
+    #[param(minimum = 1, maximum = 604_800)]
     ttl: Option<u64>,
 }
 
@@ -70,13 +70,13 @@ struct RemoveQuery {
 #[expect(dead_code, reason = "describes headers that are read by name")]
 struct PutHeaders {
     /// SHA-1, as 40 hex digits, of the secret with which the value can be removed. Without one it cannot be.
-    #[param(rename = "Keyway-Secret-Hash")]
+    #[param(rename = "Keyway-Secret-Hash", pattern = "^[0-9a-fA-F]{40}$")]
     secret_hash: Option<String>,
     /// The secret itself as base64, 1 to 40 bytes, in place of its hash.
-    #[param(rename = "Keyway-Secret")]
+    #[param(rename = "Keyway-Secret", pattern = "^([A-Za-z0-9+/]{4}){1,13}$")]
     secret: Option<String>,
-    /// A name for this request, 1 to 64 printable bytes: its repetitions get the first outcome for ten minutes.
-    #[param(rename = "Idempotency-Key")]
+    /// A name for this request, 1 to 64 printable bytes without blanks: its repetitions get the first outcome for ten minutes.
+    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,64}$")]
     request_id: Option<String>,
 }
 
@@ -85,69 +85,20 @@ struct PutHeaders {
 #[expect(dead_code, reason = "describes headers that are read by name")]
 struct RemoveHeaders {
     /// The secret under which the value was put, as base64, 1 to 40 bytes.
-    #[param(rename = "Keyway-Secret")]
+    #[param(rename = "Keyway-Secret", pattern = "^([A-Za-z0-9+/]{4}){1,13}$")]
     secret: String,
-    /// A name for this request, 1 to 64 printable bytes: its repetitions get the first outcome for ten minutes.
-    #[param(rename = "Idempotency-Key")]
+    /// A name for this request, 1 to 64 printable bytes without blanks: its repetitions get the first outcome for ten minutes.
+    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,64}$")]
     request_id: Option<String>,
 }
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes a header that is read by name")]
-struct RepeatHeaders {
-    /// A name for this request, 1 to 64 printable bytes: its repetitions get the first outcome for ten minutes.
-    #[param(rename = "Idempotency-Key")]
+pub(super) struct RepeatHeaders {
+    /// A name for this request, 1 to 64 printable bytes without blanks: its repetitions get the first outcome for ten minutes.
+    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,64}$")]
     request_id: Option<String>,
-}
-
-/// What a signed record is.
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-enum SignedKind {
-    /// A value under its signer's name.
-    Signed,
-    /// The removal of one.
-    SignedRemove,
-    /// The latest value of a series.
-    Sequenced,
-    /// The end of a series.
-    SequencedRemove,
-}
-
-impl SignedKind {
-    const fn kind(self) -> Kind {
-        match self {
-            SignedKind::Signed => Kind::Signed,
-            SignedKind::SignedRemove => Kind::SignedRemove,
-            SignedKind::Sequenced => Kind::Sequenced,
-            SignedKind::SequencedRemove => Kind::SequencedRemove,
-        }
-    }
-}
-
-/// What somebody has signed. docs/protocol.md says which bytes the signature covers.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SignedBody {
-    #[schema(inline)]
-    kind: SignedKind,
-    /// The value; only of a value.
-    value_base64: Option<String>,
-    /// SHA-256 of the value that is removed, 64 hex digits; only of a `signed-remove`.
-    value_sha256: Option<String>,
-    /// The signer's Ed25519 key: 64 hex digits.
-    public_key: String,
-    /// 64 hex digits: random for a value of its own, the name of the series for a sequenced one.
-    nonce: String,
-    /// When its life ends: seconds since 1970.
-    expires_unix_seconds: u64,
-    /// 128 hex digits.
-    signature: String,
-    /// The number in the series, from 1; only of a series.
-    seq: Option<u64>,
-    /// Only if the series is at this number now; 0: if there is none yet.
-    cas: Option<u64>,
 }
 
 // ---- handlers ---------------------------------------------------------------------------------------------------
@@ -170,7 +121,7 @@ pub(super) async fn put_text<N: Node>(shop: Shared<N>, text: PathText, request: 
 /// Repeating a put is harmless: the same value under the same key and secret is one record, whose life is the longer one.
 #[utoipa::path(
     put, path = "/v1/ids/{hex}", tag = "values",
-    params(("hex" = String, Path, description = "The key as 40 hex digits"), PutQuery, PutHeaders),
+    params(("hex" = String, Path, pattern = "^[0-9a-fA-F]{40}$", description = "The key as 40 hex digits"), PutQuery, PutHeaders),
     request_body(content = inline(AnyBytes), content_type = "application/octet-stream", description = "The value"),
     responses((status = 201, description = "Stored, and who acknowledged it", body = json::Receipt), PutValue),
 )]
@@ -223,7 +174,7 @@ pub(super) async fn remove_text<N: Node>(
 /// Removes one value of a key given by its id: hides it until it ends.
 #[utoipa::path(
     delete, path = "/v1/ids/{hex}", tag = "values",
-    params(("hex" = String, Path, description = "The key as 40 hex digits"), RemoveQuery, RemoveHeaders),
+    params(("hex" = String, Path, pattern = "^[0-9a-fA-F]{40}$", description = "The key as 40 hex digits"), RemoveQuery, RemoveHeaders),
     responses((status = 200, description = "Removed, and who acknowledged it", body = json::Removal), RemoveValue),
 )]
 pub(super) async fn remove_id<N: Node>(shop: Shared<N>, hex: PathText, request: Request) -> Response<Body> {
@@ -243,80 +194,6 @@ async fn remove<N: Node>(shop: &Arc<Shop<N>>, named: Named, request: Request) ->
     let ttl = Duration::from_secs(ttl.unwrap_or(1));
     let (asked, _) = Asked::read(shop, request, 0).await?;
     asked.answer(shop, Write::Remove { key, value_hash, secret, ttl }).await
-}
-
-/// Stores what somebody has signed under a text key: a value, the next of a series, or a removal of either.
-#[utoipa::path(
-    post, path = "/v1/keys/{text}/signed", tag = "values",
-    params(("text" = String, Path, description = "The key, percent-encoded: `/` is `%2F`"), RepeatHeaders),
-    request_body = SignedBody,
-    responses(
-        (status = 200, description = "Removed, and who acknowledged it", body = json::Removal),
-        (status = 201, description = "Stored, and who acknowledged it", body = json::Receipt),
-        PutSigned,
-    ),
-)]
-pub(super) async fn signed_text<N: Node>(
-    shop: Shared<N>,
-    text: PathText,
-    request: Request,
-) -> Response<Body> {
-    or_refusal(async { signed(&shop, Named::Text(path_text(text)?), request).await }).await
-}
-
-/// Stores what somebody has signed under a key given by its id: a value, the next of a series, or a removal of either.
-#[utoipa::path(
-    post, path = "/v1/ids/{hex}/signed", tag = "values",
-    params(("hex" = String, Path, description = "The key as 40 hex digits"), RepeatHeaders),
-    request_body = SignedBody,
-    responses(
-        (status = 200, description = "Removed, and who acknowledged it", body = json::Removal),
-        (status = 201, description = "Stored, and who acknowledged it", body = json::Receipt),
-        PutSigned,
-    ),
-)]
-pub(super) async fn signed_id<N: Node>(shop: Shared<N>, hex: PathText, request: Request) -> Response<Body> {
-    or_refusal(async { signed(&shop, Named::Hex(path_text(hex)?), request).await }).await
-}
-
-async fn signed<N: Node>(shop: &Arc<Shop<N>>, named: Named, request: Request) -> super::Answer {
-    let key = named.id()?;
-    let value_bytes_max = u64::from(shop.config.value_bytes_max);
-    let max = value_bytes_max.div_ceil(3) * 4 + SIGNED_OVERHEAD_BYTES;
-    let (asked, body) = Asked::read(shop, request, max).await?;
-    let body: SignedBody = serde_json::from_slice(&body)
-        .map_err(|why| Refusal::bad_request(format!("the body makes no sense: {why}")))?;
-    asked.answer(shop, Write::Signed(signed_put(key, body)?)).await
-}
-
-/// The operation that a signed request stands for, charged to nobody yet.
-fn signed_put(key: Id, body: SignedBody) -> Result<SignedPut, Refusal> {
-    let kind = body.kind.kind();
-    let content = match (body.kind, body.value_base64, body.value_sha256) {
-        (SignedKind::Signed | SignedKind::Sequenced, Some(value), None) => {
-            STANDARD.decode(value).map_err(|_| Refusal::bad_request("value_base64 is not base64"))?
-        }
-        (SignedKind::SignedRemove, None, Some(hash)) => digits::<32>("value_sha256", &hash)?.to_vec(),
-        (SignedKind::SequencedRemove, None, None) => Vec::new(),
-        _ => {
-            let message =
-                "a value has value_base64, a signed-remove value_sha256, a sequenced-remove neither";
-            return Err(Refusal::bad_request(message));
-        }
-    };
-    if kind.is_sequenced() != body.seq.is_some_and(|seq| seq > 0)
-        || body.cas.is_some() && !kind.is_sequenced()
-    {
-        return Err(Refusal::bad_request("what is of a series has a seq from 1, and only that; so with cas"));
-    }
-    let proof = Proof {
-        public_key: digits("public_key", &body.public_key)?,
-        nonce: digits("nonce", &body.nonce)?,
-        expires_secs: body.expires_unix_seconds,
-        signature: digits("signature", &body.signature)?,
-    };
-    let (seq, cas) = (body.seq.unwrap_or(0), body.cas);
-    Ok(SignedPut { kind, key, content, seq, proof, cas, client: ClientId::NOBODY })
 }
 
 /// So many bytes from twice as many hex digits.
@@ -355,7 +232,10 @@ fn secret_hash(headers: &HeaderMap) -> Result<Option<Id>, Refusal> {
         hash.ok_or_else(|| Refusal::bad_request("Keyway-Secret-Hash is not 40 hex digits"))
     });
     match (secret, hash.transpose()?) {
-        (Some(_), Some(_)) => Err(Refusal::bad_request("Keyway-Secret or Keyway-Secret-Hash, not both")),
+        (Some(secret), Some(hash)) if secret != hash => {
+            let message = "Keyway-Secret and Keyway-Secret-Hash are of different secrets";
+            Err(Refusal::new(StatusCode::CONFLICT, "bad_request", message).hint("send one of them"))
+        }
         (secret, hash) => Ok(secret.or(hash)),
     }
 }
@@ -376,7 +256,11 @@ impl Asked {
     }
 
     /// Reads a request's body, of at most `max` bytes.
-    async fn read<N>(shop: &Shop<N>, request: Request, max: u64) -> Result<(Asked, Bytes), Refusal> {
+    pub(super) async fn read<N>(
+        shop: &Shop<N>,
+        request: Request,
+        max: u64,
+    ) -> Result<(Asked, Bytes), Refusal> {
         let (head, body) = request.into_parts();
         let headers = &head.headers;
         let has_length =
@@ -403,7 +287,7 @@ impl Asked {
     }
 
     /// Performs a write, or gives the answer to the request that this one repeats.
-    async fn answer<N: Node>(self, shop: &Arc<Shop<N>>, write: Write) -> super::Answer {
+    pub(super) async fn answer<N: Node>(self, shop: &Arc<Shop<N>>, write: Write) -> super::Answer {
         respond(self.outcome(shop, write).await)
     }
 
