@@ -30,6 +30,7 @@ mod node;
 mod nodes;
 mod output;
 mod peers;
+mod progress;
 mod put;
 mod receipt;
 mod redir;
