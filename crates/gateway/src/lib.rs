@@ -8,6 +8,8 @@
 //! connections at once, operations' time ([`Limits`]), remembered request ids, watched keys. What is checked: `Host` and `Origin`, so that web pages of
 //! strangers reach nothing; that a request means one thing; that XML holds nothing but a method call.
 //!
+//! Beside gateways: [`serve_published`] gives files that stay with their publisher to who asks for their hash, behind the same bounds.
+//!
 //! What is absent: TLS and credentials (a proxy's task; the ports listen on loopback unless told otherwise), the Redis
 //! protocol.
 
@@ -21,6 +23,7 @@ mod legacy;
 mod metrics;
 mod node;
 mod page;
+mod published;
 mod rest;
 mod servers;
 mod settings;
@@ -34,6 +37,7 @@ use ::tokio::net::TcpListener;
 use ::tokio::sync::watch;
 
 pub use node::Node;
+pub use published::{Shelf, Stamp, serve_published};
 pub use settings::{GatewayConfig, LegacyLimits, Limits, SunRpcLimits};
 
 /// Where a gateway listens.
