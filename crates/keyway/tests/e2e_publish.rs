@@ -106,6 +106,7 @@ fn a_file_goes_from_one_process_to_another_and_its_pointer_goes_with_its_publish
     // Again: it is there. By the whole hash and its signer, to standard output. Over something else: not unasked.
     let receipt = json_of(&fetch(&network, &[&key, "--out", &out, "-o", "json"]).good());
     assert_eq!((receipt["kept"].as_u64(), receipt["fetched_bytes"].as_u64()), (Some(1), Some(0)));
+    assert!(fetch(&network, &[&key, "--out", &out]).good().starts_with("there already: "));
     let sha256 = publisher.said["sha256"].as_str().expect("a hash").to_owned();
     let ran = fetch(&network, &[&sha256, "--signer", &publisher.signer, "-o", "raw"]);
     assert_eq!((ran.code, ran.stdout == bytes), (0, true), "{}", ran.stderr);
@@ -202,7 +203,7 @@ fn read(from: &mut ChildStdout, count: usize) -> Vec<u8> {
 fn when_a_publisher_is_killed_in_the_middle_another_goes_on() {
     let (network, dir) = (Network::start(3, &["--durability", "memory"]), folder());
     // More than the sockets and the pipe between two processes hold.
-    let bytes = noise(4, 32 << 20);
+    let bytes = noise(4, 64 << 20);
     let path = file(dir.path(), "large", &bytes);
     let mut publishers = [publish(&network, dir.path(), &[&path]), publish(&network, dir.path(), &[&path])];
     assert_eq!(publishers[0].key, publishers[1].key, "the same bytes have the same key");

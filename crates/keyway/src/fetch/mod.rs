@@ -427,15 +427,15 @@ fn tell(
             format!("{} {}, ", thousands(count), plural(count, "file", "files"))
         }
     };
-    let verb = if kept == files { "there already:" } else { "fetched" };
-    let partly = if (1..*files).contains(kept) {
-        format!("; {} were there already", thousands(*kept as u64))
-    } else {
-        String::new()
-    };
+    if kept == files {
+        let there = output.style(Style::Green, "there already:");
+        return output.line(format!("{there} {}; SHA-256 verified", lay::shown(out))).map(|()| Exit::Ok);
+    }
+    let partly =
+        if *kept > 0 { format!("; {} were there already", thousands(*kept as u64)) } else { String::new() };
     output.line(format!(
         "{} {all}{} {} {}{from}; SHA-256 verified{partly}",
-        output.style(Style::Green, verb),
+        output.style(Style::Green, "fetched"),
         thousands(*bytes),
         plural(*bytes, "byte", "bytes"),
         output.style(Style::Bold, &format!("to {}", lay::shown(out))),
