@@ -325,7 +325,7 @@ fn summary(tried: Tried, refusal: Option<ClientError>, silent: bool) -> ClientEr
 }
 
 /// The innermost cause, which is the one that people understand ("connection refused").
-fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

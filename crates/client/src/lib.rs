@@ -21,7 +21,8 @@
 //! What is bounded: the time of one attempt, the time of all attempts together, their number, and the size of an answer
 //! ([`ClientSettings`]). What is checked: a value that comes back must have the hash under which it is known, or the
 //! signature of its signer, else the answer is [`ClientError::Invalid`]. On top of put and get, [`redir`] finds members of any
-//! set of machines. What is absent: TLS (put a proxy in front), and any server code. Gateways that are not open to everybody are shown an [`AccessToken`].
+//! set of machines, and [`publish`] keeps pointers to data that stays with its publishers, and fetches it from them. What is absent:
+//! TLS (put a proxy in front), and any server code. Gateways that are not open to everybody are shown an [`AccessToken`].
 //!
 //! A value put under the hash of a [`Secret`] can be removed by whoever knows that. A [`Signer`] signs values of its own, or the
 //! numbers of a series, each of which takes the place of the one before ([`Claim`]).
@@ -37,6 +38,7 @@ mod failure;
 mod gateways;
 mod hex;
 mod key;
+pub mod publish;
 pub mod redir;
 mod signing;
 #[cfg(test)]

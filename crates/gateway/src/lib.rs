@@ -8,6 +8,8 @@
 //! connections at once, operations' time ([`Limits`]), remembered request ids, watched keys. What is checked: `Host` and `Origin`, so that web pages of
 //! strangers reach nothing; that a request means one thing; that XML holds nothing but a method call.
 //!
+//! Beside gateways: [`serve_published`] gives files that stay with their publisher to who asks for their hash, behind the same bounds.
+//!
 //! Who may do what is said by [`access`]. What is absent: TLS (a proxy's task; the ports listen on loopback unless told
 //! otherwise), the Redis protocol.
 
@@ -22,6 +24,7 @@ mod legacy;
 mod metrics;
 mod node;
 mod page;
+mod published;
 mod rest;
 mod servers;
 mod settings;
@@ -36,6 +39,7 @@ use ::tokio::sync::watch;
 
 pub use access::AccessConfig;
 pub use node::Node;
+pub use published::{Shelf, Stamp, serve_published};
 pub use settings::{GatewayConfig, LegacyLimits, Limits, SunRpcLimits};
 
 /// Where a gateway listens.

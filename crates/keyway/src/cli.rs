@@ -8,6 +8,7 @@ use crate::bench::BenchArgs;
 use crate::clients::ClientsArgs;
 use crate::completions::CompletionsArgs;
 use crate::config::ConfigArgs;
+use crate::fetch::FetchArgs;
 use crate::get::GetArgs;
 use crate::health::HealthArgs;
 use crate::import::ImportArgs;
@@ -18,6 +19,7 @@ use crate::node::NodeArgs;
 use crate::nodes::NodesArgs;
 use crate::output::{Colour, Format};
 use crate::peers::PeersArgs;
+use crate::publish::PublishArgs;
 use crate::put::PutArgs;
 use crate::redir::RedirArgs;
 use crate::remove::RemoveArgs;
@@ -101,6 +103,10 @@ pub(crate) enum Verb {
     Put(PutArgs),
     /// Print the values under a key
     Get(GetArgs),
+    /// Serve a file or a folder from here, with a pointer to it in the network
+    Publish(PublishArgs),
+    /// Fetch what others publish, and verify it
+    Fetch(FetchArgs),
     /// Print what happens to a key as it happens
     Watch(WatchArgs),
     /// Remove a value

@@ -3,6 +3,8 @@
 //! ```text
 //!   keyway up | node                              serve.rs ─▶ keyway-net, keyway-gateway
 //!   keyway put | get | remove | import | ...      session.rs ─▶ keyway-client ─▶ any gateway over HTTP
+//!   keyway publish                                publish/ ─▶ keyway-client (pointers), keyway-gateway (serves the bytes)
+//!   keyway fetch                                  fetch/ ─▶ keyway-client ─▶ publishers over HTTP
 //!   keyway redir                                  redir.rs ─▶ keyway-client, the same way
 //!   keyway sim                                    sim/ ─▶ keyway-sim
 //!   keyway bench                                  bench/ ─▶ keyway-net
@@ -20,6 +22,7 @@ mod config;
 mod door;
 mod duration;
 mod exit;
+mod fetch;
 mod get;
 mod health;
 mod import;
@@ -30,6 +33,8 @@ mod node;
 mod nodes;
 mod output;
 mod peers;
+mod progress;
+mod publish;
 mod put;
 mod receipt;
 mod redir;
@@ -100,6 +105,8 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Import(args) => many_threads()?.block_on(import::run(args, session)),
         Verb::Put(args) => one_thread()?.block_on(put::run(args, session)),
         Verb::Get(args) => one_thread()?.block_on(get::run(args, session)),
+        Verb::Publish(args) => many_threads()?.block_on(publish::run(args, session)),
+        Verb::Fetch(args) => many_threads()?.block_on(fetch::run(args, session)),
         Verb::Watch(args) => one_thread()?.block_on(watch::run(args, session)),
         Verb::Remove(args) => one_thread()?.block_on(remove::run(args, session)),
         Verb::Renew(args) => one_thread()?.block_on(renew::run(args, session)),

@@ -9,7 +9,6 @@ mod journal;
 mod load;
 mod pace;
 mod pipeline;
-mod progress;
 mod records;
 mod verify;
 
@@ -22,12 +21,12 @@ use serde::Serialize;
 use self::journal::{Journal, Source};
 use self::load::Load;
 use self::pace::{Pace, Rate};
-use self::progress::Progress;
 use self::records::{Mark, Records, Shape};
 use self::verify::{Tally, Verify};
 use crate::duration::Span;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Style, plural, thousands};
+use crate::progress::Progress;
 use crate::session::Session;
 
 const EXAMPLES: &str = "\
@@ -119,7 +118,7 @@ pub(crate) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Fai
         let state = args.state.clone().unwrap_or_else(|| beside(&args.file));
         let mut journal = recall(&args, &state, &clients[0], &source, &output).await?;
         if !journal.is_complete() {
-            let progress = Progress::new(output, "storing", journal.prefix().bytes, source.bytes());
+            let progress = Progress::records_of(output, "storing", journal.prefix().bytes, source.bytes());
             let loaded = load(&args, shape, clients.clone(), &mut journal, &state, progress).await?;
             if !output.is_json() {
                 output.line(summary(&loaded, &output))?;
@@ -131,7 +130,7 @@ pub(crate) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Fai
         }
     }
     if args.verify || args.verify_only {
-        let progress = Progress::new(output, "reading back", 0, source.bytes());
+        let progress = Progress::records_of(output, "reading back", 0, source.bytes());
         let mut records = Records::open(&args.file, shape, args.hex, Mark::default())?;
         let mut verify = Verify::new(clients, progress);
         let ended =
