@@ -4,5 +4,7 @@
 pub mod frame_decode;
 pub mod machine_datagrams;
 pub mod record_decode;
+pub mod rest_request;
+pub mod signed_record;
 pub mod sunrpc_record;
 pub mod xmlrpc_reader;

@@ -25,6 +25,9 @@ mod machine_datagrams;
 #[allow(unreachable_pub, reason = "public in the fuzz crate")]
 #[path = "../../../fuzz/src/record_decode.rs"]
 mod record_decode;
+#[allow(unreachable_pub, reason = "public in the fuzz crate")]
+#[path = "../../../fuzz/src/signed_record.rs"]
+mod signed_record;
 
 /// Random programs for each overlay.
 const PROGRAMS: u64 = 6;
@@ -71,6 +74,11 @@ fn programs_of_the_corpus() {
 }
 
 #[test]
+fn signed_records_of_the_corpus() {
+    replay("signed_record", signed_record::run);
+}
+
+#[test]
 fn the_seeds_are_current() {
     for (target, name, bytes) in seeds() {
         let path = folder(target).join(name);
@@ -96,6 +104,16 @@ fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
     }
     for (name, bytes) in records() {
         seeds.push(("record_decode", name.to_owned(), bytes));
+    }
+    for (kind, name) in ["signed", "signed_remove", "sequenced", "sequenced_remove"].iter().enumerate() {
+        seeds.push(("signed_record", format!("{name}_whole"), vec![kind as u8]));
+        // Its version, its kind, a bit of its key, of its ttl, of its number; then it is cut.
+        let edits = [[0, 0, 9], [0, 1, 2], [0, 21, 1], [0, 77, 1], [0, 93, 1], [255, 255, 0]];
+        let edits = edits
+            .iter()
+            .enumerate()
+            .map(|(at, edit)| (format!("{name}_{at}"), [&[kind as u8][..], edit].concat()));
+        seeds.extend(edits.map(|(name, bytes)| ("signed_record", name, bytes)));
     }
     for (overlay, entry) in OVERLAYS.iter().enumerate() {
         for n in 0..PROGRAMS {

@@ -32,6 +32,7 @@ pub mod sunrpc;
 pub mod xmlrpc;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::tokio::net::TcpListener;
@@ -57,6 +58,19 @@ impl From<TcpListener> for Listeners {
     }
 }
 
+/// Answers one request of the REST interface, without a socket, as if it came from `from`: for programs that have a server of
+/// their own, and for fuzzing. What guards a connection (time-outs, framing, `Host`) is theirs to do.
+pub async fn answer_rest<N: Node>(
+    node: N,
+    config: GatewayConfig,
+    from: IpAddr,
+    request: ::http::Request<Vec<u8>>,
+) -> ::http::Response<axum::body::Body> {
+    let (_stop, stopping) = watch::channel(false);
+    let shop = Arc::new(rest::Shop::new(node, config, stopping));
+    rest::answer(shop, from, request.map(Into::into)).await
+}
+
 /// Serves all interfaces on `listeners` until `shutdown` is over, then lets what is under way end.
 ///
 /// # Errors
@@ -68,14 +82,8 @@ pub async fn serve<N: Node>(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let Listeners { http, sunrpc } = listeners.into();
-    let metrics = metrics::GatewayMetrics::new(|registry| node.register_metrics(registry));
-    let desk = node::Desk::new(node, config.limits.op_timeout, metrics);
     let (stop, stopping) = watch::channel(false);
-    let bulk = tokio::sync::Semaphore::new(rest::BULK_REQUESTS_MAX);
-    let (repeats, watched) = (rest::Repeats::default(), rest::Watched::default());
-    let access = access::Access::new(config.access.clone());
-    let shop =
-        Arc::new(rest::Shop { desk, config, access, repeats, bulk, watched, stopping: stopping.clone() });
+    let shop = Arc::new(rest::Shop::new(node, config, stopping.clone()));
     let router = rest::router(shop.clone());
     let until_stop = |mut stopping: watch::Receiver<bool>| async move {
         // A sender that is gone stops as well.

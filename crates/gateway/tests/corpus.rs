@@ -1,4 +1,4 @@
-//! The fuzz corpora of the XML-RPC reader and of Sun RPC as plain tests: each file through the body of its fuzz target.
+//! The fuzz corpora of the XML-RPC reader, of REST and of Sun RPC as plain tests: each file through the body of its fuzz target.
 //!
 //! Most files are seeds that this file writes (`cargo xtask corpus`): requests of real clients, XML that is dangerous, calls
 //! and what is almost one. The rest are findings, named after their bug.
@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 #[allow(unreachable_pub, reason = "public in the fuzz crate")]
 #[path = "../../../fuzz/src/xmlrpc_reader.rs"]
 mod xmlrpc_reader;
+
+#[allow(unreachable_pub, reason = "public in the fuzz crate")]
+#[path = "../../../fuzz/src/rest_request.rs"]
+mod rest_request;
 
 #[allow(unreachable_pub, reason = "public in the fuzz crate")]
 #[path = "../../../fuzz/src/sunrpc_record.rs"]
@@ -55,10 +59,16 @@ fn streams_of_the_corpus() {
 }
 
 #[test]
+fn rest_requests_of_the_corpus() {
+    replay("rest_request", rest_requests().len(), rest_request::run);
+}
+
+#[test]
 fn the_seeds_are_current() {
     let texts = SEEDS.iter().map(|(name, text)| ("xmlrpc_reader", *name, text.as_bytes().to_vec()));
     let streams = streams().into_iter().map(|(name, stream)| ("sunrpc_record", name, stream));
-    for (target, name, bytes) in texts.chain(streams) {
+    let requests = rest_requests().into_iter().map(|(name, request)| ("rest_request", name, request));
+    for (target, name, bytes) in texts.chain(streams).chain(requests) {
         let path = folder(target).join(name);
         if updating() {
             std::fs::create_dir_all(folder(target)).expect("the folder can be made");
@@ -89,6 +99,44 @@ fn streams() -> Vec<(&'static str, Vec<u8>)> {
     let more =
         [("pipelined", all), ("fragments", fragments), ("too_long", vec![0x7f; 8]), ("empty", vec![0; 64])];
     calls.into_iter().chain(more).map(|(name, stream)| (name, [&[13][..], &stream].concat())).collect()
+}
+
+/// Requests under `/v1`, as the target reads them: the method's number, path, query, which headers, body.
+fn rest_requests() -> Vec<(&'static str, Vec<u8>)> {
+    let cursor = format!("after={}A&max=7&reads=first", "a".repeat(74));
+    let signed = format!(
+        "{{\"kind\":\"sequenced\",\"value_base64\":\"cmVk\",\"seq\":1,\"cas\":0,\"public_key\":\"{0}\",\"nonce\":\"{0}\",\
+         \"expires_unix_seconds\":2000000000,\"signature\":\"{0}{0}\"}}",
+        "0f".repeat(32)
+    );
+    let puts = r#"{"puts":[{"key":"a","value":"red","ttl":60,"request_id":"x"},{"value_base64":"cmVk"}]}"#;
+    let gets = r#"{"gets":[{"key":"a","max":1.0},{"id":"f8bd696759805b9098f9e13be67d2b248c7619d0"}],"reads":"first"}"#;
+    let id = "ids/f8bd696759805b9098f9e13be67d2b248c7619d0";
+    let requests = [
+        ("get", 0, "keys/colors", cursor.as_str(), 0, ""),
+        ("get_raw", 0, "keys/col%2Fors", "raw=true", 0, ""),
+        ("put", 1, id, "ttl=60", 4, "red"),
+        ("put_secret", 1, "keys/colors", "", 1, "cmVkYW5kZ3JlZW4="),
+        ("put_guarded", 1, "keys/colors", "", 2, "f8bd696759805b9098f9e13be67d2b248c7619d0"),
+        ("remove", 3, id, "value_hash=f8bd696759805b9098f9e13be67d2b248c7619d0&ttl=1", 0, ""),
+        ("signed", 2, "keys/colors/signed", "", 0, signed.as_str()),
+        ("immutable", 2, "immutable", "", 0, "red"),
+        ("bulk_put", 2, "bulk/put", "", 0, puts),
+        ("bulk_get", 2, "bulk/get", "", 0, gets),
+        ("records", 0, "node/records", "max=2", 0, ""),
+        ("token", 0, "node", "", 8, "Bearer kwt_a_00"),
+    ];
+    let bytes = |(name, method, path, query, headers, body): (&'static str, u8, &str, &str, u8, &str)| {
+        let head = [
+            &[method, path.len() as u8],
+            path.as_bytes(),
+            &[query.len() as u8],
+            query.as_bytes(),
+            &[headers],
+        ];
+        (name, [&head.concat(), body.as_bytes()].concat())
+    };
+    requests.into_iter().map(bytes).collect()
 }
 
 const SEEDS: &[(&str, &str)] = &[

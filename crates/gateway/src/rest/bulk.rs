@@ -46,7 +46,7 @@ const AT_ONCE: usize = 64;
 /// Pages of one request under way at once: each may be a value of the greatest length.
 const PAGES_AT_ONCE: usize = 16;
 /// Bulk requests under way in all.
-pub(crate) const REQUESTS_MAX: usize = 8;
+pub(super) const REQUESTS_MAX: usize = 8;
 /// Bytes of the pages of one answer; the last one may go beyond.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 

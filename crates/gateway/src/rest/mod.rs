@@ -49,15 +49,15 @@ use keyway_core::{Duration, Id};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use tower::Service as _;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::access::Access;
+use crate::access::{self, Access};
 use crate::health::Readiness;
 use crate::http::Reached;
 use crate::node::{Desk, Node};
 use crate::settings::GatewayConfig;
 use crate::{console, cursor, metrics, page, servers};
-pub(crate) use bulk::REQUESTS_MAX as BULK_REQUESTS_MAX;
 pub(crate) use clients::Account;
 use openapi::{Any, AnyBytes, AskNetwork, AskNode, GetValues, Routes};
 use refusal::Refusal;
@@ -94,6 +94,47 @@ pub(crate) struct Shop<N> {
     pub(crate) watched: Watched,
     /// Becomes true when the gateway stops: what has no end ends then.
     pub(crate) stopping: tokio::sync::watch::Receiver<bool>,
+}
+
+impl<N: Node> Shop<N> {
+    pub(crate) fn new(
+        node: N,
+        config: GatewayConfig,
+        stopping: tokio::sync::watch::Receiver<bool>,
+    ) -> Shop<N> {
+        let metrics = metrics::GatewayMetrics::new(|registry| node.register_metrics(registry));
+        Shop {
+            desk: Desk::new(node, config.limits.op_timeout, metrics),
+            access: Access::new(config.access.clone()),
+            repeats: Repeats::default(),
+            bulk: Semaphore::new(bulk::REQUESTS_MAX),
+            watched: Watched::default(),
+            stopping,
+            config,
+        }
+    }
+}
+
+/// Answers one request of whoever comes from `from`.
+pub(crate) async fn answer<N: Node>(
+    shop: std::sync::Arc<Shop<N>>,
+    from: std::net::IpAddr,
+    mut request: http::Request<Body>,
+) -> Response<Body> {
+    let entered = shop.access.enter(from, request.headers());
+    let allowed = entered.and_then(|who| {
+        who.request(access::of_request(request.method(), request.uri().path()))?;
+        Ok(who)
+    });
+    match allowed {
+        Ok(who) => {
+            request.extensions_mut().insert(who);
+            // The router's error type has no values, and it is always ready.
+            let Ok(response) = router(shop).call(request).await;
+            response
+        }
+        Err(denied) => Refusal::from(denied).into_response(),
+    }
 }
 
 type Shared<N> = State<std::sync::Arc<Shop<N>>>;
