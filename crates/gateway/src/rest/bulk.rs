@@ -23,15 +23,17 @@ use keyway_core::machine::{Op, OpDone};
 use keyway_core::store::proof::sha256;
 use keyway_core::{Duration, Id};
 use serde::{Deserialize, Serialize};
+use serde_json::Number;
 use tokio::task::JoinSet;
 use utoipa::ToSchema;
 
+use super::input::{Object, objects, whole};
 use super::openapi::{GetValues, PutValue};
 use super::refusal::{ErrorText, Refusal};
 use super::writes::{Asked, Write};
 use super::{
     Answer, PAGE_BYTES, PAGE_VALUES_DEFAULT, PAGE_VALUES_MAX, ReadsWord, Shared, Shop, VALUE_OVERHEAD_BYTES,
-    or_refusal, our_fault, repeats, text, whole,
+    or_refusal, our_fault, repeats, text,
 };
 use crate::access::Bearer;
 use crate::http::body;
@@ -55,6 +57,7 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 #[serde(deny_unknown_fields)]
 pub(super) struct BulkPuts {
     /// At most 1000.
+    #[serde(deserialize_with = "objects")]
     #[schema(max_items = 1000)]
     puts: Vec<BulkPut>,
 }
@@ -76,9 +79,9 @@ struct BulkPut {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
     /// The value's life in seconds; a day if it is not said.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole::read_option")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>)]
-    ttl: Option<u64>,
+    ttl: Option<Number>,
     /// SHA-1, as 40 hex digits, of the secret with which the value can be removed. Without one it cannot be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     secret_hash: Option<String>,
@@ -92,6 +95,7 @@ struct BulkPut {
 #[serde(deny_unknown_fields)]
 pub(super) struct BulkGets {
     /// At most 1000.
+    #[serde(deserialize_with = "objects")]
     #[schema(max_items = 1000)]
     gets: Vec<BulkGet>,
     /// `quorum` sees every acknowledged put; `first` is faster and may not.
@@ -109,9 +113,8 @@ struct BulkGet {
     /// A key as 40 hex digits.
     id: Option<String>,
     /// Values at most: 100 if it is not said, 1000 in any case. What follows is got with `next` from the key itself.
-    #[serde(default, deserialize_with = "whole::read_option")]
     #[schema(value_type = Option<f64>)]
-    max: Option<u64>,
+    max: Option<Number>,
 }
 
 /// How each put ended, in their order. These four describe an answer that is put together from answers.
@@ -233,8 +236,8 @@ async fn read<N, T: for<'a> Deserialize<'a>>(shop: &Shop<N>, request: Request) -
             .hint("give each put a request_id of its own"));
     }
     let body = body::read(body, BODY_BYTES_MAX, &shop.config.limits).await?;
-    serde_json::from_slice(&body)
-        .map_err(|why| Refusal::bad_request(format!("the body makes no sense: {why}")))
+    let read: Result<Object<T>, _> = serde_json::from_slice(&body);
+    read.map(|Object(all)| all).map_err(|why| Refusal::bad_request(format!("the body makes no sense: {why}")))
 }
 
 /// The results of `work` on all entries, at most `at_once` of them under way.
@@ -294,7 +297,10 @@ fn write_of(put: BulkPut) -> Result<Write, Refusal> {
         }
         _ => return Err(Refusal::bad_request("a put has a value or a value_base64, and not both")),
     };
-    let ttl = put.ttl.map(Duration::from_secs);
+    let ttl = match put.ttl.as_ref().map(whole) {
+        Some(None) => return Err(Refusal::bad_request("ttl is not a whole number of seconds")),
+        ttl => ttl.flatten().map(Duration::from_secs),
+    };
     let secret_hash = put.secret_hash.map(|hex| hex.parse::<Id>()).transpose();
     let secret_hash = secret_hash.map_err(|_| Refusal::bad_request("secret_hash is not 40 hex digits"))?;
     match place(put.key, put.id)? {
@@ -319,9 +325,9 @@ async fn get_one<N: Node>(shop: Arc<Shop<N>>, who: Bearer, get: BulkGet, reads: 
     let page = async {
         who.ask()?;
         let key = place(get.key, get.id)?.ok_or_else(|| Refusal::bad_request("a get has a key or an id"))?;
-        let max = match get.max {
-            Some(0) => return Err(Refusal::bad_request("max must be at least 1")),
-            Some(max) => u32::try_from(max).unwrap_or(u32::MAX).min(PAGE_VALUES_MAX),
+        let max = match get.max.as_ref().map(whole) {
+            Some(None | Some(0)) => return Err(Refusal::bad_request("max is a whole number, at least 1")),
+            Some(Some(max)) => u32::try_from(max).unwrap_or(u32::MAX).min(PAGE_VALUES_MAX),
             None => PAGE_VALUES_DEFAULT,
         };
         let op = Op::Get {

@@ -29,7 +29,7 @@ const CLIENTS_DEFAULT: u32 = 100;
 #[into_params(parameter_in = Query)]
 pub(super) struct ClientsQuery {
     /// Clients at most: 100 if it is not said, 1000 in any case.
-    #[param(minimum = 1, maximum = 1_000_000, value_type = Option<u64>)]
+    #[param(minimum = 1, maximum = 4_294_967_295u64, value_type = Option<u64>)]
     max: Option<u32>,
 }
 

@@ -122,7 +122,7 @@ async fn trace<N: Node>(shop: &Shop<N>, named: &Named) -> Answer {
 #[into_params(parameter_in = Query)]
 struct NetworkQuery {
     /// Nodes at most: 256 if it is not said, 1024 in any case.
-    #[param(minimum = 1, maximum = 1_000_000, value_type = Option<u64>)]
+    #[param(minimum = 1, maximum = 4_294_967_295u64, value_type = Option<u64>)]
     max: Option<u32>,
 }
 
@@ -209,10 +209,10 @@ pub(super) async fn network<N: Node>(shop: Shared<N>, uri: Uri) -> Response<Body
 #[into_params(parameter_in = Query)]
 struct RecordsQuery {
     /// Records of the page at most: 100 if it is not said, 1000 in any case.
-    #[param(minimum = 1, maximum = 1_000_000, value_type = Option<u64>)]
+    #[param(minimum = 1, maximum = 4_294_967_295u64, value_type = Option<u64>)]
     max: Option<u32>,
     /// `next` of the page before, unchanged.
-    #[param(pattern = "^([A-Za-z0-9_-]{80})?$")]
+    #[param(pattern = "^([A-Za-z0-9_-]{80})?$", value_type = String, required = false)]
     after: Option<String>,
 }
 

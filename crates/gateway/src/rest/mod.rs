@@ -25,13 +25,13 @@
 mod bulk;
 mod clients;
 mod explain;
+mod input;
 mod json;
 mod openapi;
 pub(crate) mod refusal;
 mod repeats;
 mod signed;
 mod watch;
-mod whole;
 mod writes;
 
 use std::time::SystemTime;
@@ -259,10 +259,10 @@ async fn or_refusal(answer: impl Future<Output = Answer>) -> Response<Body> {
 #[into_params(parameter_in = Query)]
 struct GetQuery {
     /// Values of the page at most: 100 if it is not said, 1000 in any case.
-    #[param(minimum = 1, maximum = 1_000_000, value_type = Option<u64>)]
+    #[param(minimum = 1, maximum = 4_294_967_295u64, value_type = Option<u64>)]
     max: Option<u32>,
     /// `next` of the page before, unchanged.
-    #[param(pattern = "^([A-Za-z0-9_-]{74}[AEIMQUYcgkosw048])?$")]
+    #[param(pattern = "^([A-Za-z0-9_-]{74}[AEIMQUYcgkosw048])?$", value_type = String, required = false)]
     after: Option<String>,
     /// `quorum` sees every acknowledged put; `first` is faster and may not.
     #[serde(default)]
@@ -272,7 +272,7 @@ struct GetQuery {
     #[serde(default)]
     raw: bool,
     /// Only signed values of this signer: its authenticator, SHA-256 of its public key, as 64 hex digits.
-    #[param(pattern = "^[0-9a-fA-F]{64}$")]
+    #[param(pattern = "^[0-9a-fA-F]{64}$", value_type = String, required = false)]
     signer: Option<String>,
 }
 

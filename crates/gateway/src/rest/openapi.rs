@@ -13,7 +13,7 @@ use axum::handler::Handler;
 use axum::routing::{MethodFilter, on};
 use utoipa::__dev::SchemaReferences;
 use utoipa::openapi::path::Paths;
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::schema::{AdditionalProperties, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Components, ContentBuilder, HttpMethod, Info, OpenApi, Ref, RefOr, Response, ResponseBuilder,
@@ -71,6 +71,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         // Refusals name it, but only answers are searched for what they name.
         schemas.push((ErrorBody::name().into_owned(), ErrorBody::schema()));
         ErrorBody::schemas(&mut schemas);
+        schemas.iter_mut().for_each(|(_, schema)| close(schema));
         components.schemas.extend(schemas);
         // Not required: what may be done without is for the operator of a gateway to say.
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
@@ -81,6 +82,18 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         // Maps with text keys and no failing fields cannot fail to be JSON.
         let text = document.to_json().unwrap_or_default();
         (self.router, text.into())
+    }
+}
+
+/// Says of every variant of a choice that it has no other fields, which the derived schema forgets.
+fn close(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::OneOf(choice)) = schema else { return };
+    for variant in &mut choice.items {
+        if let RefOr::T(Schema::Object(object)) = variant
+            && !object.properties.is_empty()
+        {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
     }
 }
 

@@ -22,10 +22,11 @@ use keyway_core::store::{ClientId, Kind, Proof};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::input::{self, Object};
 use super::openapi::PutSigned;
 use super::refusal::Refusal;
 use super::writes::{Asked, RepeatHeaders, Write, digits};
-use super::{Named, PathText, Shared, Shop, json, or_refusal, path_text, whole};
+use super::{Named, PathText, Shared, Shop, json, or_refusal, path_text};
 use crate::node::Node;
 
 /// What a signed request has beside its value: names, hex and base64 of everything else.
@@ -47,7 +48,7 @@ pub(super) enum SignedBody {
         #[schema(pattern = "^[0-9a-fA-F]{64}$")]
         nonce: String,
         /// When its life ends: seconds since 1970.
-        #[serde(deserialize_with = "whole::read")]
+        #[serde(deserialize_with = "input::read_whole")]
         expires_unix_seconds: u64,
         /// 128 hex digits.
         #[schema(pattern = "^[0-9a-fA-F]{128}$")]
@@ -65,7 +66,7 @@ pub(super) enum SignedBody {
         #[schema(pattern = "^[0-9a-fA-F]{64}$")]
         nonce: String,
         /// When the removal ends: seconds since 1970.
-        #[serde(deserialize_with = "whole::read")]
+        #[serde(deserialize_with = "input::read_whole")]
         expires_unix_seconds: u64,
         /// 128 hex digits.
         #[schema(pattern = "^[0-9a-fA-F]{128}$")]
@@ -77,11 +78,11 @@ pub(super) enum SignedBody {
         #[schema(pattern = "^([A-Za-z0-9+/]{4})*$")]
         value_base64: String,
         /// The number in the series, from 1.
-        #[serde(deserialize_with = "whole::read")]
+        #[serde(deserialize_with = "input::read_whole")]
         #[schema(minimum = 1)]
         seq: u64,
         /// Only if the series is at this number now; 0: if there is none yet.
-        #[serde(default, deserialize_with = "whole::read_option")]
+        #[serde(default, deserialize_with = "input::read_whole_option")]
         cas: Option<u64>,
         /// The signer's Ed25519 key: 64 hex digits.
         #[schema(pattern = "^[0-9a-fA-F]{64}$")]
@@ -90,7 +91,7 @@ pub(super) enum SignedBody {
         #[schema(pattern = "^[0-9a-fA-F]{64}$")]
         nonce: String,
         /// When its life ends: seconds since 1970.
-        #[serde(deserialize_with = "whole::read")]
+        #[serde(deserialize_with = "input::read_whole")]
         expires_unix_seconds: u64,
         /// 128 hex digits.
         #[schema(pattern = "^[0-9a-fA-F]{128}$")]
@@ -99,11 +100,11 @@ pub(super) enum SignedBody {
     /// The end of a series.
     SequencedRemove {
         /// The number in the series, from 1.
-        #[serde(deserialize_with = "whole::read")]
+        #[serde(deserialize_with = "input::read_whole")]
         #[schema(minimum = 1)]
         seq: u64,
         /// Only if the series is at this number now.
-        #[serde(default, deserialize_with = "whole::read_option")]
+        #[serde(default, deserialize_with = "input::read_whole_option")]
         cas: Option<u64>,
         /// The signer's Ed25519 key: 64 hex digits.
         #[schema(pattern = "^[0-9a-fA-F]{64}$")]
@@ -112,7 +113,7 @@ pub(super) enum SignedBody {
         #[schema(pattern = "^[0-9a-fA-F]{64}$")]
         nonce: String,
         /// When the removal ends: seconds since 1970.
-        #[serde(deserialize_with = "whole::read")]
+        #[serde(deserialize_with = "input::read_whole")]
         expires_unix_seconds: u64,
         /// 128 hex digits.
         #[schema(pattern = "^[0-9a-fA-F]{128}$")]
@@ -159,7 +160,7 @@ async fn signed<N: Node>(shop: &Arc<Shop<N>>, named: Named, request: Request) ->
     let value_bytes_max = u64::from(shop.config.value_bytes_max);
     let max = value_bytes_max.div_ceil(3) * 4 + OVERHEAD_BYTES;
     let (asked, body) = Asked::read(shop, request, max).await?;
-    let body: SignedBody = serde_json::from_slice(&body)
+    let Object(body): Object<SignedBody> = serde_json::from_slice(&body)
         .map_err(|why| Refusal::bad_request(format!("the body makes no sense: {why}")))?;
     asked.answer(shop, Write::Signed(signed_put(key, body)?)).await
 }

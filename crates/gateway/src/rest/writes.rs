@@ -70,13 +70,13 @@ struct RemoveQuery {
 #[expect(dead_code, reason = "describes headers that are read by name")]
 struct PutHeaders {
     /// SHA-1, as 40 hex digits, of the secret with which the value can be removed. Without one it cannot be.
-    #[param(rename = "Keyway-Secret-Hash", pattern = "^[0-9a-fA-F]{40}$")]
+    #[param(rename = "Keyway-Secret-Hash", pattern = "^[0-9a-fA-F]{40}$", value_type = String, required = false)]
     secret_hash: Option<String>,
     /// The secret itself as base64, 1 to 40 bytes, in place of its hash.
-    #[param(rename = "Keyway-Secret", pattern = "^([A-Za-z0-9+/]{4}){1,13}$")]
+    #[param(rename = "Keyway-Secret", pattern = "^([A-Za-z0-9+/]{4}){1,13}$", value_type = String, required = false)]
     secret: Option<String>,
     /// A name for this request, 1 to 64 printable bytes without blanks: its repetitions get the first outcome for ten minutes.
-    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,64}$")]
+    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,64}$", value_type = String, required = false)]
     request_id: Option<String>,
 }
 
@@ -88,7 +88,7 @@ struct RemoveHeaders {
     #[param(rename = "Keyway-Secret", pattern = "^([A-Za-z0-9+/]{4}){1,13}$")]
     secret: String,
     /// A name for this request, 1 to 64 printable bytes without blanks: its repetitions get the first outcome for ten minutes.
-    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,64}$")]
+    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,64}$", value_type = String, required = false)]
     request_id: Option<String>,
 }
 
@@ -97,7 +97,7 @@ struct RemoveHeaders {
 #[expect(dead_code, reason = "describes a header that is read by name")]
 pub(super) struct RepeatHeaders {
     /// A name for this request, 1 to 64 printable bytes without blanks: its repetitions get the first outcome for ten minutes.
-    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,64}$")]
+    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,64}$", value_type = String, required = false)]
     request_id: Option<String>,
 }
 
