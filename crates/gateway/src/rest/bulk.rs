@@ -100,7 +100,7 @@ pub(super) struct BulkGets {
     gets: Vec<BulkGet>,
     /// `quorum` sees every acknowledged put; `first` is faster and may not.
     #[serde(default)]
-    #[schema(inline)]
+    #[schema(value_type = String, pattern = "^(quorum|first)$", required = false)]
     reads: ReadsWord,
 }
 
