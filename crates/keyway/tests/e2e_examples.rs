@@ -1,4 +1,4 @@
-//! The example programs of `keyway-client` on real networks: a file store.
+//! The example programs of `keyway-client` on real networks: a file store, a name service.
 //!
 //! Cargo builds a package's examples for its own tests only, and the client's own tests have no network. So the programs are part of
 //! this test: their ideas are called, and where processes matter, a child process of this very test is one of them
@@ -11,10 +11,15 @@ mod support;
 
 #[path = "examples/cfs.rs"]
 mod cfs_stories;
+#[path = "examples/names.rs"]
+mod names_stories;
 
 #[path = "../../client/examples/cfs/main.rs"]
 #[allow(dead_code, reason = "its main is this test")]
 mod cfs;
+#[path = "../../client/examples/names/main.rs"]
+#[allow(dead_code, reason = "its main is this test")]
+mod names;
 
 use std::process::Command;
 
@@ -35,6 +40,7 @@ fn as_a_program() {
     let arguments = arguments.lines().map(str::to_owned);
     let code = match name.as_str() {
         "cfs" => cfs::run(arguments),
+        "names" => names::run(arguments),
         other => panic!("there is no example {other}"),
     };
     std::process::exit(code.into());
