@@ -1,4 +1,4 @@
-//! The example programs of `keyway-client` on real networks: a file store, a name service.
+//! The example programs of `keyway-client` on real networks: a file store, a name service, an index.
 //!
 //! Cargo builds a package's examples for its own tests only, and the client's own tests have no network. So the programs are part of
 //! this test: their ideas are called, and where processes matter, a child process of this very test is one of them
@@ -13,6 +13,8 @@ mod support;
 mod cfs_stories;
 #[path = "examples/names.rs"]
 mod names_stories;
+#[path = "examples/pht.rs"]
+mod pht_stories;
 
 #[path = "../../client/examples/cfs/main.rs"]
 #[allow(dead_code, reason = "its main is this test")]
@@ -20,6 +22,9 @@ mod cfs;
 #[path = "../../client/examples/names/main.rs"]
 #[allow(dead_code, reason = "its main is this test")]
 mod names;
+#[path = "../../client/examples/pht/main.rs"]
+#[allow(dead_code, reason = "its main is this test")]
+mod pht;
 
 use std::process::Command;
 
@@ -41,6 +46,7 @@ fn as_a_program() {
     let code = match name.as_str() {
         "cfs" => cfs::run(arguments),
         "names" => names::run(arguments),
+        "pht" => pht::run(arguments),
         other => panic!("there is no example {other}"),
     };
     std::process::exit(code.into());
