@@ -1,4 +1,4 @@
-//! The example programs of `keyway-client` on real networks: a file store, a name service, an index.
+//! The example programs of `keyway-client` on real networks: a file store, a name service, an index, a chat.
 //!
 //! Cargo builds a package's examples for its own tests only, and the client's own tests have no network. So the programs are part of
 //! this test: their ideas are called, and where processes matter, a child process of this very test is one of them
@@ -11,6 +11,8 @@ mod support;
 
 #[path = "examples/cfs.rs"]
 mod cfs_stories;
+#[path = "examples/chat.rs"]
+mod chat_stories;
 #[path = "examples/names.rs"]
 mod names_stories;
 #[path = "examples/pht.rs"]
@@ -19,6 +21,9 @@ mod pht_stories;
 #[path = "../../client/examples/cfs/main.rs"]
 #[allow(dead_code, reason = "its main is this test")]
 mod cfs;
+#[path = "../../client/examples/chat/main.rs"]
+#[allow(dead_code, reason = "its main is this test")]
+mod chat;
 #[path = "../../client/examples/names/main.rs"]
 #[allow(dead_code, reason = "its main is this test")]
 mod names;
@@ -45,6 +50,7 @@ fn as_a_program() {
     let arguments = arguments.lines().map(str::to_owned);
     let code = match name.as_str() {
         "cfs" => cfs::run(arguments),
+        "chat" => chat::run(arguments),
         "names" => names::run(arguments),
         "pht" => pht::run(arguments),
         other => panic!("there is no example {other}"),
