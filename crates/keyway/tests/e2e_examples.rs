@@ -1,4 +1,4 @@
-//! The example programs of `keyway-client` on real networks: a file store, a name service, an index, a chat.
+//! The example programs of `keyway-client` on real networks: a chat, a file store, a name service, an index, a multicast tree.
 //!
 //! Cargo builds a package's examples for its own tests only, and the client's own tests have no network. So the programs are part of
 //! this test: their ideas are called, and where processes matter, a child process of this very test is one of them
@@ -13,6 +13,8 @@ mod support;
 mod cfs_stories;
 #[path = "examples/chat.rs"]
 mod chat_stories;
+#[path = "examples/multicast.rs"]
+mod multicast_stories;
 #[path = "examples/names.rs"]
 mod names_stories;
 #[path = "examples/pht.rs"]
@@ -24,6 +26,9 @@ mod cfs;
 #[path = "../../client/examples/chat/main.rs"]
 #[allow(dead_code, reason = "its main is this test")]
 mod chat;
+#[path = "../../client/examples/multicast/main.rs"]
+#[allow(dead_code, reason = "its main is this test")]
+mod multicast;
 #[path = "../../client/examples/names/main.rs"]
 #[allow(dead_code, reason = "its main is this test")]
 mod names;
@@ -51,6 +56,7 @@ fn as_a_program() {
     let code = match name.as_str() {
         "cfs" => cfs::run(arguments),
         "chat" => chat::run(arguments),
+        "multicast" => multicast::run(arguments),
         "names" => names::run(arguments),
         "pht" => pht::run(arguments),
         other => panic!("there is no example {other}"),
@@ -93,4 +99,27 @@ fn keygen(network: &Network, name: &str) -> (String, String) {
     let said = support::keyway(["keygen", &path, "-o", "json"]).good();
     let owner: serde_json::Value = serde_json::from_str(&said).expect("JSON");
     (path, owner["signer"].as_str().expect("a name").to_owned())
+}
+
+#[test]
+fn every_program_says_how_it_is_used_and_what_is_wrong() {
+    let network = Network::start(1, &["--durability", "memory", "--replicas", "1", "--acks", "1"]);
+    for name in ["cfs", "chat", "multicast", "names", "pht"] {
+        let help = ran(&network, name, &["--help"], "").good();
+        assert!(help.contains("--gateway URL") && help.contains(&format!("  {name} ")), "{help}");
+        let error = ran(&network, name, &[], "").failed(2);
+        assert!(error.contains("error: ") && error.contains("see --help"), "{error}");
+        let error = ran(&network, name, &["--colour", "red"], "").failed(2);
+        assert!(error.contains("there is no option --colour"), "{error}");
+    }
+    let nobody =
+        ran(&network, "pht", &["index", "range", "1", "2", "--gateway", "127.0.0.1:1"], "").failed(6);
+    assert!(nobody.contains("no gateway could be reached") && nobody.contains("keyway up"), "{nobody}");
+    ran(&network, "chat", &["room"], "").failed(2);
+    let error = ran(&network, "names", &["set", "a", "b"], "").failed(2);
+    assert!(error.contains("--sign KEYFILE") && error.contains("keygen"), "{error}");
+    ran(&network, "names", &["lookup", "a"], "").failed(2);
+    ran(&network, "pht", &["index", "range", "low", "high"], "").failed(2);
+    ran(&network, "pht", &["index", "remove", "7"], "").failed(3);
+    ran(&network, "multicast", &["group", "--branching", "1"], "").failed(2);
 }
