@@ -174,7 +174,7 @@ impl Index {
     }
 
     /// Puts entries into a node; if it is no leaf any more, into the leaves below. `entries` belong below `node`.
-    fn settle(&self, node: Prefix, entries: Vec<(Entry, u64)>) -> Pending<'_> {
+    pub(crate) fn settle(&self, node: Prefix, entries: Vec<(Entry, u64)>) -> Pending<'_> {
         Box::pin(async move {
             if entries.is_empty() {
                 return Ok(());
@@ -234,7 +234,7 @@ impl Index {
     }
 
     /// Removes an entry from a leaf, and from wherever a split may carry it meanwhile.
-    async fn remove_from(&self, leaf: Prefix, entry: &Entry, left: u64) -> Result<(), Failure> {
+    pub(crate) async fn remove_from(&self, leaf: Prefix, entry: &Entry, left: u64) -> Result<(), Failure> {
         let (mut node, value) = (leaf, entry.encode());
         loop {
             self.take_away(node, &value).await?;

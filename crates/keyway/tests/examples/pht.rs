@@ -9,7 +9,7 @@ use keyway_client::{Client, PutOptions};
 use tokio::task::JoinSet;
 
 use super::pht::index::{Index, Settings};
-use super::pht::prefix::{BEGUN, DONE, Place, Prefix};
+use super::pht::prefix::{BEGUN, BITS, DONE, Entry, Place, Prefix};
 use super::support::{Network, noise};
 use super::{client, ran};
 
@@ -73,6 +73,13 @@ async fn what_is_acknowledged_is_found_while_others_write_and_remove() {
         let missed: Vec<_> = before.difference(&removed).filter(|entry| !told.contains(*entry)).collect();
         assert!(missed.is_empty(), "acknowledged, and not told: {missed:?}");
         asked += 1;
+        // The same of single keys, by somebody who has to search for their leaves.
+        let before = state.lock().expect("no panic").0.clone();
+        for (key, text) in before.iter().rev().step_by(1 + before.len() / 8) {
+            let told = index(&client, "busy").range(*key, *key).await.expect("an answer");
+            let removed = state.lock().expect("no panic").1.contains(&(*key, text.clone()));
+            assert!(removed || told.contains(&(*key, text.clone())), "{key} {text:?} in {told:?}");
+        }
         while let Some(ended) = writers.try_join_next() {
             splits += ended.expect("no panic").1;
         }
@@ -99,6 +106,43 @@ async fn what_is_acknowledged_is_found_while_others_write_and_remove() {
         // What was removed can be inserted again, and removed again.
         reader.insert(7, "again".into(), TTL).await.expect("it is inserted");
         model.insert((7, "again".into()));
+    }
+}
+
+#[tokio::test]
+async fn what_meets_a_split_goes_down_with_it() {
+    let network = Network::start(3, &["--durability", "memory"]);
+    let client = client(&network);
+    let [one, other] = [(); 2].map(|()| index(&client, "met"));
+    let place = Place::new("met", "secret");
+    for key in [1, 2, u64::MAX - 1, u64::MAX] {
+        other.insert(key, "first".into(), TTL).await.expect("it is inserted");
+    }
+    // One has found its leaf; before it puts, the other splits it, from the first mark to the last remove.
+    let (leaf, _) = one.search(3, BITS).await.expect("an answer").expect("a leaf");
+    other.insert(4, "one too many".into(), TTL).await.expect("it is inserted");
+    let late = Entry { key: 3, payload: "late".into(), nonce: 3 };
+    one.settle(leaf, vec![(late, TTL.as_secs())]).await.expect("it is inserted");
+    assert_eq!(index(&client, "met").range(3, 3).await.expect("an answer"), [(3, "late".into())]);
+    let left = one.node(leaf).await.expect("an answer");
+    assert_eq!((left.done.is_some(), left.entries.len()), (true, 0), "nothing stays behind");
+
+    // One has found what it removes. Before it does, a splitter marks the leaf and reads it; that is slow, and puts what it read
+    // into the half below when the remove is over.
+    let (leaf, node) = one.search(1, BITS).await.expect("an answer").expect("a leaf");
+    let (entry, seconds) =
+        node.entries.iter().find(|(entry, _)| entry.key == 1).cloned().expect("it is there");
+    let put = async |node: Prefix, value: Bytes| {
+        let secret_hash = Some(place.secret(node, &value).expect("20 bytes").hash());
+        client.put_with(&place.key(node), value, &PutOptions { ttl: Some(TTL), secret_hash }).await
+    };
+    put(leaf, Bytes::from_static(BEGUN)).await.expect("it is put");
+    one.remove_from(leaf, &entry, seconds).await.expect("it is removed");
+    // Whether it is told or not: what was removed is not there.
+    let _ = put(leaf.child(1), entry.encode()).await;
+    put(leaf, Bytes::from_static(DONE)).await.expect("it is put");
+    for reader in [one, other, index(&client, "met")] {
+        assert_eq!(reader.range(1, 1).await.expect("an answer"), [], "it does not come back");
     }
 }
 
