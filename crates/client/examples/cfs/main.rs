@@ -74,18 +74,23 @@ async fn get(args: &Arguments, key: Option<Key>) -> Result<(), Failure> {
         }
         _ => return Err(Failure::usage("get KEY, or get --name NAME --signer HEX?")),
     };
-    let mut out: Box<dyn Write> = match args.text("out") {
-        Some(path) => {
-            let file = File::create(path).map_err(|why| Failure::new(1, format!("{path}: {why}")))?;
-            Box::new(BufWriter::new(file))
-        }
+    let failed =
+        |why: std::io::Error| Failure::new(1, format!("{}: {why}", args.text("out").unwrap_or("stdout")));
+    // Under its name it is whole.
+    let part = args.text("out").map(|path| (format!("{path}.part"), path));
+    let mut out: Box<dyn Write> = match &part {
+        Some((part, _)) => Box::new(BufWriter::new(File::create(part).map_err(failed)?)),
         None => Box::new(std::io::stdout().lock()),
     };
     let mut fetch = Fetch::begin(&client, &key, args.number("window", WINDOW_DEFAULT)?).await?;
     while let Some(data) = fetch.next().await? {
-        out.write_all(&data)?;
+        out.write_all(&data).map_err(failed)?;
     }
-    out.flush()?;
+    out.flush().map_err(failed)?;
+    drop(out);
+    if let Some((part, path)) = &part {
+        std::fs::rename(part, path).map_err(failed)?;
+    }
     eprintln!("fetched {}", fetch.summary().in_words());
     Ok(())
 }

@@ -14,7 +14,7 @@ const HELP: &str = "\
 Talk in a room that no server keeps.
 
   chat ROOM --name NAME              what you type is said; what others say is shown
-  chat ROOM --name NAME --json 1     the same as a JSON object a line, for programs
+  chat ROOM --name NAME --json       the same as a JSON object a line, for programs
 
 Leave with Ctrl-C or Ctrl-D. Whoever knows the room's name may enter, listen and speak.
 

@@ -11,6 +11,7 @@
 //! message goes over each connection once: to all neighbours but the one that it came from.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,9 +19,9 @@ use keyway_client::redir::{Endpoint, Member, Redir, Refresh, Scheme};
 use keyway_client::{Client, Hex, Key};
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::journal::{Heard, Journal, Message, News};
 use super::link::{Frame, Link, Named, Wire};
@@ -31,6 +32,10 @@ use super::search::{Outcome, Seeker};
 const CHILDREN_PER_BRANCH: usize = 2;
 /// Things that have happened and are not done yet.
 const EVENTS_MAX: usize = 256;
+/// Connections of which it is not known yet what they are for.
+const KNOCKING_MAX: usize = 64;
+/// After a connection that could not be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Longest message.
 pub(crate) const TEXT_BYTES_MAX: usize = 4096;
 /// Between two searches of a member without a parent.
@@ -318,9 +323,17 @@ impl Group {
 
 /// Takes connections, and reads who comes.
 async fn accept(listener: TcpListener, tell: mpsc::Sender<Inside>) {
-    while let Ok((stream, _)) = listener.accept().await {
+    let knocking = Arc::new(Semaphore::new(KNOCKING_MAX));
+    // It is never closed.
+    while let Ok(permit) = knocking.clone().acquire_owned().await {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, or whoever came is gone again.
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let tell = tell.clone();
         tokio::spawn(async move {
+            let _permit = permit;
             let mut wire = Wire::new(stream);
             if let Some(Frame::Join { member, heard }) = wire.frame().await {
                 // Nobody listens any more: the connection ends with this.

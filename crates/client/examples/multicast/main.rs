@@ -21,7 +21,7 @@ const HELP: &str = "\
 Send lines to all members of a group, over a tree that they build and repair themselves.
 
   multicast GROUP                    what you type goes to all; what others say is shown
-  multicast GROUP --json 1           the same as a JSON object a line, for programs
+  multicast GROUP --json             the same as a JSON object a line, for programs
 
 Leave with Ctrl-C. At the end of its input a member stays, and listens.
 

@@ -37,6 +37,7 @@ use tokio::task::JoinSet;
 
 use super::prefix::{BEGUN, BITS, DONE, Entry, NAME_BYTES_MAX, Node, PAYLOAD_BYTES_MAX, Place, Prefix};
 use super::program::Failure;
+use super::search::Search;
 
 /// Requests of one operation on their way at once.
 pub(crate) const WINDOW: usize = 16;
@@ -125,30 +126,18 @@ impl Index {
     }
 
     /// The shortest prefix of `key`, of at most `longest` bits, that was not split, with what it holds. `None` if all were.
-    ///
-    /// A node is believed to be the leaf only if it was read after all above it were known to be split: what was read before may
-    /// have come down since.
     pub(crate) async fn search(&self, key: u64, longest: u32) -> Result<Option<(Prefix, Node)>, Failure> {
-        let known = (0..=longest).take_while(|length| self.is_known(Prefix::of(key, *length))).count() as u32;
-        // All shorter than `low` were split; `high` was not, or is one more than may be asked.
-        let (mut low, mut high) = (known, longest + 1);
-        let mut probe = if known > 0 { known } else { (low + high) / 2 };
-        while low <= longest {
-            let prefix = Prefix::of(key, probe);
+        let known = (0..=longest).take_while(|length| self.is_known(Prefix::of(key, *length))).count();
+        let mut search = Search::new(known as u32, longest);
+        while let Some(length) = search.probe() {
+            let prefix = Prefix::of(key, length);
             let node = self.node(prefix).await?;
-            if node.is_split() {
-                if node.done.is_none() {
-                    self.split(prefix).await?;
-                }
-                low = probe + 1;
-                // It was split since we saw it whole: the leaf is further down.
-                high = if low > high { longest + 1 } else { high };
-            } else if probe == low {
-                return Ok(Some((prefix, node)));
-            } else {
-                high = probe;
+            if node.is_split() && node.done.is_none() {
+                self.split(prefix).await?;
             }
-            probe = (low + high) / 2;
+            if search.saw(length, node.is_split()) {
+                return Ok(Some((prefix, node)));
+            }
         }
         Ok(None)
     }

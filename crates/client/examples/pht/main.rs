@@ -5,6 +5,7 @@ pub(crate) mod prefix;
 #[path = "../program/mod.rs"]
 pub(crate) mod program;
 pub(crate) mod range;
+pub(crate) mod search;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -15,6 +15,8 @@ use std::time::Duration;
 use keyway_client::{Client, ClientError, GATEWAY_DEFAULT, Signer};
 use tokio::sync::mpsc;
 
+/// The options that take no value.
+const FLAGS: [&str; 1] = ["json"];
 /// Lines of input that wait to be read.
 const LINES_MAX: usize = 16;
 /// Longest key file.
@@ -78,7 +80,7 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// `known` are the options, each of which takes a value; `--gateway` is one of every example.
+    /// `known` are the options; `--gateway` is one of every example.
     fn parse(known: &[&str], args: impl Iterator<Item = String>) -> Result<Option<Arguments>, Failure> {
         let (mut words, mut options) = (Vec::new(), BTreeMap::new());
         let mut args = args.peekable();
@@ -97,6 +99,7 @@ impl Arguments {
             if name != "gateway" && !known.contains(&name) {
                 return Err(Failure::usage(format!("there is no option --{name}")));
             }
+            let value = value.or_else(|| FLAGS.contains(&name).then(String::new));
             let Some(value) = value.or_else(|| args.next()) else {
                 return Err(Failure::usage(format!("--{name} needs a value")));
             };

@@ -14,7 +14,7 @@ struct Guest {
 
 /// A guest enters; what was said before is given.
 fn enter(network: &Network, name: &str) -> (Guest, Vec<Value>) {
-    let args = ["kitchen", "--name", name, "--json", "1", "--here", "4"];
+    let args = ["kitchen", "--name", name, "--json", "--here", "4"];
     let log = network.dir.path().join(format!("{name}.log"));
     let process = Process::converse(&mut program(network, "chat", &args), &log);
     let mut before = Vec::new();

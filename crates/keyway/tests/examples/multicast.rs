@@ -59,7 +59,7 @@ fn grown(network: &Network) -> Vec<Peer> {
     for name in names {
         let branching = BRANCHING.to_string();
         let args =
-            ["news", "--name", &name, "--json", "1", "--every", "1", "--ttl", "5", "--branching", &branching];
+            ["news", "--name", &name, "--json", "--every", "1", "--ttl", "5", "--branching", &branching];
         let log = network.dir.path().join(format!("{name}.log"));
         let process = Process::converse(&mut program(network, "multicast", &args), &log);
         let mut peer = Peer {
