@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -127,6 +127,7 @@ impl Drop for Guard {
 /// A process that serves until it is told to end.
 pub struct Process {
     child: Guard,
+    stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     log: PathBuf,
 }
@@ -134,13 +135,17 @@ pub struct Process {
 impl Process {
     /// Starts it; stderr goes to a file beside its data.
     pub fn start(command: &mut Command, log: &Path) -> Process {
+        Process::begin(command.stdin(Stdio::null()), log)
+    }
+
+    /// The same with an input, which [`Process::say`] writes.
+    pub fn converse(command: &mut Command, log: &Path) -> Process {
+        Process::begin(command.stdin(Stdio::piped()), log)
+    }
+
+    fn begin(command: &mut Command, log: &Path) -> Process {
         let stderr = File::options().append(true).create(true).open(log).expect("the log can be written");
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(stderr)
-            .spawn()
-            .expect("the program starts");
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the program starts");
         let (send, lines) = channel();
         let stdout = child.stdout.take().expect("it is piped");
         thread::spawn(move || {
@@ -150,7 +155,19 @@ impl Process {
                 }
             }
         });
-        Process { child: Guard(child), lines, log: log.to_owned() }
+        let stdin = child.stdin.take();
+        Process { child: Guard(child), stdin, lines, log: log.to_owned() }
+    }
+
+    /// Ends its input.
+    pub fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Writes a line to its input.
+    pub fn say(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("it has an input");
+        stdin.write_all(format!("{line}\n").as_bytes()).expect("it reads its input");
     }
 
     /// The next line that it prints.
