@@ -66,7 +66,9 @@ pub async fn serve<N: Node>(
     let desk = node::Desk::new(node, config.limits.op_timeout, metrics);
     let (stop, stopping) = watch::channel(false);
     let (repeats, watched) = (rest::Repeats::default(), rest::Watched::default());
-    let shop = Arc::new(rest::Shop { desk, config, repeats, watched, stopping: stopping.clone() });
+    let snapshots = rest::admin::places();
+    let shop = rest::Shop { desk, config, repeats, watched, snapshots, stopping: stopping.clone() };
+    let shop = Arc::new(shop);
     let router = rest::router(shop.clone());
     let until_stop = |mut stopping: watch::Receiver<bool>| async move {
         // A sender that is gone stops as well.
