@@ -4,5 +4,6 @@
 pub mod frame_decode;
 pub mod machine_datagrams;
 pub mod record_decode;
+pub mod snapshot_read;
 pub mod sunrpc_record;
 pub mod xmlrpc_reader;

@@ -28,6 +28,7 @@
 //!
 //! This crate depends on no other crate of the workspace.
 
+mod admin;
 mod answer;
 mod client;
 mod distance;
@@ -41,10 +42,11 @@ mod signing;
 mod tests;
 mod watch;
 
+pub use admin::{Fate, RestoreError, Restored, SnapshotBytes};
 pub use answer::{
-    Check, ClientUsage, CopyHead, GetOptions, Kind, Network, NetworkNode, Node, Page, PeerName, PeerView,
-    Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt, Replica, Shares, Table, TraceStep,
-    Traced, Usage, Value, Whereabouts,
+    Check, ClientUsage, CopyHead, GetOptions, Held, HeldRecord, Kind, Network, NetworkNode, Node, Page,
+    PeerName, PeerView, Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt, Replica, Shares,
+    Table, TraceStep, Traced, Usage, Value, Whereabouts,
 };
 pub use client::{Client, ClientSettings, GATEWAY_DEFAULT, expires_in};
 pub use failure::{ClientError, Tried};

@@ -8,6 +8,7 @@ use crate::bench::BenchArgs;
 use crate::clients::ClientsArgs;
 use crate::completions::CompletionsArgs;
 use crate::config::ConfigArgs;
+use crate::export::ExportArgs;
 use crate::get::GetArgs;
 use crate::health::HealthArgs;
 use crate::import::ImportArgs;
@@ -22,7 +23,9 @@ use crate::put::PutArgs;
 use crate::redir::RedirArgs;
 use crate::remove::RemoveArgs;
 use crate::renew::RenewArgs;
+use crate::restore::RestoreArgs;
 use crate::sim::SimArgs;
+use crate::snapshot::SnapshotArgs;
 use crate::status::StatusArgs;
 use crate::trace::TraceArgs;
 use crate::up::UpArgs;
@@ -107,6 +110,12 @@ pub(crate) enum Verb {
     Keygen(KeygenArgs),
     /// Store all records of a file, and read them back
     Import(ImportArgs),
+    /// Write values into a file that `import` reads
+    Export(ExportArgs),
+    /// Keep the records of a node in a file
+    Snapshot(SnapshotArgs),
+    /// Put the records of a snapshot back, as they were
+    Restore(RestoreArgs),
     /// Show the state of a node
     Status(StatusArgs),
     /// Show the tables of a node

@@ -3,6 +3,7 @@
 //! ```text
 //!   keyway up | node                              serve.rs ─▶ keyway-net, keyway-gateway
 //!   keyway put | get | remove | import | ...      session.rs ─▶ keyway-client ─▶ any gateway over HTTP
+//!   keyway snapshot | restore                     the same way, or from a directory by keyway-net
 //!   keyway redir                                  redir.rs ─▶ keyway-client, the same way
 //!   keyway sim                                    sim/ ─▶ keyway-sim
 //!   keyway bench                                  bench/ ─▶ keyway-net
@@ -20,6 +21,7 @@ mod config;
 mod door;
 mod duration;
 mod exit;
+mod export;
 mod get;
 mod health;
 mod import;
@@ -30,16 +32,19 @@ mod node;
 mod nodes;
 mod output;
 mod peers;
+mod progress;
 mod put;
 mod receipt;
 mod redir;
 mod remove;
 mod renew;
+mod restore;
 mod secrets;
 mod serve;
 mod session;
 mod sim;
 mod size;
+mod snapshot;
 mod status;
 mod trace;
 mod up;
@@ -97,6 +102,9 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
             many_threads()?.block_on(node::run(args, session))
         }
         Verb::Import(args) => many_threads()?.block_on(import::run(args, session)),
+        Verb::Export(args) => one_thread()?.block_on(export::run(args, session)),
+        Verb::Snapshot(args) => one_thread()?.block_on(snapshot::run(args, session)),
+        Verb::Restore(args) => one_thread()?.block_on(restore::run(args, session)),
         Verb::Put(args) => one_thread()?.block_on(put::run(args, session)),
         Verb::Get(args) => one_thread()?.block_on(get::run(args, session)),
         Verb::Watch(args) => one_thread()?.block_on(watch::run(args, session)),

@@ -96,9 +96,8 @@ impl<O: Overlay> Node<O> {
             Then::Push(exchange) => self.push_records(t, exchange, records),
             Then::Whole { op, heads, next } => {
                 records.sort_by_key(|r| r.head.identity);
-                let got = |head: &&Head| {
-                    records.binary_search_by_key(&head.identity, |r| r.head.identity).is_ok()
-                };
+                let got =
+                    |head: &&Head| records.binary_search_by_key(&head.identity, |r| r.head.identity).is_ok();
                 // What ended meanwhile is not missed.
                 let missed = heads.iter().filter(|head| head.expires() > t.now.wall && !got(head)).count();
                 self.done(t, op, Ok(OpDone::Records { records, unread: missed as u32, next }));

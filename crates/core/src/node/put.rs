@@ -17,9 +17,7 @@ use super::find::For;
 use super::message::{Message, Verdict};
 use super::prior::{Prior, Wanted};
 use super::{Node, OP_TIME_MAX, SKEW_MAX, Turn, Waiter, Why, origin_of};
-use crate::machine::{
-    Fate, Op, OpDone, OpError, OpId, PutReceipt, RemoveReceipt, RestoreReceipt, SignedPut,
-};
+use crate::machine::{Fate, Op, OpDone, OpError, OpId, PutReceipt, RemoveReceipt, RestoreReceipt, SignedPut};
 use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::rpc::Class;

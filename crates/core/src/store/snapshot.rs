@@ -165,7 +165,7 @@ impl Packer {
     }
 
     /// Ends it: without this it is told from one that was cut.
-    pub fn end(self, unread: u64, now: Wall, out: &mut Vec<u8>) {
+    pub fn end(&self, unread: u64, now: Wall, out: &mut Vec<u8>) {
         let start = out.len();
         let mut w = Writer::new(out);
         w.bytes(&MARK_END);
@@ -261,10 +261,7 @@ impl Unpacker {
     /// # Errors
     /// [`NoSnapshot`]: then nothing can be read of it.
     pub fn step(&mut self) -> Result<Option<Found>, NoSnapshot> {
-        let Some(header) = &self.header else {
-            return if self.read_header()? { self.step() } else { Ok(None) };
-        };
-        let key = header.key;
+        let Some(key) = self.open()?.map(|header| header.key) else { return Ok(None) };
         loop {
             let rest = &self.buffer[self.read..];
             if rest.is_empty() && !self.closed {
@@ -306,16 +303,21 @@ impl Unpacker {
         (bytes > 0).then(|| Found::Damaged { offset: self.offset() - bytes, bytes })
     }
 
-    /// Whether the header is there.
-    fn read_header(&mut self) -> Result<bool, NoSnapshot> {
-        let Some(bytes) = self.buffer.first_chunk::<HEADER_BYTES>() else {
-            let front = &self.buffer[..self.buffer.len().min(MAGIC.len())];
-            let foreign = front != &MAGIC[..front.len()] || self.closed;
-            return if foreign { Err(NoSnapshot::Foreign) } else { Ok(false) };
-        };
-        self.header = Some(Header::decode(bytes)?);
-        self.read = HEADER_BYTES;
-        Ok(true)
+    /// The header; nothing if more bytes are needed.
+    ///
+    /// # Errors
+    /// [`NoSnapshot`].
+    pub fn open(&mut self) -> Result<Option<&Header>, NoSnapshot> {
+        if self.header.is_none() {
+            let Some(bytes) = self.buffer.first_chunk::<HEADER_BYTES>() else {
+                let front = &self.buffer[..self.buffer.len().min(MAGIC.len())];
+                let foreign = front != &MAGIC[..front.len()] || self.closed;
+                return if foreign { Err(NoSnapshot::Foreign) } else { Ok(None) };
+            };
+            self.header = Some(Header::decode(bytes)?);
+            self.read = HEADER_BYTES;
+        }
+        Ok(self.header.as_ref())
     }
 }
 

@@ -39,7 +39,9 @@ pub(crate) fn check<B>(
         if !cross_site || !costs_much(request.uri().path()) {
             return Ok(());
         }
-        return Err(foreign("web pages of other origins may not make this gateway ask the whole network or read its whole disk"));
+        return Err(foreign(
+            "web pages of other origins may not make this gateway ask the whole network or read its whole disk",
+        ));
     }
     match request.headers().get(ORIGIN) {
         None => Ok(()),

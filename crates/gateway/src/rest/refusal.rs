@@ -109,7 +109,12 @@ pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
         (409, "outlived", "it must live as long as what it replaces: until `expires_ms`", WRITES),
         (409, "other_network", "the snapshot is of another network; nothing was done", &[Admin]),
         (411, "bad_request", "a put needs a body with a length, or in chunks", &[Put, Signed]),
-        (413, "too_large", "the value is longer than the network takes, or the body than is read", &[Put, Signed, Admin]),
+        (
+            413,
+            "too_large",
+            "the value is longer than the network takes, or the body than is read",
+            &[Put, Signed, Admin],
+        ),
         (421, "unknown_host", "the gateway does not go by that name", ALL),
         (422, "bad_ttl", "the life is below a second or above what the network gives", WRITES),
         (422, "expired", "its life is over, or ended on the way", WRITES),

@@ -9,11 +9,11 @@ use tokio::time::sleep;
 
 use super::journal::{Journal, REFUSED_MAX, Refused};
 use super::pipeline::Work;
-use super::progress::Progress;
 use super::records::{Mark, Record};
 use crate::duration::Span;
 use crate::exit::{Exit, Failure};
 use crate::output::harmless;
+use crate::progress::Progress;
 
 /// Times that a record is put, each with the client's own fail-over inside.
 pub(super) const TRIES_MAX: u32 = 8;

@@ -9,8 +9,7 @@ mod journal;
 mod load;
 mod pace;
 mod pipeline;
-mod progress;
-mod records;
+pub(crate) mod records;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -22,12 +21,12 @@ use serde::Serialize;
 use self::journal::{Journal, Source};
 use self::load::Load;
 use self::pace::{Pace, Rate};
-use self::progress::Progress;
 use self::records::{Mark, Records, Shape};
 use self::verify::{Tally, Verify};
 use crate::duration::Span;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Style, plural, thousands};
+use crate::progress::Progress;
 use crate::session::Session;
 
 const EXAMPLES: &str = "\

@@ -9,10 +9,10 @@ use tokio::time::sleep;
 
 use super::load::TRIES_MAX;
 use super::pipeline::Work;
-use super::progress::Progress;
 use super::records::Record;
 use crate::exit::Failure;
 use crate::output::harmless;
+use crate::progress::Progress;
 
 /// Pause after the first try of a record; doubles with each, up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(250);

@@ -41,13 +41,13 @@ pub const FORMAT_VERSION: u8 = 2;
 /// Heads per `Load` are cut to this.
 pub const LOAD_HEADS_MAX: u32 = 4096;
 
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const HEADS: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("heads");
-const VALUES: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("values");
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+pub(super) const HEADS: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("heads");
+pub(super) const VALUES: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("values");
 const META_FORMAT: &str = "format";
-const META_ID: &str = "id";
+pub(super) const META_ID: &str = "id";
 const META_INCARNATION: &str = "incarnation";
-const META_NOTES: &str = "notes";
+pub(super) const META_NOTES: &str = "notes";
 /// Filled and emptied to find out whether a disk that was full has room.
 const META_ROOM: &str = "room";
 /// The greatest record, and what stands beside it.
@@ -98,7 +98,7 @@ pub struct Life {
 }
 
 /// Any failure of redb or of the system below it.
-type Failure = redb::Error;
+pub(super) type Failure = redb::Error;
 
 struct Slot {
     database: Option<Database>,
@@ -152,6 +152,16 @@ impl<M: Medium> Engine<M> {
         let slot = self.shared();
         let database = slot.database.as_ref().ok_or_else(|| io::Error::other("not open"))?;
         guarded(|| begin_life(database, fresh)).map_err(open_error)
+    }
+
+    /// Reads a database that no machine uses.
+    pub(super) fn at_rest<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, Failure>,
+    ) -> Result<T, OpenError> {
+        let slot = self.shared();
+        let database = slot.database.as_ref().ok_or_else(|| io::Error::other("not open"))?;
+        guarded(|| work(database)).map_err(open_error)
     }
 
     /// Does a batch of `Write`, `Delete` and `WriteNotes` in one transaction and appends one result for each. Of two

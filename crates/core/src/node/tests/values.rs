@@ -12,13 +12,27 @@ use crate::store::{ClientId, Kind, Proof};
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 impl Net {
-    pub(super) fn put_guarded(&mut self, n: usize, key: &str, value: &str, secret: &str, ttl: Duration) -> OpResult {
+    pub(super) fn put_guarded(
+        &mut self,
+        n: usize,
+        key: &str,
+        value: &str,
+        secret: &str,
+        ttl: Duration,
+    ) -> OpResult {
         let secret_hash = Id::of_text(secret);
         let (key, value) = (Id::of_text(key), value.as_bytes().to_vec());
         self.op(n, Op::Put { key, value, ttl, secret_hash, client: ClientId::NOBODY })
     }
 
-    pub(super) fn remove(&mut self, n: usize, key: &str, value: &str, secret: &str, ttl: Duration) -> RemoveReceipt {
+    pub(super) fn remove(
+        &mut self,
+        n: usize,
+        key: &str,
+        value: &str,
+        secret: &str,
+        ttl: Duration,
+    ) -> RemoveReceipt {
         let what = Op::Remove {
             key: Id::of_text(key),
             value_hash: Id::of_text(value),
@@ -46,7 +60,14 @@ impl Net {
     }
 
     /// Signed by signer number `signer`, to end `ttl` from now.
-    pub(super) fn signed(&self, signer: u8, kind: Kind, content: &[u8], seq: u64, ttl: Duration) -> SignedPut {
+    pub(super) fn signed(
+        &self,
+        signer: u8,
+        kind: Kind,
+        content: &[u8],
+        seq: u64,
+        ttl: Duration,
+    ) -> SignedPut {
         let signer = SigningKey::from_bytes(&[signer; 32]);
         let expires_secs = (EPOCH + self.now + ttl.0) / 1_000_000;
         let public_key = signer.verifying_key().to_bytes();

@@ -14,7 +14,7 @@ const QUIET_FOR: Duration = Duration::from_secs(1);
 const TEMPLATE: &str = "{prefix} [{bar:32}] {percent:>3}%  {msg}";
 
 /// Shows how far a walk along a file has come.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     output: Output,
     bar: Option<ProgressBar>,
     what: &'static str,
@@ -27,7 +27,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// `what` is done to a file of `bytes_total`, of which `bytes_before` were done earlier.
-    pub(super) fn new(output: Output, what: &'static str, bytes_before: u64, bytes_total: u64) -> Progress {
+    pub(crate) fn new(output: Output, what: &'static str, bytes_before: u64, bytes_total: u64) -> Progress {
         let bar = (output.err_is_terminal && !output.is_quiet()).then(|| {
             let style = ProgressStyle::with_template(TEMPLATE).expect("a constant that is well formed");
             let bar = ProgressBar::with_draw_target(Some(bytes_total), ProgressDrawTarget::stderr());
@@ -39,28 +39,33 @@ impl Progress {
         Progress { output, bar, what, began: now, last_line: now, bytes_before, bytes_total, records: 0 }
     }
 
+    /// The same for a walk along so many records.
+    pub(crate) fn of_records(output: Output, what: &'static str, total: u64) -> Progress {
+        Progress::new(output, what, 0, total)
+    }
+
     /// One more record is done.
-    pub(super) fn count(&mut self) {
+    pub(crate) fn count(&mut self) {
         self.records += 1;
     }
 
     /// Records done in this run.
-    pub(super) fn records(&self) -> u64 {
+    pub(crate) fn records(&self) -> u64 {
         self.records
     }
 
     /// Time since the beginning of this run.
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
     /// Records per second of this run.
-    pub(super) fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.records as f64 / self.elapsed().as_secs_f64().max(1e-3)
     }
 
     /// Shows that everything before `bytes` is done. Called a few times a second.
-    pub(super) fn show(&mut self, bytes: u64) {
+    pub(crate) fn show(&mut self, bytes: u64) {
         if self.output.is_quiet() || self.elapsed() < QUIET_FOR {
             return;
         }
@@ -87,7 +92,7 @@ impl Progress {
     }
 
     /// A remark above the bar.
-    pub(super) fn note(&self, text: impl AsRef<str>) {
+    pub(crate) fn note(&self, text: impl AsRef<str>) {
         match &self.bar {
             Some(bar) => bar.suspend(|| self.output.note(text)),
             None => self.output.note(text),
@@ -95,7 +100,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
