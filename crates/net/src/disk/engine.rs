@@ -34,6 +34,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefi
 
 use super::medium::{Fenced, Medium};
 use super::rows::{self, RowKey};
+use super::scan;
 use crate::metrics::DiskMetrics;
 
 /// Version of the file's layout. A file of another version is refused.
@@ -512,25 +513,9 @@ fn load(
 ) -> Result<DiskResult, Failure> {
     let transaction = database.begin_read()?;
     let notes = transaction.open_table(META)?.get(META_NOTES)?.map(|v| v.value().to_vec());
-    let table = transaction.open_table(HEADS)?;
-    let from = match after {
-        None => std::ops::Bound::Unbounded,
-        Some(identity) => std::ops::Bound::Excluded(rows::row_key(identity)),
-    };
-    let limit = limit.min(LOAD_HEADS_MAX) as usize;
-    let (mut heads, mut more) = (Vec::new(), false);
-    for entry in table.range::<RowKey>((from, std::ops::Bound::Unbounded))? {
-        if heads.len() >= limit {
-            more = true;
-            break;
-        }
-        let (key, row) = entry?;
-        match rows::decode_head(&key.value(), row.value()) {
-            Ok((head, _)) => heads.push(head),
-            Err(rows::Damaged) => note_damage(metrics, "heads"),
-        }
-    }
-    Ok(DiskResult::Loaded { notes, heads, more })
+    let page = scan::page(&transaction, after, limit.min(LOAD_HEADS_MAX) as usize)?;
+    (0..page.damaged).for_each(|_| note_damage(metrics, "heads"));
+    Ok(DiskResult::Loaded { notes, heads: page.heads, more: page.more })
 }
 
 fn read_record(

@@ -17,6 +17,7 @@ pub mod lanes;
 pub mod medium;
 mod memory;
 pub mod rows;
+mod scan;
 pub mod yardstick;
 
 use std::path::Path;
