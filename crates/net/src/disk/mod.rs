@@ -18,6 +18,7 @@ pub mod medium;
 mod memory;
 pub mod rows;
 mod scan;
+mod shadow;
 pub mod yardstick;
 
 use std::path::Path;
