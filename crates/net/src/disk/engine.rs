@@ -36,6 +36,7 @@ use redb::{
     WriteTransaction,
 };
 
+use super::ahead;
 use super::medium::{Fenced, Medium};
 use super::rows::{self, RowKey};
 use super::scan;
@@ -372,7 +373,7 @@ impl<M: Medium> Engine<M> {
     fn database(&self) -> Result<(Database, Arc<AtomicBool>), OpenError> {
         let cut = Arc::new(AtomicBool::new(false));
         let fenced = Fenced::new(self.medium.backend()?, Arc::clone(&cut), self.metrics.clone());
-        let opened = self.database_over(fenced);
+        let opened = ahead::while_opening(&self.medium, || self.database_over(fenced));
         if opened.is_err() {
             cut.store(true, Ordering::Release);
         }
