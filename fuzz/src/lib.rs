@@ -6,5 +6,6 @@ pub mod machine_datagrams;
 pub mod record_decode;
 pub mod rest_request;
 pub mod signed_record;
+pub mod snapshot_read;
 pub mod sunrpc_record;
 pub mod xmlrpc_reader;

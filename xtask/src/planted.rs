@@ -115,6 +115,7 @@ pub static BUGS: &[Bug] = &[
         "node::tests::values",
         "what one replica has removed is served as another has it",
     ),
+    core("node_restore_renews", "node::tests::restore", "what is put back begins its life again"),
     core("store_quota_not_charged", "store::tests::", "copies that are handed over cost nobody anything"),
     core("node_ack_too_early", "node::", "one acknowledgement is enough for a client"),
     core("node_no_handoff", "node::", "a range that moved is not taken over"),

@@ -214,6 +214,25 @@ pub struct CopyHead {
     pub value_bytes: u64,
 }
 
+/// One record that a node itself holds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HeldRecord {
+    /// Under which key.
+    pub key: Key,
+    /// What.
+    #[serde(flatten)]
+    pub copy: CopyHead,
+}
+
+/// A page of what a node itself holds, clockwise from id 0.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Held {
+    /// The records, removals included.
+    pub records: Vec<HeldRecord>,
+    /// Where the next page begins, if there is more.
+    pub next: Option<String>,
+}
+
 /// What one replica holds under a key.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Replica {

@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 
 use crate::access::AccessToken;
 use crate::answer::{
-    GetOptions, Kind, Network, Node, Page, Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt,
-    Traced, Usage, Value, Whereabouts,
+    GetOptions, Held, Kind, Network, Node, Page, Peers, PutOptions, PutReceipt, Readiness, Reads,
+    RemoveReceipt, Traced, Usage, Value, Whereabouts,
 };
 use crate::bulk::{self, BulkAnswer, BulkPut};
 use crate::failure::ClientError;
@@ -424,6 +424,15 @@ impl Client {
         self.ask(Ask::get(format!("/v1/clients?max={max}"))).await
     }
 
+    /// What the node behind the gateway itself holds, at most `max` records strictly after a place ([`Held::next`]).
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn held(&self, after: Option<&str>, max: u32) -> Result<Held, ClientError> {
+        let after = after.map(|after| format!("&after={}", opaque(after))).unwrap_or_default();
+        self.ask(Ask::get(format!("/v1/node/records?max={max}{after}"))).await
+    }
+
     /// Whether the node behind the gateway serves, and if not, why. Not being ready is an answer, not an error.
     ///
     /// # Errors
@@ -436,7 +445,7 @@ impl Client {
         }
     }
 
-    async fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, ClientError> {
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, ClientError> {
         parse(&self.gateways.send(&ask).await?)
     }
 }
@@ -492,21 +501,23 @@ fn stored(receipt: PutReceipt, key: &Key, name: &Key) -> Result<PutReceipt, Clie
     Err(ClientError::Invalid(format!("the gateway stored {value} under {key}")))
 }
 
+/// A cursor as it stands in a query.
+fn opaque(cursor: &str) -> String {
+    let escaped = cursor.bytes().map(|b| match b {
+        b'-' | b'_' | b'.' | b'~' => char::from(b).to_string(),
+        b if b.is_ascii_alphanumeric() => char::from(b).to_string(),
+        b => format!("%{b:02X}"),
+    });
+    escaped.collect()
+}
+
 fn get_path(key: &Key, options: &GetOptions) -> String {
     let mut query = Vec::new();
     if let Some(max) = options.max {
         query.push(format!("max={max}"));
     }
     if let Some(after) = &options.after {
-        let opaque: String = after
-            .bytes()
-            .map(|b| match b {
-                b'-' | b'_' | b'.' | b'~' => char::from(b).to_string(),
-                b if b.is_ascii_alphanumeric() => char::from(b).to_string(),
-                b => format!("%{b:02X}"),
-            })
-            .collect();
-        query.push(format!("after={opaque}"));
+        query.push(format!("after={}", opaque(after)));
     }
     if let Some(signer) = &options.signer {
         query.push(format!("signer={signer}"));

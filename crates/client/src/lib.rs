@@ -30,6 +30,7 @@
 //! This crate depends on no other crate of the workspace.
 
 mod access;
+mod admin;
 mod answer;
 mod bulk;
 mod client;
@@ -46,10 +47,11 @@ mod tests;
 mod watch;
 
 pub use access::AccessToken;
+pub use admin::{Fate, RestoreError, Restored, SnapshotBytes};
 pub use answer::{
-    Asked, Check, ClientUsage, CopyHead, GetOptions, Kind, Network, NetworkNode, Node, Page, PeerName,
-    PeerView, Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt, Replica, Shares, Table,
-    TraceStep, Traced, Usage, Value, Whereabouts,
+    Asked, Check, ClientUsage, CopyHead, GetOptions, Held, HeldRecord, Kind, Network, NetworkNode, Node,
+    Page, PeerName, PeerView, Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt, Replica,
+    Shares, Table, TraceStep, Traced, Usage, Value, Whereabouts,
 };
 pub use bulk::BulkPut;
 pub use client::{Client, ClientSettings, GATEWAY_DEFAULT, expires_in};

@@ -12,7 +12,7 @@ use keyway_core::overlay::registry::OVERLAYS;
 use keyway_core::overlay::toy::Toy;
 use keyway_core::replica::sync::{Answer, Question};
 use keyway_core::rng::Rng;
-use keyway_core::store::{Digest, Record};
+use keyway_core::store::{Digest, Record, snapshot};
 use keyway_core::wire::{Wire as _, to_vec};
 use keyway_core::{Addr, Duration, Id, Peer, Wall};
 
@@ -28,6 +28,9 @@ mod record_decode;
 #[allow(unreachable_pub, reason = "public in the fuzz crate")]
 #[path = "../../../fuzz/src/signed_record.rs"]
 mod signed_record;
+#[allow(unreachable_pub, reason = "public in the fuzz crate")]
+#[path = "../../../fuzz/src/snapshot_read.rs"]
+mod snapshot_read;
 
 /// Random programs for each overlay.
 const PROGRAMS: u64 = 6;
@@ -66,6 +69,11 @@ fn frames_of_the_corpus() {
 #[test]
 fn records_of_the_corpus() {
     replay("record_decode", record_decode::run);
+}
+
+#[test]
+fn snapshots_of_the_corpus() {
+    replay("snapshot_read", snapshot_read::run);
 }
 
 #[test]
@@ -115,6 +123,9 @@ fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
             .map(|(at, edit)| (format!("{name}_{at}"), [&[kind as u8][..], edit].concat()));
         seeds.extend(edits.map(|(name, bytes)| ("signed_record", name, bytes)));
     }
+    for (name, bytes) in snapshots() {
+        seeds.push(("snapshot_read", name.to_owned(), bytes));
+    }
     for (overlay, entry) in OVERLAYS.iter().enumerate() {
         for n in 0..PROGRAMS {
             let mut rng = Rng::from_u64(n).fork(entry.name, 0);
@@ -125,6 +136,27 @@ fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
         }
     }
     seeds
+}
+
+/// Files, each behind the length of the pieces in which it is read.
+fn snapshots() -> Vec<(&'static str, Vec<u8>)> {
+    let header = snapshot::Header {
+        network: NetworkId(7),
+        node: Id::from_u64(5),
+        began: Wall(1_700_000_000_000_000),
+        key: *b"drawn for a seed",
+    };
+    let mut whole = Vec::new();
+    let mut packer = snapshot::Packer::begin(&header, &mut whole);
+    packer.record(&record(), &mut whole);
+    packer.record(&record(), &mut whole);
+    packer.end(1, Wall(1_700_000_000_000_001), &mut whole);
+    let cut = whole[..whole.len() - 60].to_vec();
+    let mut flipped = whole.clone();
+    flipped[90] ^= 1;
+    let all =
+        [("whole", whole), ("cut", cut), ("flipped", flipped), ("changes", vec![0, 100, 9, 1, 200, 0xf5])];
+    all.into_iter().map(|(name, bytes)| (name, [vec![12], bytes].concat())).collect()
 }
 
 fn frames() -> Vec<(String, Vec<u8>)> {

@@ -19,6 +19,11 @@ const PATHS: &[(&str, &str)] = &[
     ("GET  /v1/network?max=N", "who is in the network, and what each holds"),
     ("GET  /v1/node/records", "what this node itself holds; ?max=N&after=CURSOR"),
     ("GET  /v1/clients?max=N", "how full its disk is, and who uses it"),
+    ("GET  /v1/admin/snapshot", "for operators: its records, whole; keyway snapshot FILE"),
+    (
+        "POST /v1/admin/restore?network=HEX",
+        "for operators: records of a snapshot are put back; keyway restore FILE",
+    ),
     ("GET  /v1/peers", "its overlay's tables"),
     ("GET  /readyz?verbose", "whether it serves, and if not, why"),
     ("GET  /livez", "whether the process is alive"),

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use keyway_client::{Claim, Hex, Key, Signer};
 use keyway_core::machine::{Halt, OpError};
+use keyway_core::store::Record;
 use keyway_core::{Id, Wall};
 use serde_json::Value;
 use support::{Gateway, NETWORK};
@@ -121,6 +122,13 @@ fn signed() -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
+/// A record of a snapshot.
+fn record() -> Vec<u8> {
+    let (put_time, ttl) = (Wall(1_700_000_000_000_000), keyway_core::Duration::from_secs(3600));
+    let record = Record::plain(Id::of_text("colors"), b"old".to_vec(), put_time, ttl, 1);
+    keyway_core::wire::to_vec(&record)
+}
+
 #[tokio::test]
 async fn answers_are_as_they_are_described() {
     let gateway = Gateway::start().await;
@@ -144,6 +152,7 @@ async fn answers_are_as_they_are_described() {
                     (asked, br#"{"puts":[{"value":"red"},{"value":"red","ttl":0}]}"#.to_vec())
                 }
                 (_, "/v1/bulk/get") => (asked, br#"{"gets":[{"key":"colors"},{}]}"#.to_vec()),
+                (_, "/v1/admin/restore") => (format!("{asked}?network={:016x}", NETWORK.0), record()),
                 _ => (asked, b"blue".to_vec()),
             };
             let secret: &[_] = if method == "delete" { &[("Keyway-Secret", "b3Blbg==")] } else { &[] };
@@ -198,6 +207,8 @@ async fn refusals_are_among_those_that_are_described() {
     refused("delete", "/v1/keys/{text}", "/v1/keys/k", b"").await;
     refused("post", "/v1/ids/{hex}/signed", &format!("/v1/ids/{}/signed", "7".repeat(40)), b"{}").await;
     refused("post", "/v1/immutable", "/v1/immutable?ttl=0", b"v").await;
+    refused("post", "/v1/admin/restore", "/v1/admin/restore?network=1", &record()).await;
+    refused("post", "/v1/admin/restore", "/v1/admin/restore?network=feed", b"no record").await;
     let removal = format!("/v1/ids/{}?value_hash={}", "7".repeat(40), "8".repeat(40));
     let secret = [("Keyway-Secret", "b3Blbg==")];
     let (status, answer) = gateway.ask_with("DELETE", &removal, &secret, b"").await;

@@ -8,6 +8,7 @@ use crate::bench::BenchArgs;
 use crate::clients::ClientsArgs;
 use crate::completions::CompletionsArgs;
 use crate::config::ConfigArgs;
+use crate::export::ExportArgs;
 use crate::fetch::FetchArgs;
 use crate::get::GetArgs;
 use crate::health::HealthArgs;
@@ -24,7 +25,9 @@ use crate::put::PutArgs;
 use crate::redir::RedirArgs;
 use crate::remove::RemoveArgs;
 use crate::renew::RenewArgs;
+use crate::restore::RestoreArgs;
 use crate::sim::SimArgs;
+use crate::snapshot::SnapshotArgs;
 use crate::status::StatusArgs;
 use crate::token::TokenArgs;
 use crate::trace::TraceArgs;
@@ -117,6 +120,12 @@ pub(crate) enum Verb {
     Keygen(KeygenArgs),
     /// Store all records of a file, and read them back
     Import(ImportArgs),
+    /// Write values into a file that `import` reads
+    Export(ExportArgs),
+    /// Keep the records of a node in a file
+    Snapshot(SnapshotArgs),
+    /// Put the records of a snapshot back, as they were
+    Restore(RestoreArgs),
     /// Show the state of a node
     Status(StatusArgs),
     /// Show the tables of a node

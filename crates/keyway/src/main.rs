@@ -5,6 +5,7 @@
 //!   keyway put | get | remove | import | ...      session.rs ─▶ keyway-client ─▶ any gateway over HTTP
 //!   keyway publish                                publish/ ─▶ keyway-client (pointers), keyway-gateway (serves the bytes)
 //!   keyway fetch                                  fetch/ ─▶ keyway-client ─▶ publishers over HTTP
+//!   keyway snapshot | restore                     the same way, or from a directory by keyway-net
 //!   keyway redir                                  redir.rs ─▶ keyway-client, the same way
 //!   keyway sim                                    sim/ ─▶ keyway-sim
 //!   keyway bench                                  bench/ ─▶ keyway-net
@@ -22,6 +23,7 @@ mod config;
 mod door;
 mod duration;
 mod exit;
+mod export;
 mod fetch;
 mod get;
 mod health;
@@ -40,11 +42,13 @@ mod receipt;
 mod redir;
 mod remove;
 mod renew;
+mod restore;
 mod secrets;
 mod serve;
 mod session;
 mod sim;
 mod size;
+mod snapshot;
 mod status;
 mod token;
 mod trace;
@@ -103,6 +107,9 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
             many_threads()?.block_on(node::run(args, session))
         }
         Verb::Import(args) => many_threads()?.block_on(import::run(args, session)),
+        Verb::Export(args) => one_thread()?.block_on(export::run(args, session)),
+        Verb::Snapshot(args) => one_thread()?.block_on(snapshot::run(args, session)),
+        Verb::Restore(args) => one_thread()?.block_on(restore::run(args, session)),
         Verb::Put(args) => one_thread()?.block_on(put::run(args, session)),
         Verb::Get(args) => one_thread()?.block_on(get::run(args, session)),
         Verb::Publish(args) => many_threads()?.block_on(publish::run(args, session)),

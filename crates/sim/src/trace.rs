@@ -110,6 +110,11 @@ pub(crate) fn op(op: &Op) -> String {
         Op::Where { key } => format!("where {key:.8}"),
         Op::Clients { max } => format!("clients, {max} at most"),
         Op::Held { max, .. } => format!("held, {max} at most"),
+        Op::Records { max, .. } => format!("whole records, {max} at most"),
+        Op::Restore(record) => {
+            let head = record.head;
+            format!("restore {:?} {:.8} seq {} ttl {:?}", head.kind, head.identity.key, head.seq, head.ttl)
+        }
         Op::Status => "status".into(),
     }
 }
@@ -130,6 +135,10 @@ pub(crate) fn result(result: &OpResult) -> String {
         Ok(OpDone::Where(copies)) => format!("{} replicas", copies.len()),
         Ok(OpDone::Clients { shares, .. }) => format!("{} clients", shares.len()),
         Ok(OpDone::Held { heads, .. }) => format!("holds {}", heads.len()),
+        Ok(OpDone::Records { records, unread, .. }) => {
+            format!("{} whole records, {unread} unread", records.len())
+        }
+        Ok(OpDone::Restored(r)) => format!("restored on {:?}: {:?}", r.acked, r.fate),
         Ok(OpDone::Status(_)) => "status".into(),
         Ok(OpDone::Stopped) => "stopped".into(),
         Err(error) => format!("failed: {error}"),

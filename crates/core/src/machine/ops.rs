@@ -106,6 +106,18 @@ pub enum Op {
         /// At most this many, and never more than [`HELD_MAX`].
         max: u32,
     },
+    /// The living records that this node itself holds, whole, removals included, page by page; nobody else is asked.
+    Records {
+        /// Strictly after this place, clockwise from id 0.
+        after: Option<Identity>,
+        /// At most this many, and never more than [`RECORDS_MAX`].
+        max: u32,
+        /// Close the page before its contents pass this sum. The first always fits.
+        page_bytes: u32,
+    },
+    /// Put a record of a snapshot back where it belongs, as it was: its instants, its life, its number, its proof and who is charged
+    /// for it stay what they are. So nothing lives longer by it, and what was removed stays removed.
+    Restore(Box<Record>),
     /// How full this node's disk is, and what each client uses of it.
     Clients {
         /// At most this many clients, and never more than [`CLIENTS_MAX`].
@@ -182,6 +194,9 @@ pub const CLIENTS_MAX: u32 = 1000;
 /// Records of one answer to [`Op::Held`] at most.
 pub const HELD_MAX: u32 = 1000;
 
+/// Records of one answer to [`Op::Records`] at most.
+pub const RECORDS_MAX: u32 = 256;
+
 /// A value as a reader sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Value {
@@ -246,6 +261,32 @@ pub struct RemoveReceipt {
     /// How many copies the network keeps.
     pub replicas: u8,
     /// Until when the removal stands.
+    pub expires: Wall,
+}
+
+/// What became of a record that was put back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It stands, or a copy of it that lives longer.
+    Stands,
+    /// It was removed, and the removal hides it.
+    Hidden,
+    /// The series that it belongs to is at this number, which is greater, or the same with another value.
+    Superseded(u64),
+}
+
+/// What putting a record back achieved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RestoreReceipt {
+    /// Its name.
+    pub identity: Identity,
+    /// What became of it.
+    pub fate: Fate,
+    /// The peers that had acknowledged when it was answered; none if it was superseded.
+    pub acked: Vec<Peer>,
+    /// How many copies the network keeps.
+    pub replicas: u8,
+    /// When its life ends.
     pub expires: Wall,
 }
 
@@ -467,6 +508,17 @@ pub enum OpDone {
         /// Whether there are more after the last one.
         more: bool,
     },
+    /// Of [`Op::Records`].
+    Records {
+        /// In order of identity.
+        records: Vec<Record>,
+        /// How many more there are up to the same place that could not be read.
+        unread: u32,
+        /// Where the next page begins, if this is not the last.
+        next: Option<Identity>,
+    },
+    /// Of [`Op::Restore`].
+    Restored(RestoreReceipt),
     /// Of [`Op::Clients`].
     Clients {
         /// How full the disk is.

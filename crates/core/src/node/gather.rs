@@ -6,7 +6,8 @@ use super::get::Page;
 use super::message::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Message, PAGE_RECORDS_MAX, PageRequest};
 use super::{Node, Turn, Waiter};
 use crate::cx::Ticket;
-use crate::machine::{GetAnswer, Value};
+use crate::keyspace::Arc;
+use crate::machine::{GetAnswer, HELD_MAX, OpDone, OpError, OpId, RECORDS_MAX, Value};
 use crate::overlay::Overlay;
 use crate::store::{Head, Identity, Read, Record};
 use crate::time::Now;
@@ -25,6 +26,8 @@ pub(super) enum Then {
     OwnPage { op: u64, attempt: u8, ready: bool, more: bool },
     /// Push them to the exchange's peer.
     Push(u64),
+    /// Give a client these records of this node itself; the next page begins there.
+    Whole { op: OpId, heads: Vec<Head>, next: Option<Identity> },
 }
 
 /// Records being read.
@@ -41,8 +44,10 @@ impl<O: Overlay> Node<O> {
     /// Reads these records, those that are here, and goes on with `then`, perhaps at once.
     pub(super) fn gather(&mut self, t: &mut Turn<'_, O>, identities: &[Identity], then: Then) {
         if self.gathers.len() >= GATHERS_MAX {
-            if let Then::Push(exchange) = then {
-                self.fail_exchange(t, exchange);
+            match then {
+                Then::Push(exchange) => self.fail_exchange(t, exchange),
+                Then::Whole { op, .. } => self.done(t, op, Err(OpError::Busy)),
+                Then::Records(_) | Then::Page { .. } | Then::OwnPage { .. } => {}
             }
             return;
         }
@@ -89,7 +94,45 @@ impl<O: Overlay> Node<O> {
                 self.on_page(t, op, attempt, ready && !unread, Page { from, records, more });
             }
             Then::Push(exchange) => self.push_records(t, exchange, records),
+            Then::Whole { op, heads, next } => {
+                records.sort_by_key(|r| r.head.identity);
+                let got =
+                    |head: &&Head| records.binary_search_by_key(&head.identity, |r| r.head.identity).is_ok();
+                // What ended meanwhile is not missed.
+                let missed = heads.iter().filter(|head| head.expires() > t.now.wall && !got(head)).count();
+                self.done(t, op, Ok(OpDone::Records { records, unread: missed as u32, next }));
+            }
         }
+    }
+
+    /// A page of the living records that this node itself holds.
+    pub(super) fn whole_records(
+        &mut self,
+        t: &mut Turn<'_, O>,
+        op: OpId,
+        after: Option<&Identity>,
+        max: u32,
+        page_bytes: u32,
+    ) {
+        let max = max.clamp(1, RECORDS_MAX) as usize;
+        let (mut heads, mut sum, mut next, mut last) = (Vec::new(), 0u64, None, None);
+        for (looked_at, head) in self.store.heads_after(&Arc::FULL, after).enumerate() {
+            let alive = head.expires() > t.now.wall;
+            let cost = if alive { u64::from(head.value_bytes) } else { 0 };
+            let full = heads.len() >= max || (!heads.is_empty() && sum + cost > u64::from(page_bytes));
+            // Where much has ended a page may be empty and not the last.
+            if full || looked_at >= HELD_MAX as usize {
+                next = last;
+                break;
+            }
+            last = Some(head.identity);
+            sum += cost;
+            if alive {
+                heads.push(*head);
+            }
+        }
+        let identities: Vec<Identity> = heads.iter().map(|head| head.identity).collect();
+        self.gather(t, &identities, Then::Whole { op, heads, next });
     }
 
     /// The identities of one page of live values, in put-time order, and whether there are more.

@@ -86,6 +86,13 @@ impl Wire for Notes {
     }
 }
 
+/// The network whose member left these notes on its disk; nothing if they are damaged, or it had not found one.
+#[must_use]
+pub fn network_of(notes: &[u8]) -> Option<NetworkId> {
+    let network = NetworkId(crate::wire::from_slice::<Notes>(notes).ok()?.network);
+    (network != NetworkId::UNKNOWN).then_some(network)
+}
+
 /// Whom this node knows outside its overlay's tables.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contacts {

@@ -57,6 +57,8 @@ use message::Message;
 use serials::Serials;
 use timers::{OpTimers, Timers};
 
+pub use join::network_of;
+
 /// A client operation ends at the latest after this long.
 pub const OP_TIME_MAX: Duration = Duration::from_secs(8);
 /// The declared bound on the difference between two nodes' wall clocks.
@@ -486,6 +488,11 @@ impl<O: Overlay> Node<O> {
         {
             return self.done(t, op, Ok(self.held(after.as_ref(), max)));
         }
+        if let Op::Records { after, max, page_bytes } = what
+            && self.phase != Phase::Loading
+        {
+            return self.whole_records(t, op, after.as_ref(), max, page_bytes);
+        }
         if let Op::Clients { max } = what {
             let (room, shares) = (self.store.room(), self.store.shares(max.min(CLIENTS_MAX) as usize));
             return self.done(t, op, Ok(crate::machine::OpDone::Clients { room, shares }));
@@ -501,7 +508,11 @@ impl<O: Overlay> Node<O> {
             return self.done(t, op, Err(OpError::Busy));
         }
         match what {
-            Op::Put { .. } | Op::PutImmutable { .. } | Op::PutSigned(_) | Op::Remove { .. } => {
+            Op::Put { .. }
+            | Op::PutImmutable { .. }
+            | Op::PutSigned(_)
+            | Op::Remove { .. }
+            | Op::Restore(_) => {
                 self.on_put(t, op, what);
             }
             Op::Get { key, max, after, reads, page_bytes, overhead_bytes, signer } => {
@@ -515,7 +526,7 @@ impl<O: Overlay> Node<O> {
             Op::Where { key } => self.where_is(t, op, key),
             Op::Trace { target } => self.find(t, target, self.config.replicas, true, find::For::Trace(op)),
             Op::Survey { max } => self.survey(t, op, max),
-            Op::Held { .. } | Op::Clients { .. } | Op::Status => {}
+            Op::Held { .. } | Op::Records { .. } | Op::Clients { .. } | Op::Status => {}
         }
     }
 

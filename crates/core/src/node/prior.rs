@@ -12,7 +12,7 @@
 //! holds a longer put all the same says so when it is given the remove, and the remove becomes longer.
 
 use super::message::Message;
-use super::put::Put;
+use super::put::{Put, superseded};
 use super::{Node, SKEW_MAX, Turn, Why};
 use crate::machine::{NodeConfig, OpError};
 use crate::overlay::Overlay;
@@ -130,6 +130,11 @@ impl<O: Overlay> Node<O> {
         }
         if prior.ready < quorum {
             return self.put_later(t, serial);
+        }
+        let newer = prior.held.filter(|held| held.seq > put.record.head.seq);
+        if let Some(held) = newer.filter(|_| put.restores) {
+            let done = superseded(put, held.seq, self.config.replicas);
+            return self.end_put(t, serial, Ok(done));
         }
         let applied = prior.apply(&mut put.record, &self.config);
         put.prior = None;

@@ -7,7 +7,8 @@
 //!            └─ backoff ────────────────┘ else: NotMine, refused or silent, until OP_TIME_MAX
 //! ```
 //!
-//! The record, with its put time, is fixed once: a repeated attempt sends the same bytes, so that attempts merge.
+//! The record, with its put time, is fixed once: a repeated attempt sends the same bytes, so that attempts merge. A record of a snapshot
+//! goes the same way, and nothing of it is changed: where a remove would be made longer, it is refused.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,7 +17,7 @@ use super::find::For;
 use super::message::{Message, Verdict};
 use super::prior::{Prior, Wanted};
 use super::{Node, OP_TIME_MAX, SKEW_MAX, Turn, Waiter, Why, origin_of};
-use crate::machine::{Op, OpDone, OpError, OpId, PutReceipt, RemoveReceipt, SignedPut};
+use crate::machine::{Fate, Op, OpDone, OpError, OpId, PutReceipt, RemoveReceipt, RestoreReceipt, SignedPut};
 use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::rpc::Class;
@@ -35,6 +36,8 @@ pub(super) const BACKOFF_MAX: Duration = Duration::from_millis(1600);
 pub(super) struct Put {
     op: OpId,
     pub(super) record: Record,
+    /// It was put before, and is put back as it was.
+    pub(super) restores: bool,
     /// Acknowledgements that it waits for.
     need: u8,
     /// What is to be known before the record is sent.
@@ -80,9 +83,11 @@ impl<O: Overlay> Node<O> {
     /// A client's operation that stores a record.
     pub(super) fn on_put(&mut self, t: &mut Turn<'_, O>, op: OpId, what: Op) {
         self.counters.puts += 1;
+        let restores = matches!(what, Op::Restore(_));
         let asked = self.record_of(t.now.wall, what);
-        match asked.and_then(|(record, wanted)| self.admissible(&record).map(|()| (record, wanted))) {
-            Ok((record, wanted)) => self.begin_put(t, op, record, wanted),
+        let admissible = |record: &Record| self.admissible(record, restores);
+        match asked.and_then(|(record, wanted)| admissible(&record).map(|()| (record, wanted))) {
+            Ok((record, wanted)) => self.begin_put(t, op, record, wanted, restores),
             Err(error) => {
                 self.counters.puts_failed += 1;
                 self.done(t, op, Err(error));
@@ -122,13 +127,38 @@ impl<O: Overlay> Node<O> {
                 };
                 Ok((record, wanted))
             }
+            Op::Restore(record) => {
+                let record = self.restorable(now, *record)?;
+                // Where it hides what lives longer it would have to be made longer, and so be another one.
+                let wanted = record.head.kind.is_remove().then_some(Wanted::Found);
+                Ok((record, wanted))
+            }
             _ => Err(OpError::Busy),
         }
     }
 
+    /// A record of a snapshot, if it is what it says and its time is not over.
+    fn restorable(&self, now: Wall, record: Record) -> Result<Record, OpError> {
+        if !record.is_intact() || !record.is_authentic(self.network) {
+            return Err(OpError::Forged);
+        }
+        if record.head.expires() <= now {
+            return Err(OpError::Expired);
+        }
+        if record.head.put_time > now + SKEW_MAX {
+            return Err(OpError::ClockSkew);
+        }
+        #[cfg(keyway_bug = "node_restore_renews")] // planted: what is put back begins its life again
+        let record = Record { head: Head { put_time: now, ..record.head }, ..record };
+        Ok(record)
+    }
+
     /// What a record may not be, whatever the replicas hold.
-    fn admissible(&self, record: &Record) -> Result<(), OpError> {
+    fn admissible(&self, record: &Record, restores: bool) -> Result<(), OpError> {
         let (max, ttl_max) = (self.config.value_bytes_max, self.config.ttl_max);
+        // A remove may have been made so much longer when it was new.
+        let beyond = if restores && record.head.kind == Kind::Remove { 2 * SKEW_MAX.0 } else { 0 };
+        let longest = Duration(ttl_max.0.saturating_add(beyond));
         let of_value = !record.head.kind.is_remove();
         let bytes = record.content().len() as u64;
         if of_value && bytes > u64::from(max) {
@@ -138,13 +168,20 @@ impl<O: Overlay> Node<O> {
             // A secret that is too long.
             return Err(OpError::TooLarge { bytes, max: SECRET_BYTES_MAX as u64 });
         }
-        if record.head.ttl < TTL_MIN || record.head.ttl > ttl_max {
+        if record.head.ttl < TTL_MIN || record.head.ttl > longest {
             return Err(OpError::BadTtl { max_secs: ttl_max.as_secs() });
         }
         self.store.halt().map_or(Ok(()), |halt| Err(OpError::Halted(halt)))
     }
 
-    fn begin_put(&mut self, t: &mut Turn<'_, O>, op: OpId, record: Record, wanted: Option<Wanted>) {
+    fn begin_put(
+        &mut self,
+        t: &mut Turn<'_, O>,
+        op: OpId,
+        record: Record,
+        wanted: Option<Wanted>,
+        restores: bool,
+    ) {
         let key = record.head.identity.key;
         let removes = record.head.kind.is_remove();
         let serial = self.serial();
@@ -152,6 +189,7 @@ impl<O: Overlay> Node<O> {
         let put = Put {
             op,
             record,
+            restores,
             need: if removes { self.config.remove_acks() } else { self.config.acks },
             prior: wanted.map(Prior::new),
             found: false,
@@ -253,7 +291,9 @@ impl<O: Overlay> Node<O> {
                 put.waits.push(expected);
             }
             // What it hides lives longer there: from now on so does it, everywhere.
-            Verdict::Refused(Refusal::Outlived(end)) if put.record.head.kind == Kind::Remove => {
+            Verdict::Refused(Refusal::Outlived(end))
+                if put.record.head.kind == Kind::Remove && !put.restores =>
+            {
                 let life = end.since(put.record.head.put_time).min(longest);
                 if life > put.record.head.ttl {
                     put.record.head.ttl = life;
@@ -261,6 +301,10 @@ impl<O: Overlay> Node<O> {
                     put.acks_from = put.attempt + 1;
                 }
                 put.found = true;
+            }
+            Verdict::Refused(Refusal::Stale(seq)) if put.restores => {
+                let done = superseded(put, seq, self.config.replicas);
+                return self.end_put(t, serial, Ok(done));
             }
             Verdict::Refused(Refusal::Stale(seq)) => {
                 return self.end_put(t, serial, Err(OpError::Conflict { seq }));
@@ -354,11 +398,22 @@ impl<O: Overlay> Node<O> {
 fn receipt(put: &Put, replicas: u8) -> OpDone {
     let Head { identity, kind, .. } = put.record.head;
     let (acked, expires) = (put.acked.clone(), put.record.head.expires());
+    if put.restores {
+        let fate = if put.hidden { Fate::Hidden } else { Fate::Stands };
+        return OpDone::Restored(RestoreReceipt { identity, fate, acked, replicas, expires });
+    }
     if kind.is_remove() {
         OpDone::Removed(RemoveReceipt { identity, found: put.found, acked, replicas, expires })
     } else {
         OpDone::Put(PutReceipt { identity, acked, replicas, expires, hidden: put.hidden })
     }
+}
+
+/// What is told of a number of a series that has been followed up.
+pub(super) fn superseded(put: &Put, seq: u64, replicas: u8) -> OpDone {
+    let (identity, expires) = (put.record.head.identity, put.record.head.expires());
+    let fate = Fate::Superseded(seq);
+    OpDone::Restored(RestoreReceipt { identity, fate, acked: Vec::new(), replicas, expires })
 }
 
 /// A refusal that no other replica set would take back.

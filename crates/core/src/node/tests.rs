@@ -7,6 +7,7 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
+mod restore;
 mod values;
 
 use super::join::NOTES_EVERY;

@@ -34,6 +34,7 @@ mod order;
 pub mod proof;
 pub mod record;
 mod refusal;
+pub mod snapshot;
 mod writes;
 
 #[cfg(test)]

@@ -39,7 +39,9 @@ pub(crate) fn check<B>(
         if !cross_site || !costs_much(request.uri().path()) {
             return Ok(());
         }
-        return Err(foreign("web pages of other origins may not ask the whole network through this gateway"));
+        return Err(foreign(
+            "web pages of other origins may not make this gateway ask the whole network or read its whole disk",
+        ));
     }
     match request.headers().get(ORIGIN) {
         None => Ok(()),
@@ -54,9 +56,9 @@ fn foreign(why: &'static str) -> Refusal {
         .close()
 }
 
-/// Whether one request of this path makes a node ask many others.
+/// Whether one request of this path makes a node ask many others, or read all its disk.
 fn costs_much(path: &str) -> bool {
-    path == "/v1/network" || path.ends_with("/trace")
+    path == "/v1/network" || path.starts_with("/v1/admin/") || path.ends_with("/trace")
 }
 
 /// The authority that the client named. Absent only where HTTP/1.0 allows it to be.

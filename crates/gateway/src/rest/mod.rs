@@ -15,6 +15,7 @@
 //! | `GET /v1/clients?max=N` | how full this node's disk is, and who uses it |
 //! | `GET /v1/network?max=N` | who is in the network, and what each holds |
 //! | `GET /v1/node/records?max=N&after=CURSOR` | what the node itself holds, without the bytes |
+//! | `GET /v1/admin/snapshot`, `POST /v1/admin/restore?network=HEX` | the node's records as a snapshot; records of one put back |
 //! | `GET /livez`, `GET /readyz?verbose`, `GET /metrics` | health and OpenMetrics text |
 //! | `GET /openapi.json` | all this, for programs |
 //! | `GET /servers.txt` | this gateway, in the list that clients of 2005 read |
@@ -22,6 +23,7 @@
 //!
 //! A text key is the SHA-1 of its bytes after percent-decoding.
 
+pub(crate) mod admin;
 mod bulk;
 mod clients;
 mod explain;
@@ -92,6 +94,8 @@ pub(crate) struct Shop<N> {
     pub(crate) bulk: Semaphore,
     /// Keys that somebody watches.
     pub(crate) watched: Watched,
+    /// Places for snapshots under way.
+    pub(crate) snapshots: std::sync::Arc<tokio::sync::Semaphore>,
     /// Becomes true when the gateway stops: what has no end ends then.
     pub(crate) stopping: tokio::sync::watch::Receiver<bool>,
 }
@@ -109,6 +113,7 @@ impl<N: Node> Shop<N> {
             repeats: Repeats::default(),
             bulk: Semaphore::new(bulk::REQUESTS_MAX),
             watched: Watched::default(),
+            snapshots: admin::places(),
             stopping,
             config,
         }
@@ -164,6 +169,8 @@ pub(crate) fn router<N: Node>(shop: std::sync::Arc<Shop<N>>) -> Router {
         .with::<explain::__path_records, _>(explain::records::<N>)
         .with::<__path_peers, _>(peers::<N>)
         .with::<clients::__path_clients, _>(clients::clients::<N>)
+        .with::<admin::__path_snapshot, _>(admin::snapshot::<N>)
+        .with::<admin::__path_restore, _>(admin::restore::<N>)
         .with::<__path_readyz, _>(readyz::<N>)
         .with::<__path_livez, _>(livez)
         .with::<__path_render_metrics, _>(render_metrics::<N>)

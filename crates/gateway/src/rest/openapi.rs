@@ -167,4 +167,6 @@ refused! {
     RemoveValue = Remove;
     /// Refusals of what is signed.
     PutSigned = Signed;
+    /// Refusals of what is for operators.
+    Administer = Admin;
 }

@@ -73,19 +73,26 @@ pub(super) enum Of {
     Remove,
     /// Storing what somebody has signed, removals included.
     Signed,
+    /// Snapshots, and putting them back.
+    Admin,
 }
 
 /// Every refusal that clients of the REST interface see: its status and code, when it is given, and to which requests.
 pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
-    use Of::{Any, Get, Network, Node, Put, Remove, Signed};
-    const ALL: &[Of] = &[Any, Node, Network, Get, Put, Remove, Signed];
-    const OPS: &[Of] = &[Network, Get, Put, Remove, Signed];
+    use Of::{Admin, Any, Get, Network, Node, Put, Remove, Signed};
+    const ALL: &[Of] = &[Any, Node, Network, Get, Put, Remove, Signed, Admin];
+    const OPS: &[Of] = &[Network, Get, Put, Remove, Signed, Admin];
     const WRITES: &[Of] = &[Put, Remove, Signed];
     &[
         (400, "bad_request", "the request makes no sense; nothing was done", ALL),
         (401, "unauthorized", "it takes an access token, or another one", ALL),
         (403, "not_permitted", "the access token is not for that", ALL),
-        (403, "foreign_origin", "a web page of another origin may not write", WRITES),
+        (
+            403,
+            "foreign_origin",
+            "a web page of another origin may not write, nor ask for what costs much",
+            &[Network, Put, Remove, Signed, Admin],
+        ),
         (
             403,
             "forged",
@@ -104,9 +111,15 @@ pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
         (409, "hidden", "a removal of this very value stands and hides it", &[Put, Signed]),
         (409, "outlived", "it must live as long as what it replaces: until `expires_ms`", WRITES),
         (409, "bad_request", "Keyway-Secret and Keyway-Secret-Hash are of different secrets", &[Put]),
+        (409, "other_network", "the snapshot is of another network; nothing was done", &[Admin]),
         (411, "bad_request", "a put needs a body with a length, or in chunks", &[Put, Signed]),
         (413, "answer_full", "of a bulk get: the answer is full; ask for this entry again", &[Get]),
-        (413, "too_large", "the value is longer than the network takes", &[Put, Signed]),
+        (
+            413,
+            "too_large",
+            "the value is longer than the network takes, or the body than is read",
+            &[Put, Signed, Admin],
+        ),
         (421, "unknown_host", "the gateway does not go by that name", ALL),
         (422, "bad_ttl", "the life is below a second or above what the network gives", WRITES),
         (422, "expired", "its life is over, or ended on the way", WRITES),
@@ -122,7 +135,7 @@ pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
             500,
             "internal",
             "the gateway and its node do not understand each other",
-            &[Node, Network, Get, Put, Remove, Signed],
+            &[Node, Network, Get, Put, Remove, Signed, Admin],
         ),
         (503, "busy", "too many operations or connections: repeat it", ALL),
         (503, "not_joined", "the node is not in a network: ask another gateway", OPS),
@@ -133,7 +146,7 @@ pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
             504,
             "timeout",
             "no answer in time; the outcome is unknown",
-            &[Node, Network, Get, Put, Remove, Signed],
+            &[Node, Network, Get, Put, Remove, Signed, Admin],
         ),
         (
             503,
@@ -189,6 +202,11 @@ impl Refusal {
 
     pub(super) fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// What is the matter, for people.
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(crate) fn code(&self) -> &'static str {

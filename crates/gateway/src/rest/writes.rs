@@ -439,7 +439,7 @@ fn nothing_removed(receipt: &RemoveReceipt, signed: Option<&SignedPut>) -> Refus
         .until(receipt.expires)
 }
 
-fn now() -> Wall {
+pub(super) fn now() -> Wall {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Wall(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }

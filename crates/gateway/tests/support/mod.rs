@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use keyway_core::frame::NetworkId;
 use keyway_core::machine::{
-    Copies, Counters, Facts, GetAnswer, NodeStatus, Op, OpDone, OpError, OpResult, PeerView, Phase,
-    PutReceipt, RemoveReceipt, SignedPut, Surveyed, TraceAnswer, TraceStep, Traced, Value,
+    Copies, Counters, Facts, Fate, GetAnswer, NodeStatus, Op, OpDone, OpError, OpResult, PeerView, Phase,
+    PutReceipt, RemoveReceipt, RestoreReceipt, SignedPut, Surveyed, TraceAnswer, TraceStep, Traced, Value,
 };
 use keyway_core::store::{ClientId, Head, Identity, Record, Room};
 use keyway_core::{Addr, Duration as Span, Id, Peer, Wall};
@@ -39,6 +39,7 @@ struct Inside {
     failure: Option<OpError>,
     unwell: Option<NodeStatus>,
     deaf: bool,
+    unread: u32,
     asked: watch::Sender<u64>,
     puts: u64,
 }
@@ -47,6 +48,11 @@ impl FakeNode {
     /// Every put and get fails like this from now on.
     pub fn fail(&self, why: Option<OpError>) {
         self.inside().failure = why;
+    }
+
+    /// So many records of each page cannot be read from now on.
+    pub fn hide(&self, unread: u32) {
+        self.inside().unread = unread;
     }
 
     /// Nothing is answered from now on.
@@ -169,6 +175,26 @@ impl FakeNode {
         })
     }
 
+    /// As a replica set does.
+    fn restore(&self, record: Record) -> OpResult {
+        let identity = record.head.identity;
+        if !record.is_intact() {
+            return Err(OpError::Forged);
+        }
+        let done = match self.store(record) {
+            Err(OpError::Conflict { seq }) => (Fate::Superseded(seq), Vec::new(), Wall(0)),
+            Err(why) => return Err(why),
+            Ok(OpDone::Put(receipt)) => {
+                let fate = if receipt.hidden { Fate::Hidden } else { Fate::Stands };
+                (fate, receipt.acked, receipt.expires)
+            }
+            Ok(OpDone::Removed(receipt)) => (Fate::Stands, receipt.acked, receipt.expires),
+            Ok(other) => unreachable!("{other:?}"),
+        };
+        let (fate, acked, expires) = done;
+        Ok(OpDone::Restored(RestoreReceipt { identity, fate, acked, replicas: 3, expires }))
+    }
+
     /// Its clock stands at the beginning: what is signed must end after that.
     fn store_signed(&self, put: SignedPut) -> OpResult {
         let SignedPut { kind, key, content, seq, proof, cas, client } = put;
@@ -285,6 +311,21 @@ impl Node for FakeNode {
                 heads.truncate(max as usize);
                 Ok(OpDone::Held { heads, more })
             }
+            (Op::Records { after, max, page_bytes }, None) => {
+                let inside = self.inside();
+                let left = inside.records.values().filter(|r| after.is_none_or(|at| r.head.identity > at));
+                let (mut records, mut bytes, mut next) = (Vec::new(), 0, None);
+                for record in left {
+                    if records.len() >= max as usize || bytes > page_bytes as usize {
+                        next = records.last().map(|last: &Record| last.head.identity);
+                        break;
+                    }
+                    bytes += record.value.len();
+                    records.push(record.clone());
+                }
+                Ok(OpDone::Records { records, unread: inside.unread, next })
+            }
+            (Op::Restore(record), None) => self.restore(*record),
             (Op::Clients { .. }, None) => Ok(OpDone::Clients { room: Room::default(), shares: Vec::new() }),
             (Op::Lookup { .. }, None) => Err(OpError::Timeout),
         }

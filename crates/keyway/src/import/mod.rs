@@ -9,7 +9,7 @@ mod journal;
 mod load;
 mod pace;
 mod pipeline;
-mod records;
+pub(crate) mod records;
 mod verify;
 
 use std::path::{Path, PathBuf};

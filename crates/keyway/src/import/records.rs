@@ -22,7 +22,7 @@ const LINE_BYTES_MAX: u64 = VALUE_BYTES_MAX / 3 * 4 + (128 << 10);
 
 /// How a file's lines are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// `key TAB value`; the value is the rest of the line, byte for byte.
     Tsv,
     /// `{"key": text, "value": text or "value_base64": base64, "ttl_seconds": number}`; the ttl may be left out.
@@ -31,7 +31,7 @@ pub(super) enum Shape {
 
 impl Shape {
     /// By the file's extension.
-    pub(super) fn of(path: &Path) -> Result<Shape, Failure> {
+    pub(crate) fn of(path: &Path) -> Result<Shape, Failure> {
         match path.extension().and_then(OsStr::to_str) {
             Some("tsv" | "tab") => Ok(Shape::Tsv),
             Some("ndjson" | "jsonl") => Ok(Shape::Ndjson),
@@ -46,32 +46,32 @@ impl Shape {
 
 /// A place between two records of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     /// Records before it.
-    pub(super) records: u64,
+    pub(crate) records: u64,
     /// Lines before it.
-    pub(super) lines: u64,
+    pub(crate) lines: u64,
     /// Bytes before it.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// One record.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// Its number, from 0.
-    pub(super) index: u64,
+    pub(crate) index: u64,
     /// Its line, from 1.
-    pub(super) line: u64,
+    pub(crate) line: u64,
     /// Its key as it stands in the file.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Where it goes.
-    pub(super) key: Key,
+    pub(crate) key: Key,
     /// What.
-    pub(super) value: Bytes,
+    pub(crate) value: Bytes,
     /// For how long, if the record says so.
-    pub(super) ttl: Option<Span>,
+    pub(crate) ttl: Option<Span>,
     /// The place after it.
-    pub(super) end: Mark,
+    pub(crate) end: Mark,
 }
 
 /// The records of a file from some place on.
@@ -159,11 +159,11 @@ fn ndjson(line: &[u8]) -> Parsed {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// The records of a text, and the failure that ended them, if any.
-    fn records(text: &[u8], shape: Shape) -> (Vec<Record>, Option<String>) {
+    pub(crate) fn records(text: &[u8], shape: Shape) -> (Vec<Record>, Option<String>) {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), text).expect("a temporary file");
         let mut reader = Records::open(file.path(), shape, false, Mark::default()).expect("it is there");

@@ -218,7 +218,8 @@ impl Process {
         self.signal(Signal::INT);
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Any signal.
+    pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child.0), signal).expect("it can be signalled");
     }
 

@@ -37,6 +37,15 @@ pub enum DirectoryError {
         /// ` (pid N)`, if it says so.
         holder: String,
     },
+    /// There is no database in it.
+    #[error(
+        "there is no node's data in {path}: name the directory of a node, with keyway.redb in it",
+        path = .path.display()
+    )]
+    NoNode {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The system's fault.
     #[error("cannot {what} {path}: {source}", path = .path.display())]
     Io {
@@ -91,6 +100,17 @@ impl Directory {
         // Who holds it is a courtesy to people; a full disk must not keep a node from starting.
         let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
         Ok(Directory { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Locks the directory at `path`, in which a node has been; makes nothing.
+    ///
+    /// # Errors
+    /// [`DirectoryError`].
+    pub fn lock_found(path: &Path) -> Result<Directory, DirectoryError> {
+        if !path.join(DATABASE_FILE).is_file() {
+            return Err(DirectoryError::NoNode { path: path.to_owned() });
+        }
+        Directory::lock(path)
     }
 
     /// Its path.

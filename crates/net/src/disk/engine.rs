@@ -12,8 +12,9 @@
 //! 1. `Written` is answered only after the commit that holds the effect has returned, so after its fsync.
 //! 2. Nothing is acknowledged from a database that has failed once: redb refuses further work itself (`PreviousIo`),
 //!    and [`Fenced`] lets no byte of it through. An fsync is never repeated as if that helped (see [`super::medium`]).
-//! 3. While the file cannot be opened again, every effect fails with the reason. Attempts are spaced by
-//!    [`EngineConfig::reopen_pause`].
+//! 3. While the file cannot be opened again because it takes no writes, it is open for reading only ([`super::shadow`]): changes fail with the
+//!    reason, reads go on. Attempts to open it are spaced by [`EngineConfig::reopen_pause`], and reads do not wait for them. If it cannot
+//!    even be read, every effect fails.
 //! 4. A panic of the storage library is a failure like any other; it does not end the thread.
 //! 5. A disk that was full is trusted again only when a machine that probes it with its notes finds room for the greatest
 //!    record beside them: small writes that fit a full disk must not end the machine's refusal of greater ones.
@@ -30,10 +31,16 @@ use keyway_core::id::{ID_BYTES, Id};
 use keyway_core::machine::{DiskEffect, DiskError, DiskOp, DiskResult, DiskToken};
 use keyway_core::store::record::VALUE_BYTES_MAX;
 use keyway_core::store::{Identity, Record};
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable as _, StorageBackend, Table, TableDefinition,
+    WriteTransaction,
+};
 
+use super::ahead;
 use super::medium::{Fenced, Medium};
 use super::rows::{self, RowKey};
+use super::scan;
+use super::shadow::Shadow;
 use crate::metrics::DiskMetrics;
 
 /// Version of the file's layout. A file of another version is refused.
@@ -41,13 +48,13 @@ pub const FORMAT_VERSION: u8 = 2;
 /// Heads per `Load` are cut to this.
 pub const LOAD_HEADS_MAX: u32 = 4096;
 
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const HEADS: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("heads");
-const VALUES: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("values");
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+pub(super) const HEADS: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("heads");
+pub(super) const VALUES: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("values");
 const META_FORMAT: &str = "format";
-const META_ID: &str = "id";
+pub(super) const META_ID: &str = "id";
 const META_INCARNATION: &str = "incarnation";
-const META_NOTES: &str = "notes";
+pub(super) const META_NOTES: &str = "notes";
 /// Filled and emptied to find out whether a disk that was full has room.
 const META_ROOM: &str = "room";
 /// The greatest record, and what stands beside it.
@@ -98,10 +105,12 @@ pub struct Life {
 }
 
 /// Any failure of redb or of the system below it.
-type Failure = redb::Error;
+pub(super) type Failure = redb::Error;
 
 struct Slot {
     database: Option<Database>,
+    /// The database is for reading only: what is written to it is forgotten.
+    only_reads: bool,
     cut: Arc<AtomicBool>,
     /// Counts the databases opened, so that of two threads that saw one fail only the first opens the next.
     generation: u64,
@@ -125,8 +134,14 @@ impl<M: Medium> Engine<M> {
     /// # Errors
     /// [`OpenError`]; the file is left as it is.
     pub fn open(medium: M, config: EngineConfig, metrics: DiskMetrics) -> Result<Engine<M>, OpenError> {
-        let slot =
-            Slot { database: None, cut: Arc::default(), generation: 0, why: DiskError::Io, retry_at: None };
+        let slot = Slot {
+            database: None,
+            only_reads: false,
+            cut: Arc::default(),
+            generation: 0,
+            why: DiskError::Io,
+            retry_at: None,
+        };
         let engine =
             Engine { medium, config, metrics, slot: RwLock::new(slot), was_full: AtomicBool::new(false) };
         {
@@ -154,24 +169,34 @@ impl<M: Medium> Engine<M> {
         guarded(|| begin_life(database, fresh)).map_err(open_error)
     }
 
+    /// Reads a database that no machine uses.
+    pub(super) fn at_rest<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, Failure>,
+    ) -> Result<T, OpenError> {
+        let slot = self.shared();
+        let database = slot.database.as_ref().ok_or_else(|| io::Error::other("not open"))?;
+        guarded(|| work(database)).map_err(open_error)
+    }
+
     /// Does a batch of `Write`, `Delete` and `WriteNotes` in one transaction and appends one result for each. Of two
     /// effects on one record the later wins. All or none are done; other effects are answered one by one.
     pub fn write(&self, batch: &[DiskEffect], done: &mut Vec<(DiskToken, DiskResult)>) {
         let started = Instant::now();
         let is_probe = self.was_full.load(Ordering::Acquire)
             && batch.iter().any(|effect| matches!(effect.op, DiskOp::WriteNotes(_)));
-        let (generation, outcome) = {
-            let slot = self.working();
+        let (generation, only_reads, outcome) = {
+            let slot = self.working_for_changes();
             let outcome = match &slot.database {
-                Some(database) => guarded(|| {
+                Some(database) if !slot.only_reads => guarded(|| {
                     if is_probe {
                         try_room(database)?;
                     }
                     commit_batch(database, batch)
                 }),
-                None => Err(unopened(slot.why)),
+                _ => Err(unopened(slot.why)),
             };
-            (slot.generation, outcome)
+            (slot.generation, slot.only_reads, outcome)
         };
         // Planted: the answer does not wait for the commit's outcome.
         #[cfg(keyway_bug = "net_ack_before_fsync")]
@@ -190,7 +215,9 @@ impl<M: Medium> Engine<M> {
             Err(failure) => {
                 self.metrics.failures.inc_by(batch.len() as u64);
                 let why = disk_error(&failure);
-                self.reopen(generation, why, &failure);
+                if !only_reads {
+                    self.reopen(generation, why, &failure);
+                }
                 self.was_full.fetch_or(why == DiskError::Full, Ordering::AcqRel);
                 DiskResult::Failed(why)
             }
@@ -257,6 +284,37 @@ impl<M: Medium> Engine<M> {
         self.shared()
     }
 
+    /// The same for what changes the database: one that is for reading only is tried to be opened when that is due. Only one thread
+    /// writes, and while it tries the other one reads.
+    fn working_for_changes(&self) -> RwLockReadGuard<'_, Slot> {
+        let slot = self.working();
+        let due = slot.retry_at.is_some_and(|at| at <= Instant::now());
+        if !slot.only_reads || !due {
+            return slot;
+        }
+        drop(slot);
+        self.metrics.reopens.inc();
+        let opened = self.database();
+        let mut slot = self.exclusive();
+        match opened {
+            Ok((database, cut)) if slot.only_reads => {
+                let read_only = slot.database.replace(database);
+                (slot.cut, slot.only_reads, slot.retry_at) = (cut, false, None);
+                slot.generation += 1;
+                let _ = guarded(|| {
+                    drop(read_only);
+                    Ok(())
+                });
+                tracing::debug!("the database is open again");
+            }
+            // Somebody else was here; what was opened is let go.
+            Ok(_) => {}
+            Err(error) => self.failed_to_open(&mut slot, &error),
+        }
+        drop(slot);
+        self.shared()
+    }
+
     /// Gives up the database that failed as `generation` and opens the next.
     fn reopen(&self, generation: u64, why: DiskError, failure: &Failure) {
         let mut slot = self.exclusive();
@@ -284,30 +342,55 @@ impl<M: Medium> Engine<M> {
         match self.database() {
             Ok((database, cut)) => {
                 (slot.database, slot.cut, slot.retry_at) = (Some(database), cut, None);
+                slot.only_reads = false;
                 tracing::debug!("the database is open again");
             }
             Err(error) => {
-                if let OpenError::Io(e) = &error {
-                    slot.why = io_disk_error(e);
+                self.failed_to_open(slot, &error);
+                match self.database_for_reading() {
+                    Ok(database) => {
+                        (slot.database, slot.only_reads) = (Some(database), true);
+                        tracing::warn!("the database is open for reading only");
+                    }
+                    Err(error) => tracing::warn!(%error, "the database cannot be read either"),
                 }
-                slot.retry_at = Some(Instant::now() + self.config.reopen_pause);
-                tracing::warn!(%error, "the database cannot be opened");
             }
+        }
+    }
+
+    fn failed_to_open(&self, slot: &mut Slot, error: &OpenError) {
+        if let OpenError::Io(e) = error {
+            slot.why = io_disk_error(e);
+        }
+        slot.retry_at = Some(Instant::now() + self.config.reopen_pause);
+        if slot.only_reads {
+            tracing::debug!(%error, "the database still cannot be opened for changes");
+        } else {
+            tracing::warn!(%error, "the database cannot be opened");
         }
     }
 
     fn database(&self) -> Result<(Database, Arc<AtomicBool>), OpenError> {
         let cut = Arc::new(AtomicBool::new(false));
         let fenced = Fenced::new(self.medium.backend()?, Arc::clone(&cut), self.metrics.clone());
-        let opened = guarded(|| {
-            let mut builder = Database::builder();
-            builder.set_cache_size(self.config.cache_bytes);
-            Ok(builder.create_with_backend(fenced)?)
-        });
+        let opened = ahead::while_opening(&self.medium, || self.database_over(fenced));
         if opened.is_err() {
             cut.store(true, Ordering::Release);
         }
-        Ok((opened.map_err(open_error)?, cut))
+        Ok((opened?, cut))
+    }
+
+    fn database_for_reading(&self) -> Result<Database, OpenError> {
+        self.database_over(Shadow::new(self.medium.backend()?)?)
+    }
+
+    fn database_over(&self, backend: impl StorageBackend) -> Result<Database, OpenError> {
+        let opened = guarded(|| {
+            let mut builder = Database::builder();
+            builder.set_cache_size(self.config.cache_bytes);
+            Ok(builder.create_with_backend(backend)?)
+        });
+        opened.map_err(open_error)
     }
 
     fn shared(&self) -> RwLockReadGuard<'_, Slot> {
@@ -502,25 +585,9 @@ fn load(
 ) -> Result<DiskResult, Failure> {
     let transaction = database.begin_read()?;
     let notes = transaction.open_table(META)?.get(META_NOTES)?.map(|v| v.value().to_vec());
-    let table = transaction.open_table(HEADS)?;
-    let from = match after {
-        None => std::ops::Bound::Unbounded,
-        Some(identity) => std::ops::Bound::Excluded(rows::row_key(identity)),
-    };
-    let limit = limit.min(LOAD_HEADS_MAX) as usize;
-    let (mut heads, mut more) = (Vec::new(), false);
-    for entry in table.range::<RowKey>((from, std::ops::Bound::Unbounded))? {
-        if heads.len() >= limit {
-            more = true;
-            break;
-        }
-        let (key, row) = entry?;
-        match rows::decode_head(&key.value(), row.value()) {
-            Ok((head, _)) => heads.push(head),
-            Err(rows::Damaged) => note_damage(metrics, "heads"),
-        }
-    }
-    Ok(DiskResult::Loaded { notes, heads, more })
+    let page = scan::page(&transaction, after, limit.min(LOAD_HEADS_MAX) as usize)?;
+    (0..page.damaged).for_each(|_| note_damage(metrics, "heads"));
+    Ok(DiskResult::Loaded { notes, heads: page.heads, more: page.more })
 }
 
 fn read_record(

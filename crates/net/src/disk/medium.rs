@@ -29,6 +29,12 @@ pub trait Medium: Send + Sync + 'static {
     /// # Errors
     /// What the system says.
     fn backend(&self) -> io::Result<Self::Backend>;
+
+    /// Reads so many bytes for nobody: they are in memory when they are read next. Whether there is anything behind `offset`.
+    fn touch(&self, offset: u64, bytes: usize) -> bool {
+        let _ = (offset, bytes);
+        false
+    }
 }
 
 /// A file in a locked directory. The lock is let go with the medium: not before the last thread has ended its work.
@@ -69,6 +75,12 @@ impl Medium for FileMedium {
             fadvise(&self.file, 0, None, Advice::DontNeed)?;
         }
         Ok(FileBackend { file: Arc::clone(&self.file), syncing: Arc::clone(&self.syncing) })
+    }
+
+    fn touch(&self, offset: u64, bytes: usize) -> bool {
+        let mut chunk = vec![0; bytes];
+        // An error is redb's to meet.
+        self.file.read_at(&mut chunk, offset).is_ok_and(|read| read > 0)
     }
 }
 

@@ -10,12 +10,16 @@
 //! node then refuses to start on it, and its records come back from their other copies. Identity and incarnation are
 //! synced in that mode too, before the node starts.
 
+mod ahead;
+pub mod archive;
 pub mod directory;
 pub mod engine;
 pub mod lanes;
 pub mod medium;
 mod memory;
 pub mod rows;
+mod scan;
+mod shadow;
 pub mod yardstick;
 
 use std::path::Path;

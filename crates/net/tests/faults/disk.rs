@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     Full,
     /// Any write from there on finds no space, until [`FaultyDisk::repair`].
     NoWrites,
+    /// Any sync from there on fails, and may have lost what it should have saved, until [`FaultyDisk::repair`].
+    NoSyncs,
     /// A write gets a prefix of its sectors to the disk, then the power goes. Other operations: the power goes.
     Tear,
     /// The power goes before the operation.
@@ -81,7 +83,7 @@ impl State {
         match self.fault {
             Fault::None => Ok(false),
             Fault::Error => Ok(n == self.at),
-            Fault::Full | Fault::NoWrites => Ok(n >= self.at),
+            Fault::Full | Fault::NoWrites | Fault::NoSyncs => Ok(n >= self.at),
             Fault::Tear => Ok(n == self.at),
             Fault::Crash if n == self.at => {
                 self.is_dead = true;
@@ -226,7 +228,7 @@ impl StorageBackend for FaultyDisk {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state();
         match (state.step()?, state.fault) {
-            (true, Fault::Error) => {
+            (true, Fault::Error | Fault::NoSyncs) => {
                 state.spill();
                 return Err(io::Error::from_raw_os_error(5));
             }

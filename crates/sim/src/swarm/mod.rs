@@ -13,6 +13,7 @@
 
 mod faults;
 mod phases;
+mod snapshots;
 pub(crate) mod values;
 
 use std::collections::BTreeSet;
@@ -82,6 +83,8 @@ pub struct Params {
     pub short_lives: f64,
     /// Which kinds of values, and what is removed.
     pub mix: Mix,
+    /// Restores of records of snapshots, for each operation.
+    pub restores: f64,
     /// What each host keeps at most, if that is bounded: then clients wait for room, and are refused.
     pub store_bytes_max: Option<u64>,
 }
@@ -139,10 +142,20 @@ impl Params {
             ),
             short_lives: *one_of(&mut load, &[0.0, 0.0, 0.3, 1.0]),
             mix: Mix::draw(&mut rng.fork("swarm values", 0)),
+            restores: snapshots::draw(&mut rng.fork("swarm snapshots", 0)),
             store_bytes_max: rng.fork("swarm room", 0).chance(0.2).then_some(BOUNDED_BYTES),
             kinds,
         }
         .with_bearable_load()
+        .without_idle_restores()
+    }
+
+    /// Where nothing is removed, and nothing followed up, putting back proves little.
+    fn without_idle_restores(mut self) -> Params {
+        if self.mix.removes == 0.0 {
+            self.restores = 0.0;
+        }
+        self
     }
 
     /// Large values cost the judges most, and slow disks need minutes to copy them: fewer of them, spread over more keys.
@@ -263,6 +276,7 @@ impl fmt::Display for Params {
             ("series", m.series),
             ("removes", m.removes),
             ("replays", m.replays),
+            ("restores", self.restores),
         ] {
             if share > 0.0 {
                 write!(f, ", {name} {share}")?;

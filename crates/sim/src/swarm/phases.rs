@@ -8,6 +8,7 @@ use keyway_core::rng::Rng;
 use keyway_core::{Duration, Id};
 
 use super::faults::{self, Kind, Limits};
+use super::snapshots::Snapshots;
 use super::values::{Values, What};
 use super::{BOUNDED_TTL_MAX, DRIFT_PPM_MAX, Outcome, Params, SKEW, Tally};
 use crate::checkers::{
@@ -46,6 +47,8 @@ const FAULT_MAX: Duration = Duration::from_secs(40);
 const TTL_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Keys that each member looks up at the end.
 const LAST_LOOKUPS: usize = 3;
+/// Records of old snapshots that are put back when all is whole again.
+const LAST_RESTORES: usize = 50;
 
 /// What is to be done when the world wakes us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,6 +105,7 @@ struct Swarm<'p> {
     disks_lost: usize,
     value_count: u64,
     values: Values,
+    snapshots: Snapshots,
     network: Option<NetworkId>,
     tally: Tally,
 }
@@ -167,6 +171,7 @@ impl<'p> Swarm<'p> {
             disks_lost: 0,
             value_count: 0,
             values: Values::new(params.mix, world.fork("values")),
+            snapshots: Snapshots::new(params.restores, world.fork("snapshots")),
             network: None,
             tally: Tally::default(),
             params,
@@ -243,7 +248,23 @@ impl<'p> Swarm<'p> {
         self.tally.healed_in = self.world.time() - healed;
         // Calls that began under faults may still end in silence, and leaves in absence: from their end on it must stay whole.
         self.run_for(AFTERMATH)?;
-        self.converge("heal")
+        self.converge("heal")?;
+        self.put_back()
+    }
+
+    /// Into a network that is whole, old snapshots are put back: it stays as it is.
+    fn put_back(&mut self) -> Result<(), Stop> {
+        if !self.snapshots.is_wanted() {
+            return Ok(());
+        }
+        self.strict_service = true;
+        for _ in 0..LAST_RESTORES {
+            let op = self.snapshots.any();
+            self.restore(op);
+        }
+        self.run_for(SETTLING)?;
+        self.strict_service = false;
+        self.converge("restore")
     }
 
     /// Within [`LIVENESS`] all judges of a settled network must be content at one and the same instant.
@@ -262,6 +283,10 @@ impl<'p> Swarm<'p> {
     fn look(&self) -> Verdict {
         if let Some((&op, host)) = self.lookups.pending().next() {
             return Err(Complaint::new("service", format!("{op:?} at n{host} has no end")));
+        }
+        if self.snapshots.pending_count() > 0 {
+            let pending = self.snapshots.pending_count();
+            return Err(Complaint::new("service", format!("{pending} restores have no end")));
         }
         if self.clients.pending_count() > 0 {
             return Err(Complaint::new(
@@ -415,6 +440,7 @@ impl<'p> Swarm<'p> {
         self.lookups.forget(n);
         self.lookups.truth_changed(&self.oracle);
         self.clients.forget(n, self.world.time());
+        self.snapshots.forget(n);
         let clients = &self.clients;
         self.values.forget_running(|op| clients.is_pending(op));
     }
@@ -566,6 +592,19 @@ impl<'p> Swarm<'p> {
             let target = self.load.id();
             self.lookup(host, target);
         }
+        if let Some(disk) = self.snapshots.taken_of(self.world.host_count()) {
+            self.snapshots.keep(self.world.disk(disk).records());
+        }
+        let op = self.snapshots.due();
+        self.restore(op);
+    }
+
+    /// Some member puts a record of a snapshot back.
+    fn restore(&mut self, op: Option<Op>) {
+        let members: Vec<usize> = self.world.members().filter(|&n| !self.world.is_paused(n)).collect();
+        let (Some(op), Some(host)) = (op, self.snapshots.host(&members)) else { return };
+        let op = self.world.submit(host, op);
+        self.snapshots.submitted(op, host);
     }
 
     fn some_key(&mut self) -> Id {
@@ -625,6 +664,12 @@ impl<'p> Swarm<'p> {
             self.tally.lookups += 1;
             if self.strict_service {
                 lookup_judge::judge(host, &ended)?;
+            }
+            return Ok(());
+        }
+        if let Some(failed) = self.snapshots.ended(op, &result) {
+            if self.strict_service {
+                service::judge(&format!("a restore at n{host}"), failed)?;
             }
             return Ok(());
         }

@@ -9,16 +9,30 @@ use crate::store::proof::{Claim, sha256, signer_place};
 use crate::store::record::content_key;
 use crate::store::{ClientId, Kind, Proof};
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 impl Net {
-    fn put_guarded(&mut self, n: usize, key: &str, value: &str, secret: &str, ttl: Duration) -> OpResult {
+    pub(super) fn put_guarded(
+        &mut self,
+        n: usize,
+        key: &str,
+        value: &str,
+        secret: &str,
+        ttl: Duration,
+    ) -> OpResult {
         let secret_hash = Id::of_text(secret);
         let (key, value) = (Id::of_text(key), value.as_bytes().to_vec());
         self.op(n, Op::Put { key, value, ttl, secret_hash, client: ClientId::NOBODY })
     }
 
-    fn remove(&mut self, n: usize, key: &str, value: &str, secret: &str, ttl: Duration) -> RemoveReceipt {
+    pub(super) fn remove(
+        &mut self,
+        n: usize,
+        key: &str,
+        value: &str,
+        secret: &str,
+        ttl: Duration,
+    ) -> RemoveReceipt {
         let what = Op::Remove {
             key: Id::of_text(key),
             value_hash: Id::of_text(value),
@@ -32,11 +46,11 @@ impl Net {
         }
     }
 
-    fn network(&self) -> NetworkId {
+    pub(super) fn network(&self) -> NetworkId {
         self.hosts[0].machine.as_ref().expect("it runs").inspect().network
     }
 
-    fn values(&mut self, n: usize, key: &str, signer: Option<Id>) -> Vec<Value> {
+    pub(super) fn values(&mut self, n: usize, key: &str, signer: Option<Id>) -> Vec<Value> {
         let (key, reads, page_bytes) = (Id::of_text(key), Reads::Quorum, 1 << 20);
         let get = Op::Get { key, max: 100, after: None, reads, page_bytes, overhead_bytes: 0, signer };
         match self.op(n, get) {
@@ -46,7 +60,14 @@ impl Net {
     }
 
     /// Signed by signer number `signer`, to end `ttl` from now.
-    fn signed(&self, signer: u8, kind: Kind, content: &[u8], seq: u64, ttl: Duration) -> SignedPut {
+    pub(super) fn signed(
+        &self,
+        signer: u8,
+        kind: Kind,
+        content: &[u8],
+        seq: u64,
+        ttl: Duration,
+    ) -> SignedPut {
         let signer = SigningKey::from_bytes(&[signer; 32]);
         let expires_secs = (EPOCH + self.now + ttl.0) / 1_000_000;
         let public_key = signer.verifying_key().to_bytes();
@@ -57,12 +78,12 @@ impl Net {
         SignedPut { kind, key, content: content.to_vec(), seq, proof, cas: None, client: ClientId::NOBODY }
     }
 
-    fn put_signed(&mut self, n: usize, put: &SignedPut) -> OpResult {
+    pub(super) fn put_signed(&mut self, n: usize, put: &SignedPut) -> OpResult {
         self.op(n, Op::PutSigned(Box::new(put.clone())))
     }
 }
 
-fn bytes(values: &[Value]) -> Vec<&[u8]> {
+pub(super) fn bytes(values: &[Value]) -> Vec<&[u8]> {
     values.iter().map(|v| &v.bytes[..]).collect()
 }
 

@@ -6,6 +6,7 @@ mod disk;
 mod laws;
 mod model;
 mod proofs;
+mod snapshots;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

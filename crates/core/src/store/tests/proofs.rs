@@ -24,7 +24,7 @@ fn signed(kind: Kind, content: &[u8], seq: u64) -> Record {
 }
 
 /// One record of each kind that needs a proof or is its own.
-fn originals() -> Vec<Record> {
+pub(super) fn originals() -> Vec<Record> {
     Vec::from([
         signed(Kind::Signed, b"value", 0),
         signed(Kind::SignedRemove, &sha256(b"value"), 0),

@@ -1,0 +1,159 @@
+//! A file that can be read while it takes no writes: what is written over it stays in memory and is forgotten.
+//!
+//! ```text
+//!   redb ── read ──▶ pages written since, in memory ── else ──▶ the file
+//!        ── write, set_len ──▶ memory, at most SHADOW_BYTES_MAX
+//!        ── sync ──▶ nothing
+//! ```
+//!
+//! To open a file that was not closed redb must write to it, if only its header. While the disk takes no writes, or no sync succeeds, it
+//! can be opened over this: then records are read as the disk really holds them. Nothing is ever acknowledged from here.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{PoisonError, RwLock};
+
+use redb::StorageBackend;
+
+/// What opening a file may write. Its header and the tables of what is free, by far less.
+const SHADOW_BYTES_MAX: usize = 64 << 20;
+const PAGE_BYTES: u64 = 4096;
+
+/// Bytes over a file that is left as it is.
+#[derive(Debug)]
+pub(super) struct Shadow<B> {
+    file: B,
+    file_len: u64,
+    over: RwLock<Over>,
+}
+
+#[derive(Debug)]
+struct Over {
+    len: u64,
+    pages: BTreeMap<u64, Vec<u8>>,
+}
+
+impl<B: StorageBackend> Shadow<B> {
+    /// Over a file as it is now.
+    pub(super) fn new(file: B) -> io::Result<Shadow<B>> {
+        let file_len = file.len()?;
+        Ok(Shadow { file, file_len, over: RwLock::new(Over { len: file_len, pages: BTreeMap::new() }) })
+    }
+
+    /// What stands in the file, and zeros behind it.
+    fn read_file(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let there = self.file_len.saturating_sub(offset).min(out.len() as u64) as usize;
+        let (inside, behind) = out.split_at_mut(there);
+        behind.fill(0);
+        if inside.is_empty() { Ok(()) } else { self.file.read(offset, inside) }
+    }
+}
+
+/// The pages that a run of bytes touches: each with where it begins in the run, where in the page, and how many bytes.
+fn pages(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize, usize)> {
+    let end = offset + len as u64;
+    let mut at = offset;
+    std::iter::from_fn(move || {
+        let (page, inside) = (at / PAGE_BYTES, at % PAGE_BYTES);
+        let count = (PAGE_BYTES - inside).min(end - at);
+        let piece = (page, (at - offset) as usize, inside as usize, count as usize);
+        at += count;
+        (count > 0).then_some(piece)
+    })
+}
+
+impl<B: StorageBackend> StorageBackend for Shadow<B> {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.over.read().unwrap_or_else(PoisonError::into_inner).len)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let over = self.over.read().unwrap_or_else(PoisonError::into_inner);
+        if offset + out.len() as u64 > over.len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.read_file(offset, out)?;
+        for (page, at, inside, count) in pages(offset, out.len()) {
+            if let Some(written) = over.pages.get(&page) {
+                out[at..at + count].copy_from_slice(&written[inside..inside + count]);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut over = self.over.write().unwrap_or_else(PoisonError::into_inner);
+        // What is cut off and grown again reads as it was: redb writes what it grows before it reads it.
+        over.len = len;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut over = self.over.write().unwrap_or_else(PoisonError::into_inner);
+        for (page, at, inside, count) in pages(offset, data.len()) {
+            if !over.pages.contains_key(&page) {
+                if (over.pages.len() + 1) * PAGE_BYTES as usize > SHADOW_BYTES_MAX {
+                    return Err(io::Error::other("too much is written to a file that can only be read"));
+                }
+                let mut whole = vec![0; PAGE_BYTES as usize];
+                self.read_file(page * PAGE_BYTES, &mut whole)?;
+                over.pages.insert(page, whole);
+            }
+            if let Some(written) = over.pages.get_mut(&page) {
+                written[inside..inside + count].copy_from_slice(&data[at..at + count]);
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redb::backends::InMemoryBackend;
+
+    #[test]
+    fn what_is_written_is_read_and_the_file_stays_as_it_was() {
+        let file = InMemoryBackend::new();
+        let before: Vec<u8> = (0..10_000_u32).map(|n| (n % 251) as u8).collect();
+        file.set_len(10_000).expect("memory");
+        file.write(0, &before).expect("memory");
+        let shadow = Shadow::new(file).expect("memory");
+        let mut model = before.clone();
+        for (offset, len) in [(0, 10), (4000, 200), (4096, 4096), (9_990, 10), (5, 9000)] {
+            let data: Vec<u8> = (0..len).map(|n| (offset + n) as u8 ^ 0x5a).collect();
+            shadow.write(offset as u64, &data).expect("it takes it");
+            model[offset..offset + len].copy_from_slice(&data);
+            let mut all = vec![0; model.len()];
+            shadow.read(0, &mut all).expect("it is there");
+            assert!(all == model, "after {len} bytes at {offset}");
+        }
+        shadow.set_len(20_000).expect("it grows");
+        shadow.write(15_000, b"behind").expect("it takes it");
+        let mut behind = [9; 8];
+        shadow.read(14_999, &mut behind).expect("it is there");
+        assert_eq!(&behind, b"\0behind\0");
+        assert!(shadow.read(19_999, &mut behind).is_err(), "nothing is behind the end");
+        assert_eq!(shadow.len().expect("memory"), 20_000);
+        let mut after = vec![0; 10_000];
+        shadow.file.read(0, &mut after).expect("memory");
+        assert!(after == before, "the file was written");
+    }
+
+    #[test]
+    fn what_is_kept_in_memory_is_bounded() {
+        let shadow = Shadow::new(InMemoryBackend::new()).expect("memory");
+        shadow.set_len(1 << 40).expect("only a number");
+        let block = vec![1; 1 << 20];
+        let written = (0..100).take_while(|n| shadow.write(n << 20, &block).is_ok()).count();
+        assert_eq!(written, SHADOW_BYTES_MAX >> 20);
+    }
+}
