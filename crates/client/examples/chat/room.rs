@@ -118,7 +118,7 @@ pub(crate) struct Room {
     nonce: Nonce,
     /// The number of our next line.
     number: u64,
-    /// How long our value under *here* lives, and when it ends.
+    /// How long our value under *here* lives, and when it ends at the latest.
     here_ttl: Duration,
     here_ends: u64,
     here_until: Instant,
@@ -220,8 +220,11 @@ impl Room {
         let value = self.here_value()?;
         // The removal stands for as long as the value would have lived.
         let claim = Claim::removal(here_key(&self.room), Hex::sha256(&value), self.nonce, self.here_ends);
-        self.client.remove_signed(&claim, &self.me, None).await?;
-        Ok(())
+        match self.client.remove_signed(&claim, &self.me, None).await {
+            // It has ended by itself.
+            Err(ClientError::Refused { code, .. }) if code == "nothing_removed" => Ok(()),
+            other => Ok(other.map(drop)?),
+        }
     }
 
     fn here_value(&self) -> Result<Bytes, Failure> {
@@ -241,8 +244,10 @@ impl Room {
     async fn renew(&mut self) -> Result<(), Failure> {
         let (ends, until) = (expires_in(self.here_ttl), Instant::now() + self.here_ttl);
         let claim = Claim::value(here_key(&self.room), self.here_value()?, self.nonce, ends);
+        // Before it is put: who asks may give us up in the middle, and a removal must not end before what it removes.
+        self.here_ends = ends;
         self.client.put_signed(&claim, &self.me, None).await?;
-        (self.here_ends, self.here_until) = (ends, until);
+        self.here_until = until;
         Ok(())
     }
 

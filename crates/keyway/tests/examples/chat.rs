@@ -14,7 +14,7 @@ struct Guest {
 
 /// A guest enters; what was said before is given.
 fn enter(network: &Network, name: &str) -> (Guest, Vec<Value>) {
-    let args = ["kitchen", "--name", name, "--json", "--here", "4"];
+    let args = ["kitchen", "--name", name, "--json", "--here", "6"];
     let log = network.dir.path().join(format!("{name}.log"));
     let process = Process::converse(&mut program(network, "chat", &args), &log);
     let mut before = Vec::new();
@@ -102,7 +102,8 @@ fn guests_see_each_other_come_speak_leave_and_die() {
         assert_eq!(expect(&guest.process, "said", &bob)["text"], "I have to go");
         expect(&guest.process, "left", &bob);
     }
-    assert!(bob.process.end(super::support::SOON).success());
+    let status = bob.process.end(super::support::SOON);
+    assert!(status.success(), "{status}\n{}", bob.process.log_end());
     carl.process.kill();
     expect(&ann.process, "lost", &carl);
 }

@@ -95,9 +95,9 @@ fn a_record_that_is_kept_outlives_one_that_is_not() {
     let (key, signer) = keygen(&network, "key");
     let names = |args: &[&str]| ran(&network, "names", args, "");
     for at in ["kept", "left"] {
-        names(&["set", at, "192.0.2.1:80", "--sign", &key, "--ttl", "4"]).good();
+        names(&["set", at, "192.0.2.1:80", "--sign", &key, "--ttl", "6"]).good();
     }
-    let mut keep = program(&network, "names", &["keep", "kept", "--sign", &key, "--ttl", "4"]);
+    let mut keep = program(&network, "names", &["keep", "kept", "--sign", &key, "--ttl", "6"]);
     let mut keeper = Process::start(&mut keep, &network.dir.path().join("keeper.log"));
     wait_until("the record that nobody keeps has ended", SOON, || {
         (names(&["lookup", "left", "--zone", &signer]).code == 3).then_some(())
