@@ -123,7 +123,7 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Where(args) => one_thread()?.block_on(whereabouts::run(args, session)),
         Verb::Trace(args) => one_thread()?.block_on(trace::run(args, session)),
         Verb::Clients(args) => one_thread()?.block_on(clients::run(args, session)),
-        Verb::Token(args) => token::run(&args, &file, session),
+        Verb::Token(args) => token::run(&args, file, session),
         Verb::Nodes(args) => one_thread()?.block_on(nodes::run(args, session)),
         Verb::Health(args) => one_thread()?.block_on(health::run(args, session)),
         Verb::Redir(args) => one_thread()?.block_on(redir::run(args, session)),
