@@ -84,6 +84,7 @@ pub async fn serve<N: Node>(
     let Listeners { http, sunrpc } = listeners.into();
     let (stop, stopping) = watch::channel(false);
     let shop = Arc::new(rest::Shop::new(node, config, stopping.clone()));
+    let (access, reading) = (shop.access.clone(), stopping.clone());
     let router = rest::router(shop.clone());
     let until_stop = |mut stopping: watch::Receiver<bool>| async move {
         // A sender that is gone stops as well.
@@ -99,6 +100,7 @@ pub async fn serve<N: Node>(
             sunrpc::serve(listener, shop, until_stop(stopping)).await;
         }
     };
-    tokio::join!(told, http, sunrpc);
+    let tokens = access.keep_reading(reading);
+    tokio::join!(told, http, sunrpc, tokens);
     Ok(())
 }

@@ -45,10 +45,16 @@ impl Closed {
         Closed::open_for("none").await
     }
 
-    fn make(&self, name: &str, for_what: &str, quotas: Quotas, expires_ms: Option<u64>) -> String {
+    /// Makes a token, and waits until the gateway knows it; every look is a round trip.
+    async fn make(&self, name: &str, for_what: &str, quotas: Quotas, expires_ms: Option<u64>) -> String {
         let made = Token::new(name, scopes(for_what), quotas, 1, expires_ms).expect("a token");
         TokenFile::change(&self.tokens, |file| file.add(made.0)).expect("added");
-        made.1
+        let text = made.1;
+        if expires_ms.is_none() {
+            let seen = async { while [401, 503].contains(&self.ask(&text, "GET", "/v1/x", b"").await.0) {} };
+            tokio::time::timeout(support::PATIENCE, seen).await.expect("the file is read within seconds");
+        }
+        text
     }
 
     async fn ask(&self, token: &str, method: &str, path: &str, body: &[u8]) -> (u16, Json) {
@@ -97,10 +103,11 @@ async fn without_a_token_a_closed_gateway_tells_its_health_and_nothing_else() {
 #[tokio::test]
 async fn a_token_opens_what_it_is_for_until_it_is_revoked_or_has_ended() {
     let closed = Closed::start().await;
-    let reader = closed.make("reader", "read", Quotas::default(), None);
-    let writer = closed.make("writer", "write", Quotas::default(), None);
-    let admin = closed.make("ops", "admin", Quotas::default(), None);
-    let ended = closed.make("ended", "read", Quotas::default(), Some(1000));
+    // Known with the next ones.
+    let ended = closed.make("ended", "read", Quotas::default(), Some(1000)).await;
+    let reader = closed.make("reader", "read", Quotas::default(), None).await;
+    let writer = closed.make("writer", "write", Quotas::default(), None).await;
+    let admin = closed.make("ops", "admin", Quotas::default(), None).await;
     assert_eq!(closed.ask(&writer, "PUT", "/v1/keys/a", b"red").await.0, 201);
     assert_eq!(closed.ask(&reader, "GET", "/v1/keys/a", b"").await.0, 200);
     assert_eq!(closed.ask(&admin, "GET", "/v1/peers", b"").await.0, 200);
@@ -127,9 +134,10 @@ async fn a_token_opens_what_it_is_for_until_it_is_revoked_or_has_ended() {
         (401, Some("the access token ended has expired"))
     );
 
-    // Whoever shows a token means it: a bad one is refused also where none is needed.
+    // Whoever shows a token means it: a bad one is refused also by whom none is asked for. Health is told to everybody.
     for bad in ["", "nonsense", &reader[..reader.len() - 1], &format!("{reader}0")] {
-        assert_eq!(closed.ask(bad, "GET", "/livez", b"").await.0, 401, "{bad:?}");
+        assert_eq!(closed.ask(bad, "GET", "/v1/keys/a", b"").await.0, 401, "{bad:?}");
+        assert_eq!(closed.ask(bad, "GET", "/livez", b"").await.0, 200, "{bad:?}");
     }
     let header = format!("Basic {reader}");
     let basic = closed.gateway.ask_with("GET", "/v1/keys/a", &[("Authorization", &header)], b"").await;
@@ -155,10 +163,10 @@ async fn a_token_opens_what_it_is_for_until_it_is_revoked_or_has_ended() {
 #[tokio::test]
 async fn what_is_written_is_charged_to_the_token_and_quotas_hold() {
     let closed = Closed::start().await;
-    let quotas = Quotas { stored_bytes: Some(1000), ..Quotas::default() };
-    let app = closed.make("app", "read,write", quotas, None);
-    let other = closed.make("other", "read,write", Quotas::default(), None);
-    let ops = closed.make("ops", "admin", Quotas::default(), None);
+    let quotas = Quotas { stored_bytes: Some(1000 + 3 * 106), ..Quotas::default() };
+    let app = closed.make("app", "read,write", quotas, None).await;
+    let other = closed.make("other", "read,write", Quotas::default(), None).await;
+    let ops = closed.make("ops", "admin", Quotas::default(), None).await;
     assert_eq!(closed.ask(&app, "PUT", "/v1/keys/a", &[1; 600]).await.0, 201);
     let (status, answer) = closed.ask(&app, "PUT", "/v1/keys/a", &[2; 600]).await;
     assert_eq!((status, answer["error"]["code"].as_str()), (507, Some("quota")));
@@ -186,7 +194,7 @@ async fn what_is_written_is_charged_to_the_token_and_quotas_hold() {
     let asked = &own["clients"][0]["asked"];
     assert_eq!(
         (&asked["writes"], &asked["bytes"], &asked["failed"], &asked["denied"]),
-        (&2.into(), &900.into(), &2.into(), &2.into())
+        (&2.into(), &900.into(), &2.into(), &3.into())
     );
     let (_, all) = closed.ask(&ops, "GET", "/v1/clients", b"").await;
     let names: Vec<_> =
@@ -197,14 +205,14 @@ async fn what_is_written_is_charged_to_the_token_and_quotas_hold() {
     let line = metrics
         .lines()
         .find(|line| line.starts_with("keyway_client_denied_total{") && line.contains("\"app\""));
-    assert!(line.is_some_and(|line| line.ends_with(" 2")), "{line:?}");
+    assert!(line.is_some_and(|line| line.ends_with(" 3")), "{line:?}");
 }
 
 #[tokio::test]
 async fn requests_are_bounded_by_the_second() {
     let closed = Closed::start().await;
     let quotas = Quotas { requests_per_second: Some(1), ..Quotas::default() };
-    let app = closed.make("app", "read", quotas, None);
+    let app = closed.make("app", "read", quotas, None).await;
     let mut refused = None;
     for _ in 0..1000 {
         let header = format!("Authorization: Bearer {app}");
@@ -223,7 +231,7 @@ async fn requests_are_bounded_by_the_second() {
 #[tokio::test]
 async fn a_client_shows_its_token_and_what_is_signed_may_be_charged_to_its_signer() {
     let closed = Closed::start().await;
-    let text = closed.make("app", "read,write", Quotas::default(), None);
+    let text = closed.make("app", "read,write", Quotas::default(), None).await;
     let client = |token: Option<&str>| {
         let token = token.map(|text| AccessToken::new(text).expect("a token"));
         let settings = ClientSettings { token, ..ClientSettings::default() };
@@ -253,7 +261,9 @@ async fn a_client_shows_its_token_and_what_is_signed_may_be_charged_to_its_signe
 #[tokio::test]
 async fn the_faces_of_2005_are_closed_by_the_same_rule() {
     let closed = Closed::open_for("read").await;
-    let writer = closed.make("writer", "write", Quotas { stored_bytes: Some(4), ..Quotas::default() }, None);
+    let writer = closed
+        .make("writer", "write", Quotas { stored_bytes: Some(4 + 106), ..Quotas::default() }, None)
+        .await;
     let xml_call = |method: &str, rest: &str| {
         format!(
             "<?xml version=\"1.0\"?><methodCall><methodName>{method}</methodName><params>\
@@ -297,4 +307,48 @@ async fn the_faces_of_2005_are_closed_by_the_same_rule() {
     let page = client.reply().await.expect("the connection goes on");
     assert_eq!(page.0[..4], 10u32.to_be_bytes());
     assert_eq!(page.0[8..12], 0u32.to_be_bytes(), "accepted");
+}
+
+#[tokio::test]
+async fn who_is_passed_on_by_a_proxy_is_not_of_this_machine() {
+    let gateway = Gateway::start().await;
+    assert_eq!(gateway.ask("GET", "/v1/peers", b"").await.0, 200);
+    for header in ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"] {
+        let (status, _) = gateway.ask_with("GET", "/v1/peers", &[(header, "198.51.100.7")], b"").await;
+        assert_eq!(status, 401, "{header}");
+    }
+    let basic = [("Authorization", "Basic YTpi")];
+    assert_eq!(
+        gateway.ask_with("GET", "/v1/peers", &basic, b"").await.0,
+        200,
+        "what a proxy has checked itself"
+    );
+}
+
+#[tokio::test]
+async fn a_refused_request_with_a_chunked_body_ends_the_connection() {
+    let closed = Closed::start().await;
+    closed.make("somebody", "read", Quotas::default(), None).await;
+    let refused = "POST /v1/immutable HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\n\
+        Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let next = "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let answers = closed.gateway.exchange(format!("{refused}{next}").as_bytes()).await;
+    assert!(answers.starts_with("HTTP/1.1 401"), "{answers}");
+    assert!(!answers.contains("alive"), "nothing behind it is read as a request: {answers}");
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_its_token() {
+    let closed = Closed::start().await;
+    let reader = closed.make("reader", "read", Quotas::default(), None).await;
+    let mut socket = closed.gateway.connect().await;
+    let request = format!(
+        "GET /v1/keys/a/watch HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {reader}\r\n\r\n"
+    );
+    tokio::io::AsyncWriteExt::write_all(&mut socket, request.as_bytes()).await.expect("sent");
+    let events = tokio::spawn(async move { support::read_to_end(&mut socket).await });
+    closed.gateway.node.wait_until_asked(1).await;
+    TokenFile::change(&closed.tokens, |file| file.revoke("reader", 5)).expect("revoked");
+    let told = events.await.expect("it ends");
+    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
 }

@@ -124,6 +124,9 @@ async fn a_request_as_a_whole_is_bounded() {
     }
     let long = vec![b' '; (8 << 20) + 1];
     assert_eq!(gateway.ask("POST", "/v1/bulk/put", &long).await.0, 413);
+    let many = format!("{{\"puts\":[{}{{}}]}}", "{},".repeat(2_500_000));
+    let (status, answer) = gateway.ask_json("POST", "/v1/bulk/put", many.as_bytes()).await;
+    assert!(status == 400 && answer.to_string().contains("more than 1000 entries"), "{answer}");
     let deep = "[".repeat(1 << 20);
     assert_eq!(
         gateway.ask("POST", "/v1/bulk/get", deep.as_bytes()).await.0,

@@ -88,7 +88,7 @@ async fn listen(
     })?;
     if !addr.ip().is_loopback() {
         if open == Scopes::NONE {
-            tracing::info!(%addr, what, "the gateway listens off loopback, for those with an access token");
+            tracing::info!(%addr, what, "the gateway listens off loopback: without an access token, which Sun RPC cannot show, others may do nothing");
         } else {
             tracing::warn!(%addr, what, %open, "the gateway listens off loopback, and whoever reaches it may do that");
         }

@@ -100,6 +100,9 @@ fn create(path: &Path, asked: &CreateArgs, session: &Session) -> Result<Exit, Fa
     if asked.scope == Scopes::NONE {
         return Err(Failure::new(Exit::Usage, "a token for nothing: --scope takes some of read,write,admin"));
     }
+    if quotas.put_bytes_per_second == Some(0) {
+        return Err(Failure::new(Exit::Usage, "--put-bytes-per-second 0: leave `write` out of --scope"));
+    }
     let now = now_ms();
     let expires = asked.ttl.map(|ttl| now.saturating_add(ttl.as_secs().saturating_mul(1000)));
     let (token, text) = Token::new(&asked.name, asked.scope, quotas, now, expires)?;

@@ -25,7 +25,7 @@ fn a_token_is_made_shown_charged_and_revoked() {
     let error =
         keyway(["node", "--tokens", &tokens, "--durability", "memory", "--listen", "127.0.0.1:0"]).failed(2);
     assert!(error.contains("token file") && error.contains("keyway token create"), "{error}");
-    token(&["create", "app", "--out", &app, "--stored", "1KiB"]).good();
+    token(&["create", "app", "--out", &app, "--stored", "1236"]).good();
     assert_eq!(std::fs::metadata(&app).expect("the token").permissions().mode() & 0o777, 0o600);
     let shown = json_of(&token(&["create", "ops", "--scope", "admin", "--ttl", "30d", "-o", "json"]).good());
     let text = shown["token"].as_str().expect("a token").to_owned();
@@ -52,7 +52,7 @@ fn a_token_is_made_shown_charged_and_revoked() {
     network.run(&["put", "colors", "red", "--token-file", &app]).good();
     assert_eq!(network.run(&["get", "colors"]).good(), "red\n", "reading takes none here");
     let error = network.run(&["put", "colors", &"x".repeat(1022), "--token-file", &app]).failed(4);
-    assert!(error.contains("1024 bytes stored") && error.contains("has 3"), "{error}");
+    assert!(error.contains("1236 bytes stored") && error.contains("has 109"), "{error}");
     let error = network.run(&["nodes", "--token-file", &app]).failed(4);
     assert!(error.contains("the access token app is not for admin"), "{error}");
     network.run(&["nodes", "--token-file", &ops]).good();

@@ -77,7 +77,7 @@ pub struct Found {
 
 impl Found {
     /// The different contents with those who serve them, in the order of the first publisher of each. Bytes that some call a
-    /// folder and others a file are tried as a folder first: as one they can be seen to be none.
+    /// folder and others a file are tried as a folder first: as one they can be seen to be none. Nobody else's place is changed by that.
     #[must_use]
     pub fn contents(&self) -> Vec<(What, Content, Vec<Publisher>)> {
         let mut contents: Vec<(What, Content, Vec<Publisher>)> = Vec::new();
@@ -88,7 +88,14 @@ impl Found {
                 None => contents.push((of.0, of.1, vec![publisher.clone()])),
             }
         }
-        contents.sort_by_key(|(what, ..)| *what != What::Tree);
+        for at in 0..contents.len() {
+            let (what, content) = (contents[at].0, contents[at].1);
+            let folder =
+                contents[at..].iter().position(|(other, same, _)| *other == What::Tree && *same == content);
+            if let Some(behind) = folder.filter(|_| what != What::Tree) {
+                contents.swap(at, at + behind);
+            }
+        }
         contents
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 use super::content::Content;
+use super::manifest::MANIFEST_BYTES_MAX;
 use crate::failure::ClientError;
 
 /// Longest pointer that is read.
@@ -124,6 +125,9 @@ impl Pointer {
         let text: Text = serde_json::from_slice(value).map_err(|why| invalid(why.to_string()))?;
         if !(1..=ADDRESSES_MAX).contains(&text.urls.len()) {
             return Err(invalid(format!("it has {} addresses", text.urls.len())));
+        }
+        if text.what == What::Tree && text.content.bytes > MANIFEST_BYTES_MAX {
+            return Err(invalid(format!("it calls {} bytes the list of a folder", text.content.bytes)));
         }
         if text.name.as_deref().is_some_and(|name| !is_plain_name(name)) {
             return Err(invalid("its name is not the plain name of a file".into()));

@@ -34,14 +34,20 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use http::header::{self, HeaderMap};
 use keyway_core::machine::{Op, OpDone, OpError, SignedPut};
 use keyway_core::store::ClientId;
+use keyway_core::store::record::HEAD_BYTES;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::node::{Desk, Node};
 
 pub(crate) use ledger::{Ledger, Tally};
 pub(crate) use needs::{Need, of_request};
 pub use scope::{Scope, Scopes};
-use tokens::{Held, Shelf};
+use tokens::{Held, LOOK_EVERY, Shelf};
 pub use tokens::{Quotas, TOKENS_MAX, Token, TokenFile, TokenFileError};
+
+/// Headers by which a proxy says that it passes on.
+const PASSED_ON: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
 /// Who may do what at a gateway.
 #[derive(Clone, Debug)]
@@ -73,6 +79,9 @@ pub(crate) enum Denied {
         /// What would have been needed.
         need: Scope,
     },
+    /// Nobody knows, for now, which tokens there are.
+    #[error("the token file of this gateway cannot be read")]
+    Unreadable,
     /// What was shown is no token of this gateway.
     #[error("the access token is not one of this gateway's")]
     Unknown,
@@ -155,19 +164,47 @@ impl Access {
     ///
     /// A token that is not good is an error also where none is needed: whoever shows one means it.
     pub(crate) fn enter(&self, from: IpAddr, headers: &HeaderMap) -> Result<Bearer, Denied> {
-        let Some(shown) = headers.get(header::AUTHORIZATION) else { return Ok(self.address(from)) };
-        let shown = shown.to_str().ok().and_then(bearer).ok_or(Denied::Unknown)?;
-        let shelf = self.0.shelf.as_ref().ok_or(Denied::Unknown)?;
-        let held = shelf.find(shown, Instant::now()).ok_or(Denied::Unknown)?;
-        let (name, now_ms) = (held.token.name.clone(), now_ms());
-        if held.token.revoked_ms.is_some() {
-            return Err(Denied::Revoked { name });
-        }
-        if held.token.expires_ms.is_some_and(|end| end <= now_ms) {
-            return Err(Denied::Expired { name });
-        }
-        let client = ClientId::of_token(&name);
+        // Other schemes are for others: a proxy passes on what it has checked itself.
+        let shown = headers.get(header::AUTHORIZATION).and_then(|shown| bearer(shown.as_bytes()));
+        let Some(shown) = shown else {
+            let who = self.address(from);
+            let passed_on = PASSED_ON.iter().any(|name| headers.contains_key(*name));
+            // Whoever it was passed on for is not on this machine.
+            let scopes = if passed_on { who.scopes.and(self.0.config.open) } else { who.scopes };
+            return Ok(Bearer { scopes, ..who });
+        };
+        let shown = std::str::from_utf8(shown).map_err(|_| Denied::Unknown)?;
+        let held = self.0.shelf.as_ref().ok_or(Denied::Unknown)?.find(shown)?;
+        good(&held.token)?;
+        let client = ClientId::of_token(&held.token.name);
         Ok(Bearer { client, scopes: held.token.scopes, held: Some(held), access: self.clone() })
+    }
+
+    /// Somebody who may do nothing.
+    pub(crate) fn nobody(&self) -> Bearer {
+        Bearer { client: ClientId::NOBODY, scopes: Scopes::NONE, held: None, access: self.clone() }
+    }
+
+    /// Reads the token file again whenever it changes, until the gateway stops.
+    pub(crate) async fn keep_reading(&self, mut stopping: watch::Receiver<bool>) {
+        if self.0.shelf.is_none() {
+            return;
+        }
+        let mut clock = interval(LOOK_EVERY);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                // A sender that is gone stops as well.
+                _ = stopping.wait_for(|stop| *stop) => return,
+                _ = clock.tick() => {}
+            }
+            let access = self.clone();
+            // Files may be slow: on a thread of its own, so that no request waits for them.
+            let looked = tokio::task::spawn_blocking(move || access.0.shelf.as_ref().map(Shelf::look));
+            if let Err(error) = looked.await {
+                tracing::error!(%error, "reading the token file ended: our own bug");
+            }
+        }
     }
 
     /// Whoever comes from an address and can show no token.
@@ -188,10 +225,24 @@ impl Access {
     }
 }
 
-/// The token in an `Authorization` header.
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// The token in an `Authorization` header of that scheme.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"bearer";
+    let (scheme, token) = value.trim_ascii().split_at_checked(SCHEME.len())?;
+    let ours = scheme.eq_ignore_ascii_case(SCHEME) && token.first().is_none_or(u8::is_ascii_whitespace);
+    ours.then(|| token.trim_ascii())
+}
+
+/// Whether a token was revoked or has ended.
+fn good(token: &Token) -> Result<(), Denied> {
+    let name = || token.name.clone();
+    if token.revoked_ms.is_some() {
+        return Err(Denied::Revoked { name: name() });
+    }
+    if token.expires_ms.is_some_and(|end| end <= now_ms()) {
+        return Err(Denied::Expired { name: name() });
+    }
+    Ok(())
 }
 
 /// Somebody at the desk.
@@ -226,16 +277,31 @@ impl Bearer {
     pub(crate) fn request(&self, need: Need) -> Result<(), Denied> {
         match need {
             Need::Nothing => return Ok(()),
-            Need::Either(one, _) if self.scopes.has(one) => {}
-            Need::Of(scope) | Need::Either(_, scope) => self.may(scope)?,
+            Need::Any if self.scopes != Scopes::NONE => {}
+            Need::Any => self.may(Scope::Read)?,
+            Need::Of(scope) => self.may(scope)?,
         }
         self.ask()
     }
 
+    /// Whether its token is still admitted: for what has no end.
+    pub(crate) fn is_still_good(&self) -> bool {
+        let Some(held) = &self.held else { return true };
+        let shelf = self.access.0.shelf.as_ref();
+        shelf
+            .and_then(|shelf| shelf.still(held))
+            .is_some_and(|now| good(&now.token).is_ok() && now.token.scopes == self.scopes)
+    }
+
     /// Takes one request from what it may ask in a second.
-    pub(crate) fn ask(&self) -> Result<(), Denied> {
+    fn ask(&self) -> Result<(), Denied> {
+        self.ask_many(1)
+    }
+
+    /// The same for so many in one, as a whole: who has something left may overdraw, and pays before the next.
+    pub(crate) fn ask_many(&self, count: u64) -> Result<(), Denied> {
         let Some(held) = &self.held else { return Ok(()) };
-        let asked = held.spending.request(&held.token, Instant::now());
+        let asked = held.spending.requests(&held.token, count, Instant::now());
         if asked.is_err() {
             self.access.0.ledger.enter(self.client, |tally| tally.denied += 1);
         }
@@ -254,16 +320,17 @@ impl Bearer {
     /// Performs a write: within the quotas, and entered into the ledger.
     pub(crate) async fn write<N: Node>(&self, desk: &Desk<N>, op: Op) -> Result<OpDone, Declined> {
         let (client, bytes, end_ms) = price(&op, now_ms());
+        let cost = bytes + HEAD_BYTES as u64;
         let ledger = &self.access.0.ledger;
         let spent = match &self.held {
-            Some(held) if bytes > 0 => {
-                let spent = held.spending.put(&held.token, bytes, end_ms, now_ms(), Instant::now());
+            Some(held) => {
+                let spent = held.spending.put(&held.token, cost, end_ms, now_ms(), Instant::now());
                 Some(spent.map_err(|denied| {
                     ledger.enter(client, |tally| tally.denied += 1);
                     Declined::Access(denied)
                 })?)
             }
-            _ => None,
+            None => None,
         };
         let outcome = desk.op(op).await;
         ledger.enter(client, |tally| tally.count(&outcome, bytes));
@@ -277,7 +344,7 @@ impl Bearer {
     }
 }
 
-/// Who is charged for an operation, how many bytes it stores, and until when.
+/// Who is charged for an operation, how many bytes it stores beside its head, and until when at least.
 fn price(op: &Op, now_ms: u64) -> (ClientId, u64, u64) {
     let end = |ttl: keyway_core::Duration| now_ms.saturating_add(ttl.as_micros() / 1000);
     match op {
@@ -287,15 +354,17 @@ fn price(op: &Op, now_ms: u64) -> (ClientId, u64, u64) {
         Op::PutSigned(put) => {
             (put.client, put.content.len() as u64, put.proof.expires_secs.saturating_mul(1000))
         }
-        Op::Remove { client, .. } => (*client, 0, now_ms),
+        Op::Remove { client, ttl, .. } => (*client, 0, end(*ttl)),
         _ => (ClientId::NOBODY, 0, now_ms),
     }
 }
 
 /// Whether an operation that ended so is known to have stored nothing.
 fn changed_nothing(why: &OpError) -> bool {
-    use OpError::{BadTtl, Busy, Forged, Halted, NotJoined, TooLarge};
-    matches!(why, TooLarge { .. } | BadTtl { .. } | Busy | NotJoined | Halted(_) | Forged)
+    use OpError::{BadTtl, Busy, Conflict, Expired, Forged, Halted, NotJoined, Outlived, TooLarge};
+    // What lost to another number, or to a longer life, may be on a replica for a moment: it is not what is stored.
+    let lost = matches!(why, Conflict { .. } | Outlived { .. } | Expired);
+    lost || matches!(why, TooLarge { .. } | BadTtl { .. } | Busy | NotJoined | Halted(_) | Forged)
 }
 
 fn now_ms() -> u64 {

@@ -39,10 +39,10 @@ pub(crate) struct Price {
 }
 
 impl Spending {
-    /// Takes one request.
-    pub(crate) fn request(&self, token: &Token, now: Instant) -> Result<(), Denied> {
+    /// Takes so many requests.
+    pub(crate) fn requests(&self, token: &Token, count: u64, now: Instant) -> Result<(), Denied> {
         let Some(allowed) = token.quotas.requests_per_second else { return Ok(()) };
-        let taken = self.spent().requests.take(1, allowed, REQUESTS_BURST_SECS, now);
+        let taken = self.spent().requests.take(count, allowed, REQUESTS_BURST_SECS, now);
         taken.map_err(|retry_after_secs| rate(token, "requests", allowed, retry_after_secs))
     }
 
@@ -73,9 +73,11 @@ impl Spending {
         Ok(Price { bytes, group })
     }
 
-    /// Gives back what a refused put has taken of the storage; what it took of the rate is spent.
+    /// Gives back what a refused put has taken.
     pub(crate) fn give_back(&self, price: Price) {
-        self.spent().stored.remove(price);
+        let mut spent = self.spent();
+        spent.stored.remove(price);
+        spent.bytes.give_back(price.bytes);
     }
 
     /// Bytes put whose life is not over.
@@ -123,6 +125,13 @@ impl Bucket {
         }
         self.level -= i128::from(cost) * 1_000_000;
         Ok(())
+    }
+}
+
+impl Bucket {
+    /// What is given back may fill it beyond the brim until it is used next.
+    fn give_back(&mut self, cost: u64) {
+        self.level = self.level.saturating_add(i128::from(cost) * 1_000_000);
     }
 }
 
@@ -193,7 +202,7 @@ mod tests {
     fn requests_are_counted_and_come_back_with_time() {
         let token = token(Quotas { requests_per_second: Some(3), ..Quotas::default() });
         let (spending, began) = (Spending::default(), Instant::now());
-        let at = |ms| spending.request(&token, began + Duration::from_millis(ms)).is_ok();
+        let at = |ms| spending.requests(&token, 1, began + Duration::from_millis(ms)).is_ok();
         assert_eq!((0..10).filter(|_| at(0)).count(), 6, "two seconds' worth");
         assert!(at(1) && !at(300), "overdrawn by the part that was not there");
         assert!(at(340) && !at(341), "three a second");

@@ -52,6 +52,12 @@ impl Scopes {
     /// What an application needs.
     pub const CLIENT: Scopes = Scopes(Scope::Read.bit() | Scope::Write.bit());
 
+    /// What is in both.
+    #[must_use]
+    pub const fn and(self, other: Scopes) -> Scopes {
+        Scopes(self.0 & other.0)
+    }
+
     /// Whether it is among them.
     #[must_use]
     pub const fn has(self, scope: Scope) -> bool {

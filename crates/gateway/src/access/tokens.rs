@@ -7,24 +7,24 @@
 //! ```
 //!
 //! The file holds nothing with which anybody could pass. It is replaced as a whole, so readers never see a half of it, and
-//! writers take turns by a lock beside it. A gateway looks at most once a second whether it has changed, and only when a token
-//! is shown: a revoked token is refused within a second. A file that cannot be read admits nobody, and the log says why.
+//! writers take turns by a lock beside it. A gateway looks once a second whether it has changed, on a thread of its own: a revoked
+//! token is refused within a second. While the file cannot be read nobody is admitted, and the log says why.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use keyway_core::store::ClientId;
 use keyway_core::store::proof::sha256;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
-use super::Scopes;
 use super::quota::Spending;
+use super::{Denied, Scopes};
 
 /// Tokens of one file.
 pub const TOKENS_MAX: usize = 10_000;
@@ -39,7 +39,7 @@ const PREFIX: &str = "kwt_";
 /// The version of the file's form.
 const VERSION: u32 = 1;
 /// Between two looks at the file.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a token may be spent on; `None` is no bound.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -173,6 +173,10 @@ impl TokenFile {
         let io = |why| TokenFileError::Io { path: path.to_owned(), why };
         let malformed = |why: String| TokenFileError::Malformed { path: path.to_owned(), why };
         let mut text = String::new();
+        // Not opened before it is known to be a file: the other end of a pipe may never come.
+        if !fs::metadata(path).map_err(io)?.is_file() {
+            return Err(malformed("it is not a file".into()));
+        }
         File::open(path)
             .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
             .map_err(io)?;
@@ -189,8 +193,13 @@ impl TokenFile {
         let mut names = std::collections::BTreeSet::new();
         for token in &file.tokens {
             check_name(&token.name).map_err(|why| malformed(why.to_string()))?;
-            if token.sha256.len() != 64 || !token.sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                return Err(malformed(format!("sha256 of {} is not 64 hex digits", token.name)));
+            if token.sha256.len() != 64
+                || !token.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            {
+                return Err(malformed(format!(
+                    "sha256 of {} is not 64 hex digits in lower case",
+                    token.name
+                )));
             }
             if !names.insert(token.name.as_str()) {
                 return Err(malformed(format!("it has two tokens {}", token.name)));
@@ -213,6 +222,8 @@ impl TokenFile {
         path: &Path,
         change: impl FnOnce(&mut TokenFile) -> Result<T, E>,
     ) -> Result<T, E> {
+        // Behind a link the file itself is replaced.
+        let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let io = |why| TokenFileError::Io { path: path.to_owned(), why };
         let beside = |suffix: &str| {
             let mut name = path.as_os_str().to_owned();
@@ -236,11 +247,25 @@ impl TokenFile {
         text.push(b'\n');
         let new = beside(".new");
         let write = || {
-            let mut out =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            // Left by a writer that was killed, or put there by somebody else.
+            match fs::remove_file(&new) {
+                Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+                _ => {}
+            }
+            let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+            if let Ok(old) = fs::metadata(path) {
+                // A gateway of another user must be able to read it as before.
+                let own = out.metadata()?;
+                if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
+                    fchown(&out, Some(old.uid()), Some(old.gid()))?;
+                }
+                out.set_permissions(old.permissions())?;
+            }
             out.write_all(&text)?;
             out.sync_all()?;
-            fs::rename(&new, path)
+            fs::rename(&new, path)?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
         };
         write().map_err(io)?;
         Ok(done)
@@ -289,7 +314,8 @@ pub(crate) struct Shelf {
 
 #[derive(Default)]
 struct Seen {
-    looked: Option<Instant>,
+    /// Whether the file could be read when it was last looked at.
+    readable: bool,
     stamp: Option<Stamp>,
     held: BTreeMap<String, Arc<Held>>,
 }
@@ -303,52 +329,59 @@ struct Stamp {
 }
 
 impl Shelf {
+    /// With what the file says now.
     pub(crate) fn new(path: PathBuf) -> Shelf {
-        Shelf { path, seen: Mutex::default() }
+        let shelf = Shelf { path, seen: Mutex::new(Seen { readable: true, ..Seen::default() }) };
+        shelf.look();
+        shelf
     }
 
     /// The token with this text.
-    pub(crate) fn find(&self, text: &str, now: Instant) -> Option<Arc<Held>> {
-        let (name, _) = text.strip_prefix(PREFIX)?.rsplit_once('_')?;
-        let seen = self.seen(now);
-        let held = seen.held.get(name)?.clone();
-        drop(seen);
+    pub(crate) fn find(&self, text: &str) -> Result<Arc<Held>, Denied> {
+        let name = text.strip_prefix(PREFIX).and_then(|rest| rest.rsplit_once('_')).map(|(name, _)| name);
+        let held = {
+            let seen = self.seen();
+            if !seen.readable {
+                return Err(Denied::Unreadable);
+            }
+            name.and_then(|name| seen.held.get(name).cloned()).ok_or(Denied::Unknown)?
+        };
         let same = hex(&sha256(text.as_bytes())).as_bytes().ct_eq(held.token.sha256.as_bytes());
-        bool::from(same).then_some(held)
+        bool::from(same).then_some(held).ok_or(Denied::Unknown)
+    }
+
+    /// What has become of a token that was found before.
+    pub(crate) fn still(&self, held: &Held) -> Option<Arc<Held>> {
+        let seen = self.seen();
+        let now = seen.held.get(&held.token.name).filter(|_| seen.readable)?;
+        (now.token.sha256 == held.token.sha256).then(|| now.clone())
     }
 
     /// The names of all tokens, by those under which their bearers are charged.
     pub(crate) fn names(&self) -> BTreeMap<ClientId, String> {
-        let seen = self.seen(Instant::now());
-        seen.held.keys().map(|name| (ClientId::of_token(name), name.clone())).collect()
+        self.seen().held.keys().map(|name| (ClientId::of_token(name), name.clone())).collect()
     }
 
-    fn seen(&self, now: Instant) -> MutexGuard<'_, Seen> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.looked.is_none_or(|looked| now.saturating_duration_since(looked) >= LOOK_EVERY) {
-            seen.looked = Some(now);
-            seen.look(&self.path);
-        }
-        seen
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Seen {
-    /// Reads the file if it is another than it was.
-    fn look(&mut self, path: &Path) {
-        let stamp = fs::metadata(path).map(|metadata| Stamp {
+    /// Reads the file if it is another than it was. It may block.
+    pub(crate) fn look(&self) {
+        let stamp = fs::metadata(&self.path).map(|metadata| Stamp {
             changed: metadata.modified().ok(),
             inode: metadata.ino(),
             bytes: metadata.len(),
         });
         let stamp = stamp.ok();
-        if stamp.is_some() && stamp == self.stamp {
+        if stamp.is_some() && stamp == self.seen().stamp {
             return;
         }
-        match TokenFile::read(path) {
+        match TokenFile::read(&self.path) {
             Ok(file) => {
-                tracing::info!(path = %path.display(), tokens = file.tokens.len(), "access tokens read");
-                let known = std::mem::take(&mut self.held);
+                tracing::info!(path = %self.path.display(), tokens = file.tokens.len(), "access tokens read");
+                let mut seen = self.seen();
+                let known = std::mem::take(&mut seen.held);
                 let hold = |token: Token| {
                     // What was spent stays spent, whatever else the operator changes.
                     let spending = known
@@ -358,13 +391,15 @@ impl Seen {
                         .unwrap_or_default();
                     (token.name.clone(), Arc::new(Held { token, spending }))
                 };
-                self.held = file.tokens.into_iter().map(hold).collect();
-                self.stamp = stamp;
+                seen.held = file.tokens.into_iter().map(hold).collect();
+                (seen.readable, seen.stamp) = (true, stamp);
             }
             Err(why) => {
-                tracing::error!(error = %why, "no access token is admitted until the token file can be read");
-                self.held.clear();
-                self.stamp = None;
+                let mut seen = self.seen();
+                if seen.readable {
+                    tracing::error!(error = %why, "no access token is admitted until the token file can be read");
+                }
+                (seen.readable, seen.stamp) = (false, None);
             }
         }
     }
@@ -372,6 +407,8 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn new(name: &str) -> (Token, String) {
@@ -385,16 +422,15 @@ mod tests {
         let (token, text) = new("ci-1");
         TokenFile::change(&path, |file| file.add(token)).expect("made");
         let shelf = Shelf::new(path.clone());
-        let now = Instant::now();
-        assert!(shelf.find(&text, now).is_some());
+        assert!(shelf.find(&text).is_ok());
         for at in 0..text.len() {
             let mut other = text.clone().into_bytes();
             other[at] = if other[at] == b'0' { b'1' } else { b'0' };
             let other = String::from_utf8(other).expect("text");
-            assert!(shelf.find(&other, now).is_none(), "{at}");
-            assert!(shelf.find(&text[..at], now).is_none(), "{at}");
+            assert!(shelf.find(&other).is_err(), "{at}");
+            assert!(shelf.find(&text[..at]).is_err(), "{at}");
         }
-        assert!(shelf.find(&format!("{text}0"), now).is_none());
+        assert!(shelf.find(&format!("{text}0")).is_err());
         let bytes = fs::read(&path).expect("the file");
         let secret = text.rsplit('_').next().expect("a secret");
         assert!(!String::from_utf8_lossy(&bytes).contains(secret), "the file does not hold it");
@@ -402,25 +438,44 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_seen_within_a_second_and_a_broken_file_admits_nobody() {
+    fn a_change_is_seen_and_while_the_file_is_broken_nobody_is_admitted() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("tokens");
         let shelf = Shelf::new(path.clone());
         let (token, text) = new("a");
-        let began = Instant::now();
-        assert!(shelf.find(&text, began).is_none(), "there is no file");
+        assert_eq!(shelf.find(&text).err(), Some(Denied::Unreadable), "there is no file");
         TokenFile::change(&path, |file| file.add(token.clone())).expect("made");
-        assert!(shelf.find(&text, began).is_none(), "not looked at again");
-        let mut now = began + LOOK_EVERY;
-        let first = shelf.find(&text, now).expect("seen");
-        TokenFile::change(&path, |file| file.revoke("a", 9)).expect("revoked");
-        now += LOOK_EVERY;
-        let revoked = shelf.find(&text, now).expect("known, to be told that it was revoked");
-        assert_eq!(revoked.token.revoked_ms, Some(9));
-        assert!(Arc::ptr_eq(&first.spending, &revoked.spending), "what was spent stays spent");
+        shelf.look();
+        let first = shelf.find(&text).expect("seen");
         fs::write(&path, b"{").expect("written");
-        now += LOOK_EVERY;
-        assert!(shelf.find(&text, now).is_none());
+        shelf.look();
+        assert_eq!(shelf.find(&text).err(), Some(Denied::Unreadable));
+        assert!(shelf.still(&first).is_none());
+        fs::remove_file(&path).expect("removed");
+        TokenFile::change(&path, |file| file.add(token)).expect("made again");
+        TokenFile::change(&path, |file| file.revoke("a", 9)).expect("revoked");
+        shelf.look();
+        let revoked = shelf.find(&text).expect("known, to be told that it was revoked");
+        assert_eq!(revoked.token.revoked_ms, Some(9));
+        assert!(
+            Arc::ptr_eq(&first.spending, &revoked.spending),
+            "what was spent stays spent, broken file or not"
+        );
+    }
+
+    #[test]
+    fn a_change_keeps_what_the_operator_decided_about_the_file() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (path, link) = (dir.path().join("tokens"), dir.path().join("link"));
+        TokenFile::change(&path, |file| file.add(new("a").0)).expect("made");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("given to a group");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        // What a killed writer left does not become the file.
+        fs::write(dir.path().join("tokens.new"), b"{").expect("left");
+        TokenFile::change(&link, |file| file.add(new("b").0)).expect("changed");
+        assert_eq!(fs::metadata(&path).expect("the file").mode() & 0o777, 0o640);
+        assert!(fs::symlink_metadata(&link).expect("the link").is_symlink());
+        assert_eq!(TokenFile::read(&path).expect("read").tokens().len(), 2);
     }
 
     #[test]

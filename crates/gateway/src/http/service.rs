@@ -15,7 +15,7 @@ use tower::Service as _;
 use super::body::{self, BodyError};
 use super::gate::Verdict;
 use super::host;
-use crate::access::{self, Bearer, Denied};
+use crate::access::{self, Bearer, Denied, Need};
 use crate::node::Node;
 use crate::rest::Shop;
 use crate::rest::refusal::Refusal;
@@ -61,6 +61,8 @@ impl<N: Node> Connection<N> {
         let began = Instant::now();
         let metrics = &self.shop.desk.metrics;
         let ordinal = self.requests.fetch_add(1, Ordering::Relaxed);
+        // The end of a chunked body is known to the parser alone, so nothing may follow it (see the gate).
+        let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
         let (interface, answer) = match self.verdict.on(ordinal) {
             Some(why) => {
                 metrics.turned_away(why.name());
@@ -73,6 +75,9 @@ impl<N: Node> Connection<N> {
             response
                 .headers_mut()
                 .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        }
+        if chunked {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         metrics.answered(interface, response.status().as_u16(), began.elapsed());
         Ok(response)
@@ -88,28 +93,26 @@ impl<N: Node> Connection<N> {
             self.shop.desk.metrics.turned_away(refusal.code());
             return Ok(("refused", Err(refusal)));
         }
+        let need = access::of_request(request.method(), request.uri().path());
         let who = match self.shop.access.enter(self.from, request.headers()) {
             Ok(who) => who,
-            Err(denied) => return Ok(("refused", Err(self.denied(denied)))),
+            // Who only asks whether the node is well is told, whatever token is shown.
+            Err(_) if need == Need::Nothing && !is_xmlrpc(&request) => self.shop.access.nobody(),
+            Err(denied) => return Ok(("refused", Err(self.denied(denied).close()))),
         };
         if is_xmlrpc(&request) {
             return Ok(("xmlrpc", self.xmlrpc(request, &who).await?));
         }
         let interface = if request.uri().path().starts_with("/v1/") { "rest" } else { "house" };
-        if let Err(denied) = who.request(access::of_request(request.method(), request.uri().path())) {
+        if let Err(denied) = who.request(need) {
             return Ok((interface, Err(self.denied(denied).close())));
         }
-        // The end of a chunked body is known to the parser alone, so nothing may follow it (see the gate).
-        let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
         if let Some(local) = self.local {
             request.extensions_mut().insert(Reached(local));
         }
         request.extensions_mut().insert(who);
         // The router's error type has no values, and it is always ready.
-        let Ok(mut response) = self.router.clone().call(request).await;
-        if chunked {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
+        let Ok(response) = self.router.clone().call(request).await;
         Ok((interface, Ok(response)))
     }
 

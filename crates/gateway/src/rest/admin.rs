@@ -44,6 +44,8 @@ const SNAPSHOTS_MAX: usize = 1;
 const PAGE_BYTES: u32 = 256 << 10;
 /// Pages on their way to whoever asked.
 const PAGES_AHEAD_MAX: usize = 2;
+/// Times that a page is read of which records are missing.
+const UNREAD_TRIES_MAX: u32 = 2;
 /// How often a page is asked for before the snapshot is cut short.
 const PAGE_TRIES_MAX: u32 = 6;
 /// Pause before the second try; doubles.
@@ -159,6 +161,10 @@ async fn page<N: Node>(shop: &Shop<N>, after: Option<Identity>) -> Result<Read, 
     loop {
         tries += 1;
         match shop.desk.op(Op::Records { after, max: RECORDS_MAX, page_bytes: PAGE_BYTES }).await {
+            // What was being written, or met a disk that is opened anew, is there the next time.
+            Ok(OpDone::Records { unread: 1.., .. }) if tries < PAGE_TRIES_MAX => {
+                tokio::time::sleep(pause).await
+            }
             Ok(OpDone::Records { records, unread, next }) => return Ok((records, unread, next)),
             Err(why) if tries == PAGE_TRIES_MAX => return Err(why),
             // Another answer is our own bug; it ends in the same way.

@@ -6,12 +6,12 @@
 //! ```
 //!
 //! Each entry is a request of its own: it succeeds or fails for itself, is charged and counted for itself, and may carry a
-//! `request_id` of its own, by which its repetitions are known. Bounds: [`ENTRIES_MAX`] entries, [`BODY_BYTES_MAX`] bytes of a body, [`AT_ONCE`]
-//! entries of one request under way, [`REQUESTS_MAX`] bulk requests in all, [`ANSWER_BYTES_MAX`] bytes of pages, beyond which entries are
+//! `request_id` of its own, by which its repetitions are known. Bounds: [`OBJECTS_MAX`](super::input::OBJECTS_MAX) entries, [`BODY_BYTES_MAX`] bytes of a body, [`AT_ONCE`]
+//! entries of one request under way, [`REQUESTS_MAX`] bulk requests in all and [`CLIENT_REQUESTS_MAX`] of one client, [`ANSWER_BYTES_MAX`] bytes of pages, beyond which entries are
 //! answered `answer_full`.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Extension;
 use axum::body::Body;
@@ -20,6 +20,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Response, StatusCode, header};
 use keyway_core::machine::{Op, OpDone};
+use keyway_core::store::ClientId;
 use keyway_core::store::proof::sha256;
 use keyway_core::{Duration, Id};
 use serde::{Deserialize, Serialize};
@@ -39,8 +40,6 @@ use crate::access::Bearer;
 use crate::http::body;
 use crate::node::Node;
 
-/// Entries of one request.
-const ENTRIES_MAX: usize = 1000;
 /// Bytes of its body: a thousand values of 4 KiB, or four of the greatest, in base64.
 const BODY_BYTES_MAX: u64 = 8 << 20;
 /// Entries of one request under way at once.
@@ -48,9 +47,53 @@ const AT_ONCE: usize = 64;
 /// Pages of one request under way at once: each may be a value of the greatest length.
 const PAGES_AT_ONCE: usize = 16;
 /// Bulk requests under way in all.
-pub(super) const REQUESTS_MAX: usize = 8;
+const REQUESTS_MAX: usize = 8;
+/// Bulk requests of one client under way.
+const CLIENT_REQUESTS_MAX: usize = 2;
+/// Least rate at which a body must come, in bytes a second: it holds a seat.
+const BODY_RATE_MIN: u64 = 128 << 10;
 /// Bytes of the pages of one answer; the last one may go beyond.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Who has a bulk request under way. Clones share.
+#[derive(Clone, Default)]
+pub(crate) struct Seats(Arc<Mutex<BTreeMap<ClientId, usize>>>);
+
+/// A seat, until it is dropped.
+struct Seat {
+    seats: Seats,
+    client: ClientId,
+}
+
+impl Seats {
+    /// A seat for one more request of a client, if there is one.
+    fn enter(&self, client: ClientId) -> Option<Seat> {
+        let mut taken = self.taken();
+        let all: usize = taken.values().sum();
+        let own = taken.entry(client).or_default();
+        // Who has none under way has an entry of 0, which must not stay.
+        if all >= REQUESTS_MAX || *own >= CLIENT_REQUESTS_MAX {
+            taken.retain(|_, count| *count > 0);
+            return None;
+        }
+        *own += 1;
+        Some(Seat { seats: self.clone(), client })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, BTreeMap<ClientId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.seats.taken();
+        if let Some(count) = taken.get_mut(&self.client) {
+            *count -= 1;
+        }
+        taken.retain(|_, count| *count > 0);
+    }
+}
 
 /// Many puts.
 #[derive(Deserialize, ToSchema)]
@@ -165,9 +208,9 @@ pub(super) async fn put<N: Node>(
     request: Request,
 ) -> Response<Body> {
     or_refusal(async {
-        let _seat = shop.bulk.try_acquire().map_err(|_| busy())?;
+        let _seat = shop.bulk.enter(who.client).ok_or_else(busy)?;
         let BulkPuts { puts } = read(&shop, request).await?;
-        bounded(puts.len())?;
+        who.ask_many(puts.len() as u64)?;
         answer(in_order(puts, AT_ONCE, |put| put_one(shop.0.clone(), who.clone(), put)).await?)
     })
     .await
@@ -185,15 +228,14 @@ pub(super) async fn get<N: Node>(
     request: Request,
 ) -> Response<Body> {
     or_refusal(async {
-        let _seat = shop.bulk.try_acquire().map_err(|_| busy())?;
+        let _seat = shop.bulk.enter(who.client).ok_or_else(busy)?;
         let BulkGets { gets, reads } = read(&shop, request).await?;
-        bounded(gets.len())?;
+        who.ask_many(gets.len() as u64)?;
         let (mut results, mut bytes) = (Vec::with_capacity(gets.len()), 0);
         let mut rest = VecDeque::from(gets);
         while bytes < ANSWER_BYTES_MAX && !rest.is_empty() {
             let some: Vec<BulkGet> = rest.drain(..rest.len().min(PAGES_AT_ONCE)).collect();
-            let some =
-                in_order(some, PAGES_AT_ONCE, |get| get_one(shop.0.clone(), who.clone(), get, reads)).await?;
+            let some = in_order(some, PAGES_AT_ONCE, |get| get_one(shop.0.clone(), get, reads)).await?;
             for page in some {
                 let page = if bytes < ANSWER_BYTES_MAX { page } else { refused(&full()) };
                 bytes += page.len();
@@ -216,14 +258,6 @@ fn full() -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "answer_full", message).hint("ask for it again")
 }
 
-fn bounded(entries: usize) -> Result<(), Refusal> {
-    if entries <= ENTRIES_MAX {
-        return Ok(());
-    }
-    Err(Refusal::bad_request(format!("{entries} entries: a request takes at most {ENTRIES_MAX}"))
-        .hint("send several requests"))
-}
-
 async fn read<N, T: for<'a> Deserialize<'a>>(shop: &Shop<N>, request: Request) -> Result<T, Refusal> {
     let (head, body) = request.into_parts();
     let headers = &head.headers;
@@ -235,7 +269,9 @@ async fn read<N, T: for<'a> Deserialize<'a>>(shop: &Shop<N>, request: Request) -
         return Err(Refusal::bad_request("a bulk request has no Idempotency-Key")
             .hint("give each put a request_id of its own"));
     }
-    let body = body::read(body, BODY_BYTES_MAX, &shop.config.limits).await?;
+    let mut limits = shop.config.limits.clone();
+    limits.rate_bytes_min = limits.rate_bytes_min.max(BODY_RATE_MIN);
+    let body = body::read(body, BODY_BYTES_MAX, &limits).await?;
     let read: Result<Object<T>, _> = serde_json::from_slice(&body);
     read.map(|Object(all)| all).map_err(|why| Refusal::bad_request(format!("the body makes no sense: {why}")))
 }
@@ -269,7 +305,6 @@ async fn in_order<T, F: Future<Output = String> + Send + 'static>(
 
 async fn put_one<N: Node>(shop: Arc<Shop<N>>, who: Bearer, put: BulkPut) -> String {
     let outcome = async {
-        who.ask()?;
         let asked = match &put.request_id {
             None => Asked::new(who.clone(), None),
             Some(id) => {
@@ -321,9 +356,8 @@ fn place(key: Option<String>, id: Option<String>) -> Result<Option<Id>, Refusal>
     }
 }
 
-async fn get_one<N: Node>(shop: Arc<Shop<N>>, who: Bearer, get: BulkGet, reads: ReadsWord) -> String {
+async fn get_one<N: Node>(shop: Arc<Shop<N>>, get: BulkGet, reads: ReadsWord) -> String {
     let page = async {
-        who.ask()?;
         let key = place(get.key, get.id)?.ok_or_else(|| Refusal::bad_request("a get has a key or an id"))?;
         let max = match get.max.as_ref().map(whole) {
             Some(None | Some(0)) => return Err(Refusal::bad_request("max is a whole number, at least 1")),

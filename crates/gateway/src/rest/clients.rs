@@ -163,8 +163,13 @@ pub(super) async fn clients<N: Node>(
         match shop.desk.op(Op::Clients { max: asked }).await? {
             OpDone::Clients { room, shares } => {
                 let mut accounts = accounts(&shop.access, &shares, asked as usize);
+                let mut room = room;
                 if !who.is(Scope::Admin) {
                     accounts.retain(|account| account.client == who.client);
+                    // Of others nothing is told, not even in sum.
+                    room.charged_bytes = accounts.iter().map(|account| account.stored_bytes).sum();
+                    room.waiting_count = accounts.iter().map(|account| account.waiting).sum();
+                    room.clients_count = accounts.len() as u64;
                 }
                 Ok(json(StatusCode::OK, &ClientsView::of(room, accounts, who.client)))
             }

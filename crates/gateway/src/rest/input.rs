@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
 /// Above it not every whole number has a `f64` of its own.
@@ -32,9 +32,34 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// For `#[serde(deserialize_with)]` of a list of objects.
+/// Entries of a list of objects.
+pub(super) const OBJECTS_MAX: usize = 1000;
+
+/// For `#[serde(deserialize_with)]` of a list of at most [`OBJECTS_MAX`] objects, counted while it is read: a short object costs
+/// more in memory than on the wire.
 pub(super) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    Ok(Vec::<Object<T>>::deserialize(from)?.into_iter().map(|Object(one)| one).collect())
+    struct Listed<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Listed<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {OBJECTS_MAX} objects")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(Object(one)) = list.next_element()? {
+                if all.len() >= OBJECTS_MAX {
+                    return Err(de::Error::custom(format!(
+                        "more than {OBJECTS_MAX} entries: send several requests"
+                    )));
+                }
+                all.push(one);
+            }
+            Ok(all)
+        }
+    }
+    from.deserialize_seq(Listed(PhantomData))
 }
 
 /// A number, if it is whole and not negative.

@@ -50,7 +50,6 @@ use keyway_core::machine::{Op, OpDone, Reads};
 use keyway_core::{Duration, Id};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 use tower::Service as _;
 use utoipa::{IntoParams, ToSchema};
 
@@ -91,7 +90,7 @@ pub(crate) struct Shop<N> {
     /// Outcomes of requests that may be repeated.
     pub(crate) repeats: Repeats,
     /// Seats of bulk requests.
-    pub(crate) bulk: Semaphore,
+    pub(crate) bulk: bulk::Seats,
     /// Keys that somebody watches.
     pub(crate) watched: Watched,
     /// Places for snapshots under way.
@@ -111,7 +110,7 @@ impl<N: Node> Shop<N> {
             desk: Desk::new(node, config.limits.op_timeout, metrics),
             access: Access::new(config.access.clone()),
             repeats: Repeats::default(),
-            bulk: Semaphore::new(bulk::REQUESTS_MAX),
+            bulk: bulk::Seats::default(),
             watched: Watched::default(),
             snapshots: admin::places(),
             stopping,

@@ -137,6 +137,7 @@ pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
             "the gateway and its node do not understand each other",
             &[Node, Network, Get, Put, Remove, Signed, Admin],
         ),
+        (503, "tokens_unreadable", "the gateway cannot tell whether the access token is good", ALL),
         (503, "busy", "too many operations or connections: repeat it", ALL),
         (503, "not_joined", "the node is not in a network: ask another gateway", OPS),
         (503, "quorum", "fewer replicas answered than promised; a write may be on some", OPS),
@@ -318,6 +319,11 @@ impl From<Denied> for Refusal {
                 S::UNAUTHORIZED,
                 "unauthorized",
                 "show one: keyway --token-file FILE, or the header Authorization: Bearer TOKEN; the operator makes them",
+            ),
+            Denied::Unreadable => no(
+                S::SERVICE_UNAVAILABLE,
+                "tokens_unreadable",
+                "ask another gateway; the log of this one says what is the matter",
             ),
             Denied::Unknown | Denied::Revoked { .. } | Denied::Expired { .. } => {
                 no(S::UNAUTHORIZED, "unauthorized", "ask the operator of this gateway for another one")

@@ -20,12 +20,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use hyper::body::Frame;
 use keyway_core::machine::{Op, OpDone, Reads};
+use keyway_core::store::ClientId;
 use keyway_core::store::Cursor;
 use keyway_core::{Id, Wall};
 use serde::Serialize;
@@ -40,6 +42,7 @@ use super::{
     Answer, Named, PAGE_BYTES, PAGE_VALUES_DEFAULT, PathText, Shared, Shop, VALUE_OVERHEAD_BYTES, or_refusal,
     our_fault, path_text,
 };
+use crate::access::Bearer;
 use crate::node::Node;
 
 /// Between two looks at a key.
@@ -50,6 +53,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 const KEYS_MAX: usize = 256;
 /// Watchers at once.
 const WATCHERS_MAX: usize = 512;
+/// Watchers of one client.
+const CLIENT_WATCHERS_MAX: usize = WATCHERS_MAX / 4;
 /// Values of a key that are watched.
 const VALUES_MAX: usize = 1000;
 /// Bytes of them.
@@ -91,6 +96,7 @@ pub(crate) struct Watched(Arc<Mutex<Inside>>);
 struct Inside {
     keys: HashMap<Id, Key>,
     watchers: usize,
+    by_client: HashMap<ClientId, usize>,
 }
 
 /// A key that is watched.
@@ -103,6 +109,7 @@ struct Key {
 struct Place {
     watched: Watched,
     key: Id,
+    client: ClientId,
 }
 
 impl Watched {
@@ -114,10 +121,13 @@ impl Watched {
     fn enter<N: Node>(
         &self,
         shop: &Arc<Shop<N>>,
+        client: ClientId,
         key: Id,
     ) -> Result<(Place, watch::Receiver<Arc<Snapshot>>), Refusal> {
         let mut inside = self.inside();
+        let own = inside.by_client.get(&client).copied().unwrap_or(0);
         let crowded = inside.watchers >= WATCHERS_MAX
+            || own >= CLIENT_WATCHERS_MAX
             || inside.keys.len() >= KEYS_MAX && !inside.keys.contains_key(&key);
         if crowded {
             return Err(Refusal::new(
@@ -128,6 +138,7 @@ impl Watched {
             .hint("repeat it later, or ask another gateway"));
         }
         inside.watchers += 1;
+        inside.by_client.insert(client, own + 1);
         let entry = inside.keys.entry(key).or_insert_with(|| {
             let (told, snapshots) = watch::channel(Arc::default());
             tokio::spawn(look_again_and_again(shop.clone(), key, told));
@@ -135,7 +146,7 @@ impl Watched {
         });
         entry.watchers += 1;
         let snapshots = entry.snapshots.clone();
-        Ok((Place { watched: self.clone(), key }, snapshots))
+        Ok((Place { watched: self.clone(), key, client }, snapshots))
     }
 }
 
@@ -143,6 +154,12 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut inside = self.watched.inside();
         inside.watchers -= 1;
+        if let Some(own) = inside.by_client.get_mut(&self.client) {
+            *own -= 1;
+            if *own == 0 {
+                inside.by_client.remove(&self.client);
+            }
+        }
         if let Some(entry) = inside.keys.get_mut(&self.key) {
             entry.watchers -= 1;
             if entry.watchers == 0 {
@@ -247,6 +264,7 @@ fn event(name: &str, data: &str) -> Bytes {
 /// Tells one watcher of the changes, until it goes or the gateway stops.
 async fn tell(
     _place: Place,
+    who: Bearer,
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     mut stopping: watch::Receiver<bool>,
     events: mpsc::Sender<Bytes>,
@@ -255,6 +273,10 @@ async fn tell(
     let (mut ready, mut troubled) = (false, false);
     let mut spoke = Instant::now();
     loop {
+        // A revoked token reads no further.
+        if !who.is_still_good() {
+            return;
+        }
         let snapshot = snapshots.borrow_and_update().clone();
         let mut news = Vec::new();
         match &snapshot.trouble {
@@ -315,8 +337,12 @@ impl hyper::body::Body for Events {
         AskNetwork,
     ),
 )]
-pub(super) async fn watch_text<N: Node>(shop: Shared<N>, text: PathText) -> Response<Body> {
-    or_refusal(async { begin(&shop, Named::Text(path_text(text)?)) }).await
+pub(super) async fn watch_text<N: Node>(
+    shop: Shared<N>,
+    Extension(who): Extension<Bearer>,
+    text: PathText,
+) -> Response<Body> {
+    or_refusal(async { begin(&shop, who, Named::Text(path_text(text)?)) }).await
 }
 
 /// Watches a key given by its id: server-sent events `value`, `renewed`, `removed`, `expired`, `ready`, `trouble`.
@@ -329,14 +355,18 @@ pub(super) async fn watch_text<N: Node>(shop: Shared<N>, text: PathText) -> Resp
         AskNetwork,
     ),
 )]
-pub(super) async fn watch_id<N: Node>(shop: Shared<N>, hex: PathText) -> Response<Body> {
-    or_refusal(async { begin(&shop, Named::Hex(path_text(hex)?)) }).await
+pub(super) async fn watch_id<N: Node>(
+    shop: Shared<N>,
+    Extension(who): Extension<Bearer>,
+    hex: PathText,
+) -> Response<Body> {
+    or_refusal(async { begin(&shop, who, Named::Hex(path_text(hex)?)) }).await
 }
 
-fn begin<N: Node>(shop: &Arc<Shop<N>>, named: Named) -> Answer {
-    let (place, snapshots) = shop.watched.enter(shop, named.id()?)?;
+fn begin<N: Node>(shop: &Arc<Shop<N>>, who: Bearer, named: Named) -> Answer {
+    let (place, snapshots) = shop.watched.enter(shop, who.client, named.id()?)?;
     let (events, coming) = mpsc::channel(EVENTS_MAX);
-    tokio::spawn(tell(place, snapshots, shop.stopping.clone(), events));
+    tokio::spawn(tell(place, who, snapshots, shop.stopping.clone(), events));
     let mut response = Response::new(Body::new(Events(coming)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

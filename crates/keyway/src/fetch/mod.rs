@@ -33,7 +33,7 @@ use crate::session::Session;
 use crate::size::Size;
 
 /// Contents under one key that are tried. There is more than one only when somebody lies.
-const CONTENTS_MAX: usize = 4;
+const CONTENTS_MAX: usize = 16;
 /// Publishers that a failure names.
 const NAMED_MAX: usize = 5;
 /// Hex digits of a SHA-256.

@@ -24,9 +24,9 @@ impl Draft {
     /// Begins one, for its owner's eyes only.
     pub(crate) fn create(path: &Path) -> Result<Draft, Failure> {
         let mut beside = path.as_os_str().to_owned();
-        beside.push(".partial");
+        beside.push(format!(".{}.partial", std::process::id()));
         let beside = PathBuf::from(beside);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
         let file = file.map_err(|error| {
             Failure::new(Exit::Usage, format!("cannot write {}: {error}", beside.display()))
                 .hint("name a file in a directory that is there and that you may write")

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   a running node's gateway, over HTTP ──┐
-//!   a stopped node's directory, locked ───┴─▶ draft.rs: FILE.partial ─▶ fsync ─▶ rename to FILE
+//!   a stopped node's directory, locked ───┴─▶ draft.rs: FILE.PID.partial ─▶ fsync ─▶ rename to FILE
 //! ```
 
 pub(crate) mod contents;

@@ -24,7 +24,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use keyway_core::id::{ID_BYTES, Id};
@@ -124,6 +124,8 @@ pub struct Engine<M: Medium> {
     config: EngineConfig,
     metrics: DiskMetrics,
     slot: RwLock<Slot>,
+    /// Held while a database is opened beside one for reading: two that may write must never be over one file.
+    opening: Mutex<()>,
     /// The last write that was told failed for want of room.
     was_full: AtomicBool,
 }
@@ -142,8 +144,14 @@ impl<M: Medium> Engine<M> {
             why: DiskError::Io,
             retry_at: None,
         };
-        let engine =
-            Engine { medium, config, metrics, slot: RwLock::new(slot), was_full: AtomicBool::new(false) };
+        let engine = Engine {
+            medium,
+            config,
+            metrics,
+            slot: RwLock::new(slot),
+            opening: Mutex::new(()),
+            was_full: AtomicBool::new(false),
+        };
         {
             let mut slot = engine.exclusive();
             let (database, cut) = engine.database()?;
@@ -293,11 +301,12 @@ impl<M: Medium> Engine<M> {
             return slot;
         }
         drop(slot);
+        let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         self.metrics.reopens.inc();
         let opened = self.database();
         let mut slot = self.exclusive();
         match opened {
-            Ok((database, cut)) if slot.only_reads => {
+            Ok((database, cut)) if slot.only_reads && slot.database.is_some() => {
                 let read_only = slot.database.replace(database);
                 (slot.cut, slot.only_reads, slot.retry_at) = (cut, false, None);
                 slot.generation += 1;
@@ -307,16 +316,26 @@ impl<M: Medium> Engine<M> {
                 });
                 tracing::debug!("the database is open again");
             }
-            // Somebody else was here; what was opened is let go.
-            Ok(_) => {}
-            Err(error) => self.failed_to_open(&mut slot, &error),
+            // Closed meanwhile: what was opened is let go, and writes nothing any more.
+            Ok((database, cut)) => {
+                cut.store(true, Ordering::Release);
+                let _ = guarded(|| {
+                    drop(database);
+                    Ok(())
+                });
+            }
+            Err(error) if slot.only_reads => self.failed_to_open(&mut slot, &error),
+            Err(_) => {}
         }
         drop(slot);
+        drop(opening);
         self.shared()
     }
 
     /// Gives up the database that failed as `generation` and opens the next.
     fn reopen(&self, generation: u64, why: DiskError, failure: &Failure) {
+        // While the one who writes opens a database nobody else does: the read that failed is asked again.
+        let Ok(_opening) = self.opening.try_lock() else { return };
         let mut slot = self.exclusive();
         if slot.generation != generation || slot.database.is_none() {
             return;
