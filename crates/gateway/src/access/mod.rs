@@ -79,7 +79,7 @@ pub(crate) enum Denied {
         /// What would have been needed.
         need: Scope,
     },
-    /// Nobody knows, for now, which tokens there are.
+    /// Nobody knows at this moment which tokens there are.
     #[error("the token file of this gateway cannot be read")]
     Unreadable,
     /// What was shown is no token of this gateway.

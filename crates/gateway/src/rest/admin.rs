@@ -162,7 +162,7 @@ async fn page<N: Node>(shop: &Shop<N>, after: Option<Identity>) -> Result<Read, 
         tries += 1;
         match shop.desk.op(Op::Records { after, max: RECORDS_MAX, page_bytes: PAGE_BYTES }).await {
             // What was being written, or met a disk that is opened anew, is there the next time.
-            Ok(OpDone::Records { unread: 1.., .. }) if tries < PAGE_TRIES_MAX => {
+            Ok(OpDone::Records { unread: 1.., .. }) if tries < UNREAD_TRIES_MAX => {
                 tokio::time::sleep(pause).await
             }
             Ok(OpDone::Records { records, unread, next }) => return Ok((records, unread, next)),
