@@ -31,6 +31,7 @@ struct Disk {
     notes: Option<Vec<u8>>,
     records: BTreeMap<Identity, Record>,
     failing: Option<DiskError>,
+    unreadable: bool,
 }
 
 impl Disk {
@@ -61,6 +62,7 @@ impl Disk {
                 self.records.remove(&identity);
                 DiskResult::Written
             }
+            DiskOp::Read(_) if self.unreadable => DiskResult::Failed(DiskError::Io),
             DiskOp::Read(identity) => DiskResult::Record(self.records.get(&identity).cloned()),
             DiskOp::WriteNotes(notes) => {
                 self.notes = Some(notes);

@@ -1,7 +1,7 @@
 //! Stories of a snapshot that is put back into a network which has gone on, over every overlay: nothing that was removed returns,
 //! nothing lives longer, and what was lost is there again.
 
-use super::values::{HOUR, bytes};
+use super::values::{HOUR, bytes, with_one_replica_that_missed_the_put};
 use super::*;
 use crate::machine::{Fate, RestoreReceipt};
 use crate::store::proof::sha256;
@@ -184,7 +184,14 @@ fn a_removal_that_would_end_before_what_it_hides_is_not_put_back() {
         let snapshot = net.snapshot_of_all();
         net.lose_all_records();
         net.put_guarded(1, "k", "v", "sesame", HOUR.times(5)).expect("acknowledged");
-        let refused = net.restore(2, &snapshot[0]);
+        // One replica lacks it: there the removal would be taken, and spread.
+        let lacking = with_one_replica_that_missed_the_put(&mut net);
+        let other = (lacking + 1) % 4;
+        net.start(lacking, 3, 2, vec![net.hosts[other].peer.addr()]);
+        net.run(Duration::from_secs(60), |net| {
+            net.hosts[lacking].machine.as_ref().is_some_and(|m| m.inspect().phase == Phase::Member)
+        });
+        let refused = net.restore(other, &snapshot[0]);
         assert!(matches!(refused, Err(OpError::Outlived { .. })), "{}: {refused:?}", entry.name);
         net.run(HOUR.times(2), |_| false);
         assert_eq!(net.texts(3, "k"), ["v"], "{}: it has no effect, nor later", entry.name);
@@ -227,5 +234,30 @@ fn what_is_not_what_it_says_is_not_put_back() {
         assert_eq!(elsewhere.restore(0, signed), Err(OpError::Forged), "{}", entry.name);
         assert_eq!(elsewhere.restore(0, plain).map(|r| r.fate), Ok(Fate::Stands), "{}", entry.name);
         assert_eq!(elsewhere.texts(0, "k"), ["plain"]);
+    }
+}
+
+#[test]
+fn what_a_node_cannot_read_is_counted_and_the_rest_is_given() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 1, 1, 1);
+        for n in 0..5 {
+            net.put(0, &alloc::format!("k{n}"), "v").expect("acknowledged");
+        }
+        // With a new process nothing is in memory.
+        net.crash(0);
+        net.start(0, 1, 1, vec![]);
+        net.calm();
+        net.hosts[0].disk.unreadable = true;
+        let all = |next| Op::Records { after: next, max: 3, page_bytes: 1 << 20 };
+        let Ok(OpDone::Records { records, unread, next }) = net.op(0, all(None)) else {
+            panic!("{}: no page", entry.name);
+        };
+        assert_eq!((records.len(), unread, next.is_some()), (0, 3, true), "{}", entry.name);
+        net.hosts[0].disk.unreadable = false;
+        let Ok(OpDone::Records { records, unread, next }) = net.op(0, all(next)) else {
+            panic!("{}: no page", entry.name);
+        };
+        assert_eq!((records.len(), unread, next), (2, 0, None), "{}: the walk goes on", entry.name);
     }
 }

@@ -317,7 +317,7 @@ fn a_series_has_one_value_and_goes_only_forward() {
 }
 
 /// What a holder has on its disk under a key is taken away, and its process starts again: a replica that missed it all.
-fn with_one_replica_that_missed_the_put(net: &mut Net) -> usize {
+pub(super) fn with_one_replica_that_missed_the_put(net: &mut Net) -> usize {
     net.run(Duration::from_secs(10), |_| false);
     let holds = |host: &Host| host.disk.records.values().any(|r| r.head.identity.key == Id::of_text("k"));
     let lacking = (0..net.hosts.len()).find(|n| holds(&net.hosts[*n])).expect("a holder");
