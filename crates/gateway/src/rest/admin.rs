@@ -197,6 +197,7 @@ impl hyper::body::Body for Pages {
 #[into_params(parameter_in = Query)]
 struct RestoreQuery {
     /// The network of which the snapshot is, 16 hex digits, as its header names it.
+    #[param(pattern = "^[0-9a-fA-F]{16}$")]
     network: String,
     /// Put the records back although that is another network than this one. What is signed is for its network and is refused.
     #[serde(default)]

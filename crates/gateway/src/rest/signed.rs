@@ -7,6 +7,7 @@
 //!          and in each: public_key, nonce, expires_unix_seconds, signature
 //! ```
 //!
+//! The fields that all four have are written out in each: serde cannot flatten them into a choice and still refuse unknown ones.
 //! The gateway needs no key: it passes on what is proven by itself. docs/protocol.md says which bytes a signature covers.
 
 use std::sync::Arc;
