@@ -15,6 +15,7 @@
 //! Data goes to stdout, all else to stderr; the exit codes are those of [`exit`].
 
 mod bench;
+mod beneath;
 mod chosen;
 mod cli;
 mod clients;

@@ -1,15 +1,20 @@
 //! Laying what was fetched: under a temporary name beside its place until it is verified, then at once, and over nothing that is
 //! there unless told so.
+//!
+//! A draft holds its folder open, and does everything by names in it: what becomes of the path meanwhile leads it nowhere else.
 
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Seek as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use keyway_client::Nonce;
 use keyway_client::publish::Content;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, openat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
+use crate::beneath;
 use crate::exit::{Exit, Failure};
 use crate::output::harmless;
 
@@ -55,10 +60,7 @@ pub(super) fn look_between(root: &Path, path: &str) -> Result<(), Failure> {
         match fs::symlink_metadata(&folder) {
             Ok(metadata) if metadata.is_dir() => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Ok(_) => {
-                let message = format!("{} is no folder, and nothing is laid through it", shown(&folder));
-                return Err(Failure::new(Exit::Refused, message).hint("name another place: --out DIR"));
-            }
+            Ok(_) => return Err(no_folder(&folder)),
             Err(error) => return Err(unlaid(&folder, &error)),
         }
     }
@@ -68,7 +70,10 @@ pub(super) fn look_between(root: &Path, path: &str) -> Result<(), Failure> {
 /// A file that is being fetched. Dropped before it is laid, it is gone.
 pub(super) struct Draft {
     file: File,
-    temp: PathBuf,
+    folder: OwnedFd,
+    /// Names in the folder: until it is laid, and then.
+    temp: String,
+    name: OsString,
     place: PathBuf,
     laid: bool,
 }
@@ -76,11 +81,19 @@ pub(super) struct Draft {
 impl Draft {
     /// Beside `place`, whose folder must be there.
     pub(super) fn beside(place: &Path) -> Result<Draft, Failure> {
+        let folder = beneath::folder(place.parent().unwrap_or(Path::new("")));
+        Draft::within(folder.map_err(|error| unlaid(place, &error))?, place)
+    }
+
+    /// The same in a folder that is open: that of `place`.
+    pub(super) fn within(folder: OwnedFd, place: &Path) -> Result<Draft, Failure> {
         let chance = Nonce::random()?.to_string();
-        let temp = place.with_file_name(format!(".keyway-{}.part", &chance[..TEMP_DIGITS]));
-        let file = OpenOptions::new().write(true).create_new(true).open(&temp);
-        let file = file.map_err(|error| unlaid(place, &error))?;
-        Ok(Draft { file, temp, place: place.to_owned(), laid: false })
+        let temp = format!(".keyway-{}.part", &chance[..TEMP_DIGITS]);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&folder, &temp, flags, Mode::from_raw_mode(0o666));
+        let file = file.map_err(|error| unlaid(place, &error.into()))?.into();
+        let name = place.file_name().unwrap_or_default().to_owned();
+        Ok(Draft { file, folder, temp, name, place: place.to_owned(), laid: false })
     }
 
     /// The next bytes.
@@ -96,7 +109,8 @@ impl Draft {
 
     /// Lays the file at its place, on disk; over what is there only with `force`.
     pub(super) fn lay(mut self, force: bool) -> Result<(), Failure> {
-        let laid = self.file.sync_all().and_then(|()| rename(&self.temp, &self.place, force));
+        let rename = || rename(self.folder.as_fd(), &self.temp, &self.name, force);
+        let laid = self.file.sync_all().and_then(|()| rename());
         laid.map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => in_the_way(&self.place),
             _ => unlaid(&self.place, &error),
@@ -109,18 +123,20 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.laid {
-            let _ = fs::remove_file(&self.temp);
+            let _ = unlinkat(&self.folder, &self.temp, AtFlags::empty());
         }
     }
 }
 
-fn rename(from: &Path, to: &Path, force: bool) -> io::Result<()> {
+/// Names in one folder. What has the second name is replaced if `force` says so, itself and not what it may lead to.
+fn rename(folder: BorrowedFd<'_>, from: &str, to: &OsString, force: bool) -> io::Result<()> {
     if force {
-        return fs::rename(from, to);
+        return Ok(renameat(folder, from, folder, to)?);
     }
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+    let nothing_there = || matches!(statat(folder, to, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT));
+    match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
         // Of a file system that does not know this.
-        Err(Errno::INVAL | Errno::NOSYS) if fs::symlink_metadata(to).is_err() => fs::rename(from, to),
+        Err(Errno::INVAL | Errno::NOSYS) if nothing_there() => Ok(renameat(folder, from, folder, to)?),
         Err(Errno::INVAL | Errno::NOSYS) => Err(ErrorKind::AlreadyExists.into()),
         ended => Ok(ended?),
     }
@@ -130,6 +146,12 @@ fn rename(from: &Path, to: &Path, force: bool) -> io::Result<()> {
 pub(super) fn in_the_way(place: &Path) -> Failure {
     Failure::new(Exit::Refused, format!("{} is there already, with other bytes", shown(place)))
         .hint("--out names another place, --force overwrites")
+}
+
+/// What stands where a folder must be, or has taken its place meanwhile.
+pub(super) fn no_folder(place: &Path) -> Failure {
+    Failure::new(Exit::Refused, format!("{} is no folder, and nothing is laid through it", shown(place)))
+        .hint("--out DIR names another place")
 }
 
 /// A place where nothing can be laid.
@@ -168,6 +190,23 @@ mod tests {
         draft.write(b"blue").expect("written");
         draft.lay(true).expect("forced");
         assert_eq!(fs::read(&place).expect("a file"), b"blue");
+    }
+
+    #[test]
+    fn a_draft_stays_in_its_folder_whatever_takes_that_ones_place() {
+        let (dir, outside) = (tempfile::tempdir().expect("made"), tempfile::tempdir().expect("made"));
+        let (folder, was) = (dir.path().join("folder"), dir.path().join("was"));
+        fs::create_dir(&folder).expect("made");
+        let (mut kept, dropped) =
+            (Draft::beside(&folder.join("a")).expect("a draft"), Draft::beside(&folder.join("b")));
+        kept.write(b"red").expect("written");
+        fs::rename(&folder, &was).expect("renamed");
+        std::os::unix::fs::symlink(outside.path(), &folder).expect("made");
+        kept.lay(true).expect("nothing in the way");
+        drop(dropped);
+        assert_eq!(fs::read(was.join("a")).expect("a file"), b"red");
+        assert_eq!(fs::read_dir(&was).expect("a folder").count(), 1, "no draft is left");
+        assert_eq!(fs::read_dir(outside.path()).expect("a folder").count(), 0);
     }
 
     #[test]
