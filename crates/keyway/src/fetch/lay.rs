@@ -5,19 +5,22 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Seek as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use keyway_client::Nonce;
-use keyway_client::publish::Content;
+use keyway_client::publish::{Content, Hashing};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, openat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
+use tokio::task::yield_now;
 
 use crate::beneath;
 use crate::exit::{Exit, Failure};
 use crate::output::harmless;
 
+/// Read at once of what is there.
+const CHUNK_BYTES: usize = 256 << 10;
 /// Digits of a temporary name that chance gives.
 const TEMP_DIGITS: usize = 16;
 
@@ -33,8 +36,8 @@ pub(super) enum There {
     Fixed,
 }
 
-/// Looks what is at `place`.
-pub(super) fn look(place: &Path, content: &Content) -> Result<There, Failure> {
+/// Looks what is at `place`. Gives way after each piece of a file, so that Ctrl-C is heard however long it is.
+pub(super) async fn look(place: &Path, content: &Content) -> Result<There, Failure> {
     let metadata = match fs::symlink_metadata(place) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(There::Nothing),
         Err(error) => return Err(unlaid(place, &error)),
@@ -49,8 +52,24 @@ pub(super) fn look(place: &Path, content: &Content) -> Result<There, Failure> {
     if metadata.len() != content.bytes {
         return Ok(There::Other);
     }
-    let there = File::open(place).and_then(|file| Content::read(file, |_| {}));
+    let there = match File::open(place) {
+        Ok(file) => read(file).await,
+        Err(error) => Err(error),
+    };
     Ok(if there.is_ok_and(|there| there == *content) { There::Same } else { There::Other })
+}
+
+async fn read(mut file: File) -> io::Result<Content> {
+    let (mut hashing, mut chunk) = (Hashing::default(), vec![0; CHUNK_BYTES]);
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(hashing.content()),
+            Ok(count) => hashing.update(&chunk[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        yield_now().await;
+    }
 }
 
 /// Looks at the folders between `root` and a file below it: each must be a folder or not there, since a link would lead away.
@@ -209,8 +228,8 @@ mod tests {
         assert_eq!(fs::read_dir(outside.path()).expect("a folder").count(), 0);
     }
 
-    #[test]
-    fn what_is_there_is_told_apart_and_no_link_is_followed() {
+    #[tokio::test]
+    async fn what_is_there_is_told_apart_and_no_link_is_followed() {
         let dir = tempfile::tempdir().expect("a directory");
         let root = dir.path();
         fs::create_dir(root.join("folder")).expect("made");
@@ -221,10 +240,10 @@ mod tests {
         for (name, there) in
             [("none", There::Nothing), ("red", There::Same), ("link", There::Other), ("folder", There::Fixed)]
         {
-            assert_eq!(look(&root.join(name), &red), Ok(there), "{name}");
+            assert_eq!(look(&root.join(name), &red).await, Ok(there), "{name}");
         }
-        assert_eq!(look(&root.join("red"), &Content::of(b"dry")), Ok(There::Other));
-        assert_eq!(look(&root.join("red"), &Content::of(b"longer")), Ok(There::Other));
+        assert_eq!(look(&root.join("red"), &Content::of(b"dry")).await, Ok(There::Other));
+        assert_eq!(look(&root.join("red"), &Content::of(b"longer")).await, Ok(There::Other));
         for (path, good) in
             [("a", true), ("folder/a", true), ("new/er/a", true), ("way/a", false), ("red/a", false)]
         {

@@ -342,7 +342,7 @@ async fn file(
         stdout.flush().map_err(Failure::from)?;
         return Ok(Delivered { out: None, files: 1, kept: 0, bytes, fetched: bytes });
     }
-    match lay::look(&place, content)? {
+    match lay::look(&place, content).await? {
         There::Same => {
             return Ok(Delivered { out: Some(place), files: 1, kept: 1, bytes, fetched: 0 });
         }

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use keyway_client::publish::{Content, Entry, Fetch, MANIFEST_BYTES_MAX, Manifest, Step};
+use tokio::task::yield_now;
 
 use super::lay::{self, Draft, There};
 use super::{Asked, Delivered, Undelivered, narrate};
@@ -29,7 +30,7 @@ pub(super) async fn fetch(
         return Err(asked.too_large(manifest.bytes()).into());
     }
     let named = asked.out.is_some();
-    let missing = survey(&root, named, &manifest, asked.force)?;
+    let missing = survey(&root, named, &manifest, asked.force).await?;
     let opened = if missing.is_empty() { None } else { Some(open_root(&root, named)?) };
     let count = manifest.files().len();
     let bytes: u64 = missing.iter().map(|(entry, _)| entry.content.bytes).sum();
@@ -129,7 +130,7 @@ async fn manifest(asked: &Asked<'_>, fetch: &mut Fetch, content: &Content) -> Re
 }
 
 /// What of the folder is to be fetched: what is not there. Nothing is written while something stands in the way.
-fn survey<'a>(
+async fn survey<'a>(
     root: &Path,
     named: bool,
     manifest: &'a Manifest,
@@ -146,8 +147,9 @@ fn survey<'a>(
     let mut missing = Vec::new();
     for entry in manifest.files() {
         lay::look_between(root, &entry.path)?;
+        yield_now().await;
         let place = root.join(&entry.path);
-        match lay::look(&place, &entry.content)? {
+        match lay::look(&place, &entry.content).await? {
             There::Same => {}
             There::Other if !force => return Err(lay::in_the_way(&place)),
             There::Nothing | There::Other => missing.push((entry, place)),
@@ -174,41 +176,48 @@ mod tests {
         Manifest::new(files.iter().map(entry).collect()).expect("a manifest")
     }
 
-    #[test]
-    fn only_what_is_missing_is_fetched_and_nothing_is_overwritten_unasked() {
+    #[tokio::test]
+    async fn only_what_is_missing_is_fetched_and_nothing_is_overwritten_unasked() {
         let dir = tempfile::tempdir().expect("a directory");
         let root = dir.path().join("tree");
         let wanted = manifest(&[("a", "red"), ("b/c", "blue"), ("b/d", "green")]);
-        let paths = |force| {
+        let paths = async |force| {
             survey(&root, true, &wanted, force)
+                .await
                 .map(|missing| missing.iter().map(|(entry, _)| entry.path.clone()).collect::<Vec<_>>())
                 .map_err(|failure| failure.exit)
         };
-        assert_eq!(paths(false), Ok(vec!["a".into(), "b/c".into(), "b/d".into()]), "no folder yet");
+        assert_eq!(paths(false).await, Ok(vec!["a".into(), "b/c".into(), "b/d".into()]), "no folder yet");
         fs::create_dir_all(root.join("b")).expect("made");
         fs::write(root.join("b/c"), "blue").expect("written");
-        assert_eq!(paths(false), Ok(vec!["a".into(), "b/d".into()]));
+        assert_eq!(paths(false).await, Ok(vec!["a".into(), "b/d".into()]));
         fs::write(root.join("a"), "dry").expect("written");
-        assert_eq!(paths(false), Err(Exit::Refused));
-        assert_eq!(paths(true), Ok(vec!["a".into(), "b/d".into()]));
+        assert_eq!(paths(false).await, Err(Exit::Refused));
+        assert_eq!(paths(true).await, Ok(vec!["a".into(), "b/d".into()]));
         fs::create_dir(root.join("b/d")).expect("made");
-        assert_eq!(paths(true), Err(Exit::Refused), "a folder is not overwritten even then");
-        assert_eq!(survey(&root.join("a"), true, &wanted, true).map_err(|f| f.exit), Err(Exit::Refused));
+        assert_eq!(paths(true).await, Err(Exit::Refused), "a folder is not overwritten even then");
+        assert_eq!(
+            survey(&root.join("a"), true, &wanted, true).await.map_err(|f| f.exit),
+            Err(Exit::Refused)
+        );
     }
 
-    #[test]
-    fn nothing_is_laid_through_a_link_that_nobody_named_or_that_appears_meanwhile() {
+    #[tokio::test]
+    async fn nothing_is_laid_through_a_link_that_nobody_named_or_that_appears_meanwhile() {
         let (dir, outside) = (tempfile::tempdir().expect("made"), tempfile::tempdir().expect("made"));
         let wanted = manifest(&[("a", "red"), ("b/c", "blue"), ("d/e/f", "green")]);
         let refused = |failure: Failure| failure.exit == Exit::Refused;
         let link = dir.path().join("link");
         symlink(outside.path(), &link).expect("made");
-        assert!(survey(&link, false, &wanted, true).is_err_and(refused));
+        assert!(survey(&link, false, &wanted, true).await.is_err_and(refused));
         assert!(open_root(&link, false).is_err_and(refused), "also if it came after the survey");
-        assert!(survey(&link, true, &wanted, true).is_ok() && open_root(&link, true).is_ok(), "it was named");
+        assert!(
+            survey(&link, true, &wanted, true).await.is_ok() && open_root(&link, true).is_ok(),
+            "it was named"
+        );
 
         let root = dir.path().join("tree");
-        assert_eq!(survey(&root, false, &wanted, false).expect("nothing there").len(), 3);
+        assert_eq!(survey(&root, false, &wanted, false).await.expect("nothing there").len(), 3);
         let opened = open_root(&root, false).expect("made");
         symlink(outside.path(), root.join("b")).expect("made");
         fs::create_dir(root.join("d")).expect("made");
@@ -227,5 +236,18 @@ mod tests {
         begin(&opened, &wanted.files()[0], &root.join("a")).expect("begun").lay(true).expect("laid");
         assert!(dir.path().join("was/a").exists());
         assert_eq!(fs::read_dir(outside.path()).expect("a folder").count(), 0, "nothing came there");
+    }
+
+    #[tokio::test]
+    async fn a_survey_of_what_is_long_can_be_interrupted() {
+        let dir = tempfile::tempdir().expect("a directory");
+        // Of holes: it takes no room, and minutes to be read.
+        let bytes = 256 << 30;
+        fs::File::create(dir.path().join("a")).and_then(|file| file.set_len(bytes)).expect("made");
+        let content = Content { bytes, ..Content::of(b"other") };
+        let wanted = Manifest::new(vec![Entry { path: "a".to_owned(), content }]).expect("a manifest");
+        let surveyed = survey(dir.path(), true, &wanted, true);
+        let ended = tokio::time::timeout(std::time::Duration::from_millis(50), surveyed).await;
+        assert!(ended.is_err(), "it gave way before its end");
     }
 }
