@@ -137,7 +137,8 @@ impl<T> BulkAnswer<T> {
         let outcome = |result: BulkResult<T>| match (result.done, result.error) {
             (Some(done), _) => Ok(done),
             (None, Some(ErrorText { code, message, hint, seq })) => {
-                Err(ClientError::Refused { status: result.status, code, message, hint, seq })
+                let status = result.status;
+                Err(ClientError::Refused { status, code, message, hint, seq, retry_after_secs: None })
             }
             (None, None) => Err(ClientError::Protocol("a result that says nothing".into())),
         };

@@ -1,11 +1,12 @@
 //! Why a request did not succeed, in the classes that a program (or an exit code) tells apart.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// What one gateway said or did: `(gateway, why)`.
 pub type Tried = Vec<(String, String)>;
 
-/// Why a request did not succeed.
+/// Why a request did not succeed. Its text is for people: of a refusal the gateway's own words, and when to come back if it said so.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClientError {
     /// No gateway could be reached. Nothing was stored.
@@ -15,7 +16,7 @@ pub enum ClientError {
         tried: Tried,
     },
     /// A gateway answered, and the answer is no.
-    #[error("{message}")]
+    #[error("{message}{}", when(*retry_after_secs))]
     Refused {
         /// The HTTP status.
         status: u16,
@@ -27,6 +28,9 @@ pub enum ClientError {
         hint: Option<String>,
         /// Of a `conflict`: the number at which the series is; 0 if there is none.
         seq: Option<u64>,
+        /// When the same may be asked again: in so many seconds, if the gateway said so. What fits into the deadline of a request is
+        /// waited for; this is what did not.
+        retry_after_secs: Option<u64>,
     },
     /// No answer in time. The outcome is unknown; repeating a put is harmless.
     #[error("no answer in time: {}", list(tried))]
@@ -76,6 +80,19 @@ impl ClientError {
             _ => None,
         }
     }
+
+    /// How long to wait before the same is asked again, if the gateway said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            ClientError::Refused { retry_after_secs, .. } => retry_after_secs.map(Duration::from_secs),
+            _ => None,
+        }
+    }
+}
+
+fn when(retry_after_secs: Option<u64>) -> String {
+    retry_after_secs.map(|seconds| format!("; ask again in {seconds} s")).unwrap_or_default()
 }
 
 fn list(tried: &Tried) -> String {

@@ -3,10 +3,12 @@
 //! ```text
 //!   for round in 0 .. ROUNDS_MAX                     within one deadline
 //!     for gateway, the one that worked last first, or one that is clearly nearer (distance.rs)
+//!        it said when to come back, and it is not time yet ─▶ the next
 //!        answer ──────────────────────────────▶ done, and it goes first next time
 //!        503 / 504 / 429, no answer, cut ─────▶ the next
 //!     everybody refused the connection ───────▶ unreachable, at once
-//!     pause, twice as long after each round
+//!     pause, twice as long after each round, and at least as long as was said (`Retry-After`) by all who are there
+//!     the pause would go beyond the deadline ─▶ the refusal, at once, which tells when to come back
 //! ```
 //!
 //! Every request here may be repeated without harm: reads change nothing, puts and removes of the same are the same record,
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as HttpClient;
@@ -90,6 +92,8 @@ pub(crate) type Stream = Incoming;
 /// A whole answer.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    /// Seconds that it says to wait.
+    retry_after_secs: Option<u64>,
     pub(crate) body: Bytes,
 }
 
@@ -143,11 +147,14 @@ impl Gateways {
         let mut tried = Tried::new();
         let mut refusal = None;
         let mut silent = false;
+        let mut turns = vec![Turn::Next; self.list.len()];
         for round in 0..ROUNDS_MAX {
             let first = self.distances.first(self.settings.connect_timeout);
-            let mut somebody_there = false;
             for step in 0..self.list.len() {
                 let at = (first + step) % self.list.len();
+                if turns[at].is_later() {
+                    continue;
+                }
                 match self.attempt(at, ask, deadline).await {
                     Attempt::Answer(answer) => {
                         self.distances.worked(at);
@@ -156,7 +163,7 @@ impl Gateways {
                     Attempt::Fail(error) => return Err(error),
                     Attempt::Next { why, how } => {
                         self.distances.missed(at);
-                        somebody_there |= !matches!(how, Miss::NotConnected);
+                        turns[at] = Turn::after(&how);
                         silent |= matches!(how, Miss::Silent);
                         if let Miss::Refused(error) = how {
                             refusal = Some(error);
@@ -169,10 +176,13 @@ impl Gateways {
                 }
             }
             let pause = ROUND_PAUSE * 2u32.pow(round);
-            if !somebody_there || round + 1 == ROUNDS_MAX || Instant::now() + pause >= deadline {
-                break;
+            // Who is not there is asked again if another is worth a further round, and is no reason for one.
+            let pause = turns.iter().filter_map(|turn| turn.pause(pause)).min();
+            let left = deadline.saturating_duration_since(Instant::now());
+            match pause {
+                Some(pause) if round + 1 < ROUNDS_MAX && pause < left => sleep(pause).await,
+                _ => break,
             }
-            sleep(pause).await;
         }
         Err(summary(tried, refusal, silent))
     }
@@ -255,8 +265,9 @@ impl Gateways {
     /// Reads a whole answer.
     async fn read(&self, response: Response<Stream>) -> Attempt {
         let status = response.status();
+        let retry_after_secs = retry_after(response.headers());
         match Limited::new(response.into_body(), self.settings.answer_bytes_max).collect().await {
-            Ok(body) => judge(Answer { status, body: body.to_bytes() }),
+            Ok(body) => judge(Answer { status, retry_after_secs, body: body.to_bytes() }),
             Err(error) if error.is::<LengthLimitError>() => {
                 let max = self.settings.answer_bytes_max;
                 Attempt::Fail(ClientError::Protocol(format!("the answer is longer than {max} bytes")))
@@ -283,6 +294,54 @@ fn judge(answer: Answer) -> Attempt {
     }
 }
 
+/// When a gateway is asked next.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// In the next round.
+    Next,
+    /// In the next round, if there is one: it was not there.
+    Absent,
+    /// It said so.
+    At(Instant),
+    /// It said so, and nobody here will live to see it.
+    Never,
+}
+
+impl Turn {
+    fn after(miss: &Miss) -> Turn {
+        match miss {
+            Miss::NotConnected => Turn::Absent,
+            Miss::Refused(error) => error.retry_after().map_or(Turn::Next, |wait| {
+                // From strangers: it may be any number.
+                Instant::now().checked_add(wait).map_or(Turn::Never, Turn::At)
+            }),
+            Miss::Silent | Miss::Cut => Turn::Next,
+        }
+    }
+
+    fn is_later(self) -> bool {
+        match self {
+            Turn::Next | Turn::Absent => false,
+            Turn::At(when) => Instant::now() < when,
+            Turn::Never => true,
+        }
+    }
+
+    /// How long a round waits for this gateway; nothing if it is worth none.
+    fn pause(self, usual: Duration) -> Option<Duration> {
+        match self {
+            Turn::Next => Some(usual),
+            Turn::At(when) => Some(usual.max(when.saturating_duration_since(Instant::now()))),
+            Turn::Absent | Turn::Never => None,
+        }
+    }
+}
+
+/// Seconds of `Retry-After`. A date, which RFC 9110 allows as well and no gateway sends, counts as nothing said.
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
+}
+
 /// The error that an answer with a status of refusal stands for.
 pub(crate) fn refusal(answer: &Answer) -> ClientError {
     match serde_json::from_slice::<ErrorBody>(&answer.body) {
@@ -292,6 +351,7 @@ pub(crate) fn refusal(answer: &Answer) -> ClientError {
             message: body.error.message,
             hint: body.error.hint,
             seq: body.error.seq,
+            retry_after_secs: answer.retry_after_secs,
         },
         Err(_) => ClientError::Protocol(format!("status {}: {}", answer.status, quote(&answer.body))),
     }

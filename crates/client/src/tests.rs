@@ -16,6 +16,8 @@ use crate::{
 pub(crate) enum Deed {
     /// Answers with a status and a JSON body.
     Say(u16, String),
+    /// Answers that it was asked too much, and for how many seconds nobody should come back.
+    Later(u64),
     /// Takes the request and never answers.
     Nothing,
     /// Takes the request and closes the connection.
@@ -83,16 +85,16 @@ async fn converse(
         }
     };
     count.fetch_add(1, Ordering::SeqCst);
-    match deed(&line, &head, &body) {
-        Deed::Say(status, text) => {
-            let length = text.len();
-            let answer =
-                format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}");
-            let _ = socket.write_all(answer.as_bytes()).await;
-        }
+    let (status, text, more) = match deed(&line, &head, &body) {
+        Deed::Say(status, text) => (status, text, String::new()),
+        Deed::Later(seconds) => (429, refused("quota"), format!("Retry-After: {seconds}\r\n")),
         Deed::Nothing => std::future::pending().await,
-        Deed::HangUp => {}
-    }
+        Deed::HangUp => return,
+    };
+    let length = text.len();
+    let answer =
+        format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n{more}Connection: close\r\n\r\n{text}");
+    let _ = socket.write_all(answer.as_bytes()).await;
 }
 
 /// An address where nobody listens.
@@ -111,9 +113,12 @@ fn client(gateways: &[&str]) -> Client {
     Client::with_settings(&gateways, settings).expect("addresses")
 }
 
+fn refused(code: &str) -> String {
+    format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"no: {code}\",\"hint\":\"wait\"}}}}")
+}
+
 fn refusal(status: u16, code: &str) -> Deed {
-    let body = format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"no: {code}\",\"hint\":\"wait\"}}}}");
-    Deed::Say(status, body)
+    Deed::Say(status, refused(code))
 }
 
 fn key() -> Key {
@@ -317,6 +322,49 @@ async fn a_gateway_that_recovers_is_asked_again() {
     .await;
     assert!(client(&[&fake.url]).get(&key(), &GetOptions::default()).await.is_ok());
     assert_eq!(fake.asked(), 3);
+}
+
+#[tokio::test]
+async fn a_gateway_that_says_when_to_come_back_is_asked_then() {
+    let count = AtomicUsize::new(0);
+    let fake = Fake::with(move |_, _| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Deed::Later(1),
+        _ => red(),
+    })
+    .await;
+    let began = Instant::now();
+    assert!(client(&[&fake.url]).get(&key(), &GetOptions::default()).await.is_ok());
+    assert!(began.elapsed() >= Duration::from_secs(1), "not a moment earlier: {:?}", began.elapsed());
+    assert_eq!(fake.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_wait_beyond_the_deadline_is_told_at_once() {
+    for seconds in [6, 37, u64::MAX] {
+        let fake = Fake::start(Deed::Later(seconds)).await;
+        let began = Instant::now();
+        let error = client(&[&fake.url]).put(&key(), "red".into(), None).await.expect_err("too much");
+        assert!(began.elapsed() < Duration::from_secs(1));
+        assert_eq!((fake.asked(), error.exit_code()), (1, 4));
+        assert_eq!(error.to_string(), format!("no: quota; ask again in {seconds} s"));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(seconds)));
+    }
+}
+
+#[tokio::test]
+async fn who_said_to_wait_is_left_alone_while_others_are_asked() {
+    let absent = nobody().await;
+    let (long, good) = (Fake::start(Deed::Later(60)).await, Fake::start(red()).await);
+    assert!(client(&[&long.url, &good.url]).get(&key(), &GetOptions::default()).await.is_ok());
+    assert_eq!((long.asked(), good.asked()), (1, 1), "quotas are each gateway's own");
+
+    let (long, busy) = (Fake::start(Deed::Later(60)).await, Fake::start(refusal(503, "busy")).await);
+    assert!(client(&[&long.url, &absent, &busy.url]).node().await.is_err());
+    assert_eq!((long.asked(), busy.asked()), (1, 4));
+
+    let long = Fake::start(Deed::Later(60)).await;
+    assert!(client(&[&absent, &long.url]).node().await.is_err());
+    assert_eq!(long.asked(), 1, "who is not there is no reason for another round");
 }
 
 #[tokio::test]

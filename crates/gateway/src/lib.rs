@@ -58,17 +58,34 @@ impl From<TcpListener> for Listeners {
     }
 }
 
-/// Answers one request of the REST interface, without a socket, as if it came from `from`: for programs that have a server of
-/// their own, and for fuzzing. What guards a connection (time-outs, framing, `Host`) is theirs to do.
-pub async fn answer_rest<N: Node>(
-    node: N,
-    config: GatewayConfig,
-    from: IpAddr,
-    request: ::http::Request<Vec<u8>>,
-) -> ::http::Response<axum::body::Body> {
-    let (_stop, stopping) = watch::channel(false);
-    let shop = Arc::new(rest::Shop::new(node, config, stopping));
-    rest::answer(shop, from, request.map(Into::into)).await
+/// The REST interface without a socket: for programs that have a server of their own, and for fuzzing. What guards a connection
+/// (time-outs, framing, `Host`) is theirs to do.
+///
+/// Its routes, and the document that describes them, are made once; what it remembers (request ids, accounts, quotas) lasts as
+/// long as it.
+pub struct Rest<N> {
+    shop: Arc<rest::Shop<N>>,
+    router: axum::Router,
+    // Dropped, it ends what has no end.
+    _stop: watch::Sender<bool>,
+}
+
+impl<N: Node> Rest<N> {
+    /// Of this node.
+    pub fn new(node: N, config: GatewayConfig) -> Rest<N> {
+        let (stop, stopping) = watch::channel(false);
+        let shop = Arc::new(rest::Shop::new(node, config, stopping));
+        Rest { router: rest::router(shop.clone()), shop, _stop: stop }
+    }
+
+    /// Answers one request as if it came from `from`.
+    pub async fn answer(
+        &self,
+        from: IpAddr,
+        request: ::http::Request<Vec<u8>>,
+    ) -> ::http::Response<axum::body::Body> {
+        rest::answer(&self.shop, self.router.clone(), from, request.map(Into::into)).await
+    }
 }
 
 /// Serves all interfaces on `listeners` until `shutdown` is over, then lets what is under way end.

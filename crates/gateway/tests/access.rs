@@ -167,7 +167,7 @@ async fn what_is_written_is_charged_to_the_token_and_quotas_hold() {
     let app = closed.make("app", "read,write", quotas, None).await;
     let other = closed.make("other", "read,write", Quotas::default(), None).await;
     let ops = closed.make("ops", "admin", Quotas::default(), None).await;
-    assert_eq!(closed.ask(&app, "PUT", "/v1/keys/a", &[1; 600]).await.0, 201);
+    assert_eq!(closed.ask(&app, "PUT", "/v1/keys/a?ttl=60", &[1; 600]).await.0, 201);
     let (status, answer) = closed.ask(&app, "PUT", "/v1/keys/a", &[2; 600]).await;
     assert_eq!((status, answer["error"]["code"].as_str()), (507, Some("quota")));
     assert_eq!(closed.gateway.node.puts(), 1, "the node did not see it");
@@ -183,6 +183,7 @@ async fn what_is_written_is_charged_to_the_token_and_quotas_hold() {
         "what may have been stored counts"
     );
     assert_eq!(closed.ask(&app, "PUT", "/v1/keys/a", &[2; 300]).await.0, 201);
+    assert_eq!(closed.ask(&app, "PUT", "/v1/keys/a", &[1; 600]).await.0, 201, "a renewal is no second copy");
     assert_eq!(closed.ask(&other, "PUT", "/v1/keys/a", &[3; 5]).await.0, 201, "others have their own");
     let charged = closed.gateway.node.charged();
     assert_eq!(charged.iter().filter(|client| **client == ClientId::of_token("app")).count(), 2);
@@ -194,7 +195,7 @@ async fn what_is_written_is_charged_to_the_token_and_quotas_hold() {
     let asked = &own["clients"][0]["asked"];
     assert_eq!(
         (&asked["writes"], &asked["bytes"], &asked["failed"], &asked["denied"]),
-        (&2.into(), &900.into(), &2.into(), &3.into())
+        (&3.into(), &1500.into(), &2.into(), &3.into())
     );
     let (_, all) = closed.ask(&ops, "GET", "/v1/clients", b"").await;
     let names: Vec<_> =
@@ -287,7 +288,8 @@ async fn the_faces_of_2005_are_closed_by_the_same_rule() {
     let shown = [xml, ("Authorization", header.as_str())];
     let (status, stored) = closed.gateway.ask_with("POST", "/RPC2", &shown, put.as_bytes()).await;
     assert!(status == 200 && stored.contains("<int>0</int>"), "{stored}");
-    let (_, full) = closed.gateway.ask_with("POST", "/RPC2", &shown, put.as_bytes()).await;
+    let more = put.replace("cmVk", "Ymx1ZQ==");
+    let (_, full) = closed.gateway.ask_with("POST", "/RPC2", &shown, more.as_bytes()).await;
     assert!(full.contains("<int>1</int>"), "over capacity, as that wire says it: {full}");
     assert_eq!(closed.gateway.ask_with("POST", "/RPC2", &shown, read.as_bytes()).await.0, 403);
 

@@ -332,3 +332,20 @@ async fn an_operation_that_takes_too_long_is_a_timeout() {
     let (code, refusal) = gateway.ask_json("GET", "/v1/keys/k", b"").await;
     assert_eq!((code, refusal["error"]["code"].as_str()), (504, Some("timeout")));
 }
+
+#[tokio::test]
+async fn without_a_socket_one_gateway_answers_all_requests_and_remembers() {
+    let node = support::FakeNode::default();
+    let gateway = keyway_gateway::Rest::new(node.clone(), keyway_gateway::GatewayConfig::default());
+    let here = std::net::Ipv4Addr::LOCALHOST.into();
+    for _ in 0..2 {
+        let put = http::Request::builder()
+            .method("PUT")
+            .uri("/v1/keys/colors")
+            .header("content-length", 3)
+            .header("idempotency-key", "once");
+        let answer = gateway.answer(here, put.body(b"red".to_vec()).expect("a request")).await;
+        assert_eq!(answer.status(), 201);
+    }
+    assert_eq!(node.puts(), 1, "the second is a repetition of the first");
+}

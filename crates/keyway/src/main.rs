@@ -15,6 +15,7 @@
 //! Data goes to stdout, all else to stderr; the exit codes are those of [`exit`].
 
 mod bench;
+mod beneath;
 mod chosen;
 mod cli;
 mod clients;
@@ -107,13 +108,13 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
             many_threads()?.block_on(node::run(args, session))
         }
         Verb::Import(args) => many_threads()?.block_on(import::run(args, session)),
-        Verb::Export(args) => one_thread()?.block_on(export::run(args, session)),
-        Verb::Snapshot(args) => one_thread()?.block_on(snapshot::run(args, session)),
-        Verb::Restore(args) => one_thread()?.block_on(restore::run(args, session)),
+        Verb::Export(args) => drive(one_thread()?, export::run(args, session)),
+        Verb::Snapshot(args) => drive(one_thread()?, snapshot::run(args, session)),
+        Verb::Restore(args) => drive(one_thread()?, restore::run(args, session)),
         Verb::Put(args) => one_thread()?.block_on(put::run(args, session)),
         Verb::Get(args) => one_thread()?.block_on(get::run(args, session)),
-        Verb::Publish(args) => many_threads()?.block_on(publish::run(args, session)),
-        Verb::Fetch(args) => many_threads()?.block_on(fetch::run(args, session)),
+        Verb::Publish(args) => drive(many_threads()?, publish::run(args, session)),
+        Verb::Fetch(args) => drive(many_threads()?, fetch::run(args, session)),
         Verb::Watch(args) => one_thread()?.block_on(watch::run(args, session)),
         Verb::Remove(args) => one_thread()?.block_on(remove::run(args, session)),
         Verb::Renew(args) => one_thread()?.block_on(renew::run(args, session)),
@@ -139,6 +140,13 @@ fn start_log(default: &str, shared: &Shared, file: &File, session: &Session) -> 
     let filter = shared.log.as_deref().or(file.log.as_deref()).unwrap_or(default);
     let format = shared.log_format.or(file.log_format).unwrap_or_default();
     log::start(filter, format, session.output.err_is_terminal)
+}
+
+/// Runs a verb that may be interrupted in the middle of reading a file: what a thread is still doing then is not waited for.
+fn drive<T>(runtime: Runtime, verb: impl Future<Output = T>) -> T {
+    let ended = runtime.block_on(verb);
+    runtime.shutdown_background();
+    ended
 }
 
 fn many_threads() -> Result<Runtime, Failure> {

@@ -199,3 +199,28 @@ fn a_snapshot_that_is_interrupted_or_refused_leaves_what_was_there() {
     assert!(!partial.exists(), "no draft is left");
     assert_eq!(std::fs::read_to_string(&file).expect("there"), "before");
 }
+
+#[test]
+fn ctrl_c_ends_the_reading_of_a_long_file() {
+    let network = Network::start(1, &["--durability", "memory", "--replicas", "1", "--acks", "1"]);
+    let file = snapshots(&network).remove(0);
+    // Holes behind the records: they take no room, and minutes to be read as damage.
+    let long = std::fs::File::options().write(true).open(&file).expect("it was made");
+    long.set_len(256 << 30).expect("it is longer");
+    let out = network.dir.path().join("values.ndjson").display().to_string();
+    for verb in [
+        &["restore", "--check", &file][..],
+        &["restore", &file],
+        &["export", "--snapshot", &file, "--to", &out],
+        &["publish", &file],
+    ] {
+        let mut process = Process::start(&mut network.verb(verb), &network.dir.path().join("long.log"));
+        process.wait_for_ears();
+        process.interrupt();
+        let ended = process.end(Duration::from_secs(20));
+        assert_eq!(ended.code(), Some(130), "{verb:?}: {}", process.log_end());
+    }
+    let left = std::fs::read_dir(network.dir.path()).expect("a folder").flatten();
+    let left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("values")).count();
+    assert_eq!(left, 0, "nothing half-written");
+}

@@ -26,7 +26,7 @@ use super::find::Publisher;
 use super::source::{Miss, Source, is_nothing};
 use crate::hex::Authenticator;
 
-/// Addresses of publishers that one fetch asks.
+/// Addresses of publishers that one fetch asks, unless its settings say less.
 pub const SOURCES_MAX: usize = 32;
 /// Times that all publishers are tried for one content, while each time brings something.
 const ROUNDS_MAX: u32 = 5;
@@ -46,6 +46,11 @@ pub struct FetchSettings {
     pub stall_timeout: Duration,
     /// Least rate, after one `stall_timeout`, in bytes a second.
     pub rate_bytes_min: u64,
+    /// Bytes of contents that are taken in all, from everybody and for everything that is fetched: those as well that are thrown away
+    /// because somebody lied, or was cut and cannot go on.
+    pub bytes_max: u64,
+    /// Addresses that are asked, at most [`SOURCES_MAX`].
+    pub sources_max: usize,
 }
 
 impl Default for FetchSettings {
@@ -55,6 +60,8 @@ impl Default for FetchSettings {
             answer_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(15),
             rate_bytes_min: 1024,
+            bytes_max: u64::MAX,
+            sources_max: SOURCES_MAX,
         }
     }
 }
@@ -81,6 +88,9 @@ pub enum FetchError {
     /// What was given is not what was sought.
     #[error("what was given is not what was published")]
     Wrong,
+    /// [`FetchSettings::bytes_max`] bytes have come, and what was sought is not among them.
+    #[error("{0} bytes came, of which none were right, and no more are taken")]
+    TooMuch(u64),
     /// Who was handed the bytes could not take them.
     #[error(transparent)]
     Taker(#[from] io::Error),
@@ -105,6 +115,8 @@ pub struct SourceReport {
 pub struct Fetch {
     sources: Vec<Source>,
     settings: FetchSettings,
+    /// Bytes that came, whatever became of them.
+    taken: u64,
 }
 
 /// What has come so far.
@@ -115,22 +127,29 @@ struct Got {
 }
 
 impl Fetch {
-    /// From these publishers, in this order, at most [`SOURCES_MAX`] addresses of them. Connects to nobody yet.
+    /// From these publishers, in this order, at most as many addresses of them as the settings say. Connects to nobody yet.
     #[must_use]
     pub fn new(publishers: &[Publisher], settings: FetchSettings) -> Fetch {
         let mut sources: Vec<Source> = Vec::new();
+        let sources_max = settings.sources_max.min(SOURCES_MAX);
         for publisher in publishers {
             for address in &publisher.pointer.addresses {
                 let expires = publisher.expires_unix_seconds;
                 // A publisher that died and came back at the same place has two pointers.
                 if let Some(known) = sources.iter_mut().find(|source| source.address == *address) {
                     known.expires_unix_seconds = known.expires_unix_seconds.max(expires);
-                } else if sources.len() < SOURCES_MAX {
+                } else if sources.len() < sources_max {
                     sources.push(Source::new(address.clone(), publisher.signer, expires));
                 }
             }
         }
-        Fetch { sources, settings }
+        Fetch { sources, settings, taken: 0 }
+    }
+
+    /// Bytes that came, those included that were thrown away.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// What each address did.
@@ -213,12 +232,16 @@ impl Fetch {
         let from = got.hashing.bytes();
         let source = &mut self.sources[at];
         take(Step::From(&source.address, from))?;
-        let mut flow = match source.open(content, from, &self.settings).await {
+        let room = self.settings.bytes_max.saturating_sub(self.taken);
+        let mut flow = match source.open(content, from, room, &self.settings).await {
             Ok(flow) => flow,
             Err(miss) => return self.missed(at, miss, take).map(|()| false),
         };
         loop {
-            match flow.next().await {
+            let before = flow.taken;
+            let next = flow.next().await;
+            self.taken += flow.taken - before;
+            match next {
                 Ok(Some(bytes)) => {
                     take(Step::Bytes(&bytes))?;
                     got.hashing.update(&bytes);
@@ -229,6 +252,7 @@ impl Fetch {
                     source.finished(&flow);
                     return Ok(true);
                 }
+                Err(Miss::Full) => return Err(FetchError::TooMuch(self.taken)),
                 Err(miss) => return self.missed(at, miss, take).map(|()| false),
             }
         }

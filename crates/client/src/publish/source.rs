@@ -39,6 +39,8 @@ pub(super) enum Miss {
     Hopeless(String),
     /// What it says or gives is not what its pointer names.
     Lied(String),
+    /// It is not to blame: no more is taken, from whomever.
+    Full,
 }
 
 /// A connection that is open.
@@ -96,17 +98,19 @@ impl Source {
             Miss::Failed(why) => (why, false, false),
             Miss::Hopeless(why) => (why, true, false),
             Miss::Lied(why) => (why, true, true),
+            Miss::Full => ("no more is taken".into(), false, false),
         };
         self.out |= out;
         self.lied |= lied;
         self.why = Some(why);
     }
 
-    /// Asks for all of `content` from the byte `from` on.
+    /// Asks for all of `content` from the byte `from` on, of which `room` bytes may come.
     pub(super) async fn open(
         &mut self,
         content: &Content,
         from: u64,
+        room: u64,
         settings: &FetchSettings,
     ) -> Result<Flow, Miss> {
         let response = self.ask(content, from, settings).await?;
@@ -137,6 +141,7 @@ impl Source {
             skip,
             waited: Duration::ZERO,
             taken: 0,
+            room,
             settings: settings.clone(),
         })
     }
@@ -262,7 +267,10 @@ pub(super) struct Flow {
     skip: u64,
     /// How long we waited for it. What its reader takes does not count.
     waited: Duration,
-    taken: u64,
+    /// Bytes that came, those passed over included.
+    pub(super) taken: u64,
+    /// Bytes that may come.
+    room: u64,
     settings: FetchSettings,
 }
 
@@ -289,6 +297,9 @@ impl Flow {
             }
             self.left -= count;
             self.taken += count;
+            if self.taken > self.room {
+                return Err(Miss::Full);
+            }
             let pace = Duration::from_secs(self.taken / self.settings.rate_bytes_min.max(1));
             if self.waited > self.settings.stall_timeout + pace {
                 let rate = self.settings.rate_bytes_min;

@@ -513,6 +513,59 @@ async fn nothing_is_fetched_from_nobody() {
     assert!(matches!(got, Err(FetchError::Gone)));
 }
 
+#[tokio::test]
+async fn what_comes_in_all_is_bounded_whoever_sends_it() {
+    let bytes = noise(100_000);
+    let content = Content::of(&bytes);
+    let lies = Bytes::from(vec![7; 100_000]);
+    let liar = || {
+        let lies = lies.clone();
+        fake(content, move |from| honest(&lies, from))
+    };
+    // Knows no ranges: what is here already comes again, and counts.
+    let repeats = || {
+        let bytes = bytes.clone();
+        fake(content, move |_| cut(&bytes, 0, 90_000))
+    };
+    for (publishers, enough) in [
+        (
+            vec![
+                liar().await,
+                liar().await,
+                fake(content, {
+                    let bytes = bytes.clone();
+                    move |from| honest(&bytes, from)
+                })
+                .await,
+            ],
+            300_000,
+        ),
+        (
+            vec![
+                repeats().await,
+                repeats().await,
+                fake(content, {
+                    let bytes = bytes.clone();
+                    move |from| honest(&bytes, from)
+                })
+                .await,
+            ],
+            190_000,
+        ),
+    ] {
+        for (bytes_max, good) in [(enough, true), (enough - 1, false), (0, false)] {
+            let settings = FetchSettings { bytes_max, ..FetchSettings::default() };
+            let mut fetch = Fetch::new(&publishers, settings);
+            let ended = fetch.fetch(&content, true, |_| Ok(())).await;
+            match ended {
+                Ok(()) => assert!(good && fetch.taken() == enough, "{} of {bytes_max}", fetch.taken()),
+                Err(FetchError::TooMuch(_)) => assert!(!good, "{bytes_max}"),
+                Err(other) => panic!("{bytes_max}: {other}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn publishers_at_one_place_are_one_and_their_number_is_bounded() {
     let content = Content::of(b"red");
@@ -522,4 +575,8 @@ fn publishers_at_one_place_are_one_and_their_number_is_bounded() {
     let fetch = Fetch::new(&publishers, FetchSettings::default());
     let sources: Vec<_> = fetch.sources().collect();
     assert_eq!((sources.len(), sources[0].expires_unix_seconds), (super::SOURCES_MAX, FAR + 5));
+    for (sources_max, count) in [(3, 3), (1000, super::SOURCES_MAX)] {
+        let fetch = Fetch::new(&publishers, FetchSettings { sources_max, ..FetchSettings::default() });
+        assert_eq!(fetch.sources().count(), count);
+    }
 }

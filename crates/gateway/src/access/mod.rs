@@ -324,7 +324,10 @@ impl Bearer {
         let ledger = &self.access.0.ledger;
         let spent = match &self.held {
             Some(held) => {
-                let spent = held.spending.put(&held.token, cost, end_ms, now_ms(), Instant::now());
+                // What nobody asks for need not be computed.
+                let name = held.token.quotas.stored_bytes.and_then(|_| quota::name_of(&op));
+                let wanted = quota::Wanted { bytes: cost, end_ms, name };
+                let spent = held.spending.put(&held.token, wanted, now_ms(), Instant::now());
                 Some(spent.map_err(|denied| {
                     ledger.enter(client, |tally| tally.denied += 1);
                     Declined::Access(denied)

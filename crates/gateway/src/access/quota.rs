@@ -1,12 +1,21 @@
 //! How much a token may ask for: requests and bytes in a second, bytes stored at once.
 //!
 //! Rates are buckets that may be overdrawn by one request: who has something left may spend more than is left, and pays
-//! before the next. So the greatest value passes under any rate, and in the long run the rate holds. What is stored is known by the minute in
-//! which it ends; renewals count again until the former life is over, since nobody here remembers what each value was.
+//! before the next. So the greatest value passes under any rate, and in the long run the rate holds.
+//!
+//! What is stored is known by the minute in which it ends. A value that is put again is one record, with the longer of its lives: it is
+//! known by its name ([`name_of`]), and moves to the minute in which it ends now. Of one token so many names are remembered
+//! ([`NAMES_MAX`]); what is put beyond them counts again with each renewal until the former life is over, as does what was put before
+//! the gateway started, or through another one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use keyway_core::Id;
+use keyway_core::machine::Op;
+use keyway_core::store::Kind;
+use keyway_core::store::proof::sha256;
 
 use super::Denied;
 use super::tokens::Token;
@@ -19,6 +28,14 @@ const BYTES_BURST_SECS: u64 = 10;
 const GROUP_MS: u64 = 60_000;
 /// Groups at most: lives that end later count as ending in the last.
 const GROUPS_MAX: u64 = 20_000;
+
+/// Names remembered of one token: some four megabytes.
+const NAMES_MAX: usize = 65_536;
+/// Bytes of a name: nobody finds two values of one name by chance, and who makes them cheats nobody's disk but by one value.
+const NAME_BYTES: usize = 16;
+
+/// What tells a record from others: the beginning of a SHA-256.
+type Name = [u8; NAME_BYTES];
 
 /// What the bearer of a token has spent.
 #[derive(Default)]
@@ -36,6 +53,39 @@ struct Spent {
 pub(crate) struct Price {
     bytes: u64,
     group: u64,
+    name: Option<Name>,
+    /// Of a renewal: the group in which the value was.
+    before: Option<u64>,
+}
+
+/// What a put asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// Its cost.
+    pub(crate) bytes: u64,
+    /// When its life ends.
+    pub(crate) end_ms: u64,
+    /// Which record it makes, if that matters.
+    pub(crate) name: Option<Name>,
+}
+
+/// The name of the record that a write makes, by all that tells it from others: not its life, nor who pays.
+pub(crate) fn name_of(op: &Op) -> Option<Name> {
+    // Each part but the last has a fixed length, so no two writes say the same.
+    let digest = |kind: Kind, key: &Id, place: &[u8], content: &[u8]| {
+        let whole = [&[kind as u8], key.as_bytes().as_slice(), place, &sha256(content)].concat();
+        sha256(&whole).first_chunk().copied()
+    };
+    match op {
+        Op::Put { key, value, secret_hash, .. } => digest(Kind::Put, key, secret_hash.as_bytes(), value),
+        Op::PutImmutable { value, .. } => digest(Kind::Immutable, &Id::ZERO, &[], value),
+        Op::PutSigned(put) => {
+            let proof = &put.proof;
+            let place = [proof.public_key.as_slice(), &proof.nonce, &put.seq.to_be_bytes()].concat();
+            digest(put.kind, &put.key, &place, &put.content)
+        }
+        _ => None,
+    }
 }
 
 impl Spending {
@@ -46,20 +96,21 @@ impl Spending {
         taken.map_err(|retry_after_secs| rate(token, "requests", allowed, retry_after_secs))
     }
 
-    /// Takes a put of `bytes` that live until `end_ms`.
+    /// Takes a put.
     pub(crate) fn put(
         &self,
         token: &Token,
-        bytes: u64,
-        end_ms: u64,
+        wanted: Wanted,
         now_ms: u64,
         now: Instant,
     ) -> Result<Price, Denied> {
+        let bytes = wanted.bytes;
         let mut spent = self.spent();
         spent.stored.forget(now_ms);
         if let Some(allowed) = token.quotas.stored_bytes {
             let stored = spent.stored.bytes;
-            if stored.saturating_add(bytes) > allowed {
+            let more = if spent.stored.has(wanted.name) { 0 } else { bytes };
+            if stored.saturating_add(more) > allowed {
                 return Err(Denied::Stored { name: token.name.clone(), allowed, stored });
             }
         }
@@ -69,14 +120,13 @@ impl Spending {
                 .take(bytes, allowed, BYTES_BURST_SECS, now)
                 .map_err(|retry_after_secs| rate(token, "bytes of values", allowed, retry_after_secs))?;
         }
-        let group = spent.stored.add(bytes, end_ms, now_ms);
-        Ok(Price { bytes, group })
+        Ok(spent.stored.take(wanted, now_ms))
     }
 
     /// Gives back what a refused put has taken.
     pub(crate) fn give_back(&self, price: Price) {
         let mut spent = self.spent();
-        spent.stored.remove(price);
+        spent.stored.give_back(price);
         spent.bytes.give_back(price.bytes);
     }
 
@@ -140,18 +190,67 @@ impl Bucket {
 struct Stored {
     bytes: u64,
     groups: BTreeMap<u64, u64>,
+    names: HashMap<Name, Named>,
+}
+
+/// A value that is known by its name.
+struct Named {
+    group: u64,
+    /// Puts of it that may stand: what several asked for is not given back by one.
+    puts: u32,
 }
 
 impl Stored {
-    fn add(&mut self, bytes: u64, end_ms: u64, now_ms: u64) -> u64 {
+    /// Whether a record of this name is charged already.
+    fn has(&self, name: Option<Name>) -> bool {
+        name.is_some_and(|name| self.names.contains_key(&name))
+    }
+
+    fn take(&mut self, wanted: Wanted, now_ms: u64) -> Price {
+        let Wanted { bytes, end_ms, name } = wanted;
         let group = end_ms.div_ceil(GROUP_MS).min(now_ms / GROUP_MS + GROUPS_MAX);
+        if let Some(named) = name.and_then(|name| self.names.get_mut(&name)) {
+            // Of two lives the longer stands.
+            let before = named.group;
+            let group = before.max(group);
+            named.group = group;
+            named.puts = named.puts.saturating_add(1);
+            self.remove(bytes, before);
+            self.add(bytes, group);
+            return Price { bytes, group, name, before: Some(before) };
+        }
+        self.add(bytes, group);
+        // Without its name it is not known again.
+        let name = name.filter(|_| self.names.len() < NAMES_MAX);
+        if let Some(name) = name {
+            self.names.insert(name, Named { group, puts: 1 });
+        }
+        Price { bytes, group, name, before: None }
+    }
+
+    fn give_back(&mut self, Price { bytes, group, name, before }: Price) {
+        let Some(name) = name else { return self.remove(bytes, group) };
+        // Forgotten meanwhile: its life is over, and nothing of it is charged.
+        let Some(named) = self.names.get_mut(&name) else { return };
+        named.puts = named.puts.saturating_sub(1);
+        if named.puts == 0 {
+            let group = named.group;
+            self.names.remove(&name);
+            self.remove(bytes, group);
+        } else if let Some(before) = before.filter(|before| *before < group && named.group == group) {
+            named.group = before;
+            self.remove(bytes, group);
+            self.add(bytes, before);
+        }
+    }
+
+    fn add(&mut self, bytes: u64, group: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
         let here = self.groups.entry(group).or_default();
         *here = here.saturating_add(bytes);
-        group
     }
 
-    fn remove(&mut self, Price { bytes, group }: Price) {
+    fn remove(&mut self, bytes: u64, group: u64) {
         if let Some(here) = self.groups.get_mut(&group) {
             let bytes = bytes.min(*here);
             *here -= bytes;
@@ -160,11 +259,17 @@ impl Stored {
     }
 
     fn forget(&mut self, now_ms: u64) {
+        let mut over = None;
         while let Some(first) = self.groups.first_entry() {
             if first.key().saturating_mul(GROUP_MS) > now_ms {
-                return;
+                break;
             }
+            over = Some(*first.key());
             self.bytes = self.bytes.saturating_sub(first.remove());
+        }
+        // At most once a minute.
+        if let Some(over) = over {
+            self.names.retain(|_, named| named.group > over);
         }
     }
 }
@@ -181,6 +286,10 @@ mod tests {
         token
     }
 
+    fn wanted(bytes: u64, end_ms: u64, name: Option<u8>) -> Wanted {
+        Wanted { bytes, end_ms, name: name.map(|name| [name; NAME_BYTES]) }
+    }
+
     #[test]
     fn a_rate_holds_in_the_long_run_and_lets_the_greatest_value_pass() {
         let token = token(Quotas { put_bytes_per_second: Some(1000), ..Quotas::default() });
@@ -188,7 +297,7 @@ mod tests {
         let mut passed = 0u64;
         for ms in (0..100_000).step_by(10) {
             let now = began + Duration::from_millis(ms);
-            match spending.put(&token, 50_000, ms, ms, now) {
+            match spending.put(&token, wanted(50_000, ms, None), ms, now) {
                 Ok(_) => passed += 50_000,
                 Err(Denied::Rate { retry_after_secs, .. }) => assert!((1..=51).contains(&retry_after_secs)),
                 Err(other) => panic!("{other}"),
@@ -214,7 +323,7 @@ mod tests {
     fn what_is_stored_ends_with_its_life_and_a_refused_put_costs_nothing() {
         let token = token(Quotas { stored_bytes: Some(1000), ..Quotas::default() });
         let (spending, now) = (Spending::default(), Instant::now());
-        let put = |bytes, end_ms, now_ms| spending.put(&token, bytes, end_ms, now_ms, now);
+        let put = |bytes, end_ms, now_ms| spending.put(&token, wanted(bytes, end_ms, None), now_ms, now);
         let first = put(600, 120_000, 0).expect("room");
         assert!(matches!(put(600, 60_000, 0), Err(Denied::Stored { allowed: 1000, stored: 600, .. })));
         put(400, 60_000, 0).expect("just fits");
@@ -224,5 +333,57 @@ mod tests {
         assert_eq!(spending.stored_bytes(60_000), 0);
         put(1, u64::MAX, 60_000).expect("an end beyond all groups counts as the last");
         assert_eq!(spending.stored_bytes(60_000 + GROUPS_MAX * GROUP_MS), 0);
+    }
+
+    #[test]
+    fn a_renewal_lengthens_what_is_charged_and_is_no_second_copy() {
+        let token = token(Quotas { stored_bytes: Some(1000), ..Quotas::default() });
+        let (spending, now) = (Spending::default(), Instant::now());
+        let put = |name, end_ms, now_ms| spending.put(&token, wanted(600, end_ms, Some(name)), now_ms, now);
+        put(1, 120_000, 0).expect("room");
+        assert!(matches!(put(2, 120_000, 0), Err(Denied::Stored { stored: 600, .. })), "of another name");
+        put(1, 300_000, 60_000).expect("the same for longer");
+        put(1, 60_000, 0).expect("the same for less, which changes nothing");
+        assert_eq!(spending.stored_bytes(120_000), 600, "its first life is over, its second is not");
+        // What the node refused for certain was not renewed.
+        let refused = put(1, 900_000, 120_000).expect("the same for longer");
+        spending.give_back(refused);
+        assert_eq!((spending.stored_bytes(299_999), spending.stored_bytes(300_000)), (600, 0));
+        assert!(spending.spent().stored.names.is_empty(), "names are forgotten with their lives");
+        // Two at once, of which one is refused: the other may stand.
+        let (one, _) = (put(2, 600_000, 300_000).expect("room"), put(2, 600_000, 300_000).expect("the same"));
+        spending.give_back(one);
+        assert_eq!(spending.stored_bytes(300_000), 600);
+    }
+
+    #[test]
+    fn names_that_are_not_remembered_count_again() {
+        let mut stored = Stored::default();
+        for n in 0..NAMES_MAX as u64 + 10 {
+            let mut name = [0; NAME_BYTES];
+            name[..8].copy_from_slice(&n.to_be_bytes());
+            for end_ms in [GROUP_MS, 2 * GROUP_MS] {
+                stored.take(Wanted { bytes: 1, end_ms, name: Some(name) }, 0);
+            }
+        }
+        assert_eq!((stored.names.len(), stored.bytes), (NAMES_MAX, NAMES_MAX as u64 + 20));
+    }
+
+    #[test]
+    fn records_that_differ_have_different_names() {
+        let put = |value: &str| Op::put(Id::of_text("k"), value.into(), keyway_core::Duration::ZERO);
+        let immutable = |value: &str| Op::PutImmutable {
+            value: value.into(),
+            ttl: keyway_core::Duration::ZERO,
+            client: keyway_core::store::ClientId::NOBODY,
+        };
+        let names = [put("a"), put("b"), immutable("a"), immutable("b")].map(|op| name_of(&op));
+        assert!(names.iter().all(Option::is_some));
+        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+        let mut later = put("a");
+        if let Op::Put { ttl, .. } = &mut later {
+            *ttl = keyway_core::Duration::from_secs(9);
+        }
+        assert_eq!(name_of(&later), names[0], "its life does not count");
     }
 }

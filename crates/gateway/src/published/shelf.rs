@@ -85,7 +85,7 @@ impl Shelf {
             Item::Text(_) => None,
         });
         let changed = files.filter(|file| {
-            std::fs::metadata(&file.0).map(|metadata| Stamp::of(&metadata)).ok() != Some(file.1)
+            std::fs::symlink_metadata(&file.0).map(|metadata| Stamp::of(&metadata)).ok() != Some(file.1)
         });
         let path = changed.map(|file| file.0.clone()).next()?;
         self.found_changed(&path);
@@ -127,8 +127,8 @@ impl Shelf {
             Item::File(file) => file,
         };
         let (path, stamp) = &**file;
-        // What took the file's place may be a pipe, on which opening would wait for ever.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        // What took the file's place may be a pipe, on which opening would wait for ever, or a link.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
         let opened = rustix::fs::open(path, flags, Mode::empty()).map(File::from);
         let opened = opened.ok().map(|file| Opened::File { file, path: path.clone(), stamp: *stamp });
         let opened = opened.filter(Opened::is_as_it_was);

@@ -121,7 +121,8 @@ impl<N: Node> Shop<N> {
 
 /// Answers one request of whoever comes from `from`.
 pub(crate) async fn answer<N: Node>(
-    shop: std::sync::Arc<Shop<N>>,
+    shop: &Shop<N>,
+    mut router: Router,
     from: std::net::IpAddr,
     mut request: http::Request<Body>,
 ) -> Response<Body> {
@@ -134,7 +135,7 @@ pub(crate) async fn answer<N: Node>(
         Ok(who) => {
             request.extensions_mut().insert(who);
             // The router's error type has no values, and it is always ready.
-            let Ok(response) = router(shop).call(request).await;
+            let Ok(response) = router.call(request).await;
             response
         }
         Err(denied) => Refusal::from(denied).into_response(),

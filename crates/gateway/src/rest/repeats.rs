@@ -8,10 +8,11 @@
 //!
 //! What is remembered is an outcome that stands: a receipt, or a refusal that would come again. "No answer", "too busy" and the
 //! like are forgotten, so that repeating the request tries again. Memory is this gateway's own, [`KEPT`] long, and bounded:
-//! [`IDS_MAX`] ids, of which one client has at most [`CLIENT_IDS_MAX`]; beyond that the oldest are forgotten first. A request
-//! is known by its SHA-256, so no secret is kept.
+//! [`IDS_MAX`] ids, of which one client has at most [`CLIENT_IDS_MAX`]. When it is full whoever has most makes room, its oldest first:
+//! a client's bulks push out ids of its own, and never one of a client that has fewer. A request is known by its SHA-256, so no
+//! secret is kept.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -65,9 +66,11 @@ pub(crate) struct Repeats(Arc<Mutex<Memory>>);
 #[derive(Default)]
 struct Memory {
     held: HashMap<Name, Held>,
-    /// In the order of their coming; those that were forgotten since are no longer in `held`, or under another serial.
-    order: VecDeque<(u64, Name)>,
-    by_client: HashMap<ClientId, usize>,
+    /// In the order of their coming.
+    order: BTreeMap<u64, Name>,
+    by_client: HashMap<ClientId, BTreeSet<u64>>,
+    /// How many each client has.
+    ranks: BTreeSet<(usize, ClientId)>,
     serial: u64,
 }
 
@@ -112,9 +115,7 @@ impl Repeats {
         let (outcome, told) = watch::channel(None);
         let serial = memory.serial;
         memory.serial += 1;
-        memory.order.push_back((serial, name.clone()));
-        *memory.by_client.entry(name.0).or_default() += 1;
-        memory.held.insert(name.clone(), Held { serial, digest, since: now, outcome: told });
+        memory.hold(name.clone(), Held { serial, digest, since: now, outcome: told });
         drop(memory);
         Ok(Entry::First(Ticket { repeats: self.clone(), name, serial, told: false, outcome }))
     }
@@ -126,30 +127,29 @@ impl Repeats {
 
 impl Memory {
     fn forget_old(&mut self, now: Instant) {
-        while let Some((serial, name)) = self.order.front() {
-            let held = self.held.get(name).filter(|held| held.serial == *serial);
+        while let Some((serial, name)) = self.order.first_key_value() {
+            let held = self.held.get(name);
             if held.is_some_and(|held| now.saturating_duration_since(held.since) < KEPT) {
                 return;
             }
-            self.forget(0);
+            let (serial, name) = (*serial, name.clone());
+            self.release(serial, &name);
         }
     }
 
-    /// Room for one more of this client's: forgets its oldest, or the oldest of all, but nothing that is under way.
+    /// Room for one more of this client's. Where there is none, whoever has most forgets its oldest, and nobody who has less than who
+    /// asks; nothing that is under way is forgotten.
     fn make_room(&mut self, client: ClientId) -> Result<(), Refusal> {
-        let crowded = self.by_client.get(&client).is_some_and(|count| *count >= CLIENT_IDS_MAX);
-        if !crowded && self.order.len() < IDS_MAX {
+        let mine = self.by_client.get(&client).map_or(0, BTreeSet::len);
+        if mine < CLIENT_IDS_MAX && self.held.len() < IDS_MAX {
             return Ok(());
         }
-        let oldest = self.order.iter().position(|(serial, name)| {
-            match self.held.get(name).filter(|held| held.serial == *serial) {
-                Some(held) => (!crowded || name.0 == client) && held.outcome.borrow().is_some(),
-                None => !crowded,
-            }
-        });
+        let others = (mine < CLIENT_IDS_MAX).then(|| self.ranks.iter().rev());
+        let richer = others.into_iter().flatten().take_while(|(count, _)| *count > mine);
+        let oldest = richer.map(|(_, richer)| *richer).chain([client]).find_map(|of| self.oldest_ended(of));
         match oldest {
-            Some(at) => {
-                self.forget(at);
+            Some((serial, name)) => {
+                self.release(serial, &name);
                 Ok(())
             }
             None => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many requests under way")
@@ -157,22 +157,36 @@ impl Memory {
         }
     }
 
-    /// Forgets what stands at a place of the order.
-    fn forget(&mut self, at: usize) {
-        if let Some((serial, name)) = self.order.remove(at) {
-            self.release(serial, &name);
-        }
+    /// A client's oldest request that has ended.
+    fn oldest_ended(&self, client: ClientId) -> Option<(u64, Name)> {
+        let mut names =
+            self.by_client.get(&client)?.iter().filter_map(|serial| self.order.get_key_value(serial));
+        let ended = |name: &Name| self.held.get(name).is_some_and(|held| held.outcome.borrow().is_some());
+        names.find(|(_, name)| ended(name)).map(|(serial, name)| (*serial, name.clone()))
     }
 
+    fn hold(&mut self, name: Name, held: Held) {
+        self.order.insert(held.serial, name.clone());
+        let mine = self.by_client.entry(name.0).or_default();
+        self.ranks.remove(&(mine.len(), name.0));
+        mine.insert(held.serial);
+        self.ranks.insert((mine.len(), name.0));
+        self.held.insert(name, held);
+    }
+
+    /// Forgets a request, unless it was forgotten and another has its name.
     fn release(&mut self, serial: u64, name: &Name) {
-        if self.held.get(name).is_some_and(|held| held.serial == serial) {
-            self.held.remove(name);
-            if let Some(count) = self.by_client.get_mut(&name.0) {
-                *count -= 1;
-                if *count == 0 {
-                    self.by_client.remove(&name.0);
-                }
-            }
+        if self.order.remove(&serial).is_none() {
+            return;
+        }
+        self.held.remove(name);
+        let Some(mine) = self.by_client.get_mut(&name.0) else { return };
+        self.ranks.remove(&(mine.len(), name.0));
+        mine.remove(&serial);
+        if mine.is_empty() {
+            self.by_client.remove(&name.0);
+        } else {
+            self.ranks.insert((mine.len(), name.0));
         }
     }
 }
@@ -252,6 +266,33 @@ mod tests {
     }
 
     #[test]
+    fn bulks_push_out_no_id_of_whoever_has_fewer() {
+        let repeats = Repeats::default();
+        first(&repeats, name(9, "quiet")).tell(done());
+        let fill = |client: u64, ids: std::ops::Range<usize>| {
+            for n in ids {
+                first(&repeats, name(client, &n.to_string())).tell(done());
+            }
+        };
+        // Three clients below the bound of one, who fill the memory together; then one of them goes on.
+        (1..=3).for_each(|client| fill(client, 0..IDS_MAX / 3));
+        fill(1, IDS_MAX / 3..IDS_MAX);
+        let memory = repeats.memory();
+        assert!(memory.held.contains_key(&name(9, "quiet")), "the oldest of all, and its client's only one");
+        for client in [2, 3] {
+            let count = memory.by_client[&ClientId(client)].len();
+            assert!(count >= IDS_MAX / 3 - 1, "client {client} keeps its part: {count}");
+        }
+        assert!(!memory.held.contains_key(&name(1, "0")), "who has most pays");
+        drop(memory);
+        // Who comes new has room, too.
+        fill(4, 0..100);
+        let memory = repeats.memory();
+        assert_eq!((memory.by_client[&ClientId(4)].len(), memory.held.len()), (100, IDS_MAX));
+        assert_eq!(memory.ranks.iter().map(|(count, _)| count).sum::<usize>(), IDS_MAX);
+    }
+
+    #[test]
     fn memory_is_bounded_and_one_client_has_half_of_it() {
         let repeats = Repeats::default();
         first(&repeats, name(2, "other")).tell(done());
@@ -259,13 +300,14 @@ mod tests {
             first(&repeats, name(1, &n.to_string())).tell(done());
         }
         let memory = repeats.memory();
-        assert_eq!(memory.by_client[&ClientId(1)], CLIENT_IDS_MAX);
+        assert_eq!(memory.by_client[&ClientId(1)].len(), CLIENT_IDS_MAX);
         assert!(memory.held.contains_key(&name(2, "other")), "a stranger's flood forgets nothing of others");
         drop(memory);
         for n in 0..2 * IDS_MAX as u64 {
             first(&repeats, name(10 + n, "id")).tell(done());
         }
         assert!(repeats.memory().held.len() <= IDS_MAX && repeats.memory().order.len() <= IDS_MAX);
+        assert!(repeats.memory().ranks.len() <= IDS_MAX);
 
         let repeats = Repeats::default();
         let under_way: Vec<_> =

@@ -129,7 +129,7 @@ pub(crate) async fn run(args: ExportArgs, session: &Session) -> Result<Exit, Fai
     let report = Report { file, keys: 0, empty: 0, values: 0, bytes: 0 };
     let mut export = Export { shape, sink, output, report };
     let complaint = match &args.snapshot {
-        Some(file) => export.snapshot(file)?,
+        Some(file) => unless_interrupted(export.snapshot(file)).await?,
         None => unless_interrupted(export.keys(&args, session)).await.map(|()| None)?,
     };
     export.end(complaint)
@@ -151,11 +151,11 @@ impl Export {
     }
 
     /// The values of a snapshot that are alive; what is wrong with the file.
-    fn snapshot(&mut self, file: &Path) -> Result<Option<String>, Failure> {
+    async fn snapshot(&mut self, file: &Path) -> Result<Option<String>, Failure> {
         let mut contents = Contents::open(file, self.output)?;
         let mut progress = Progress::records_of(self.output, "exporting", 0, contents.bytes());
         let (mut shown, mut last) = (Instant::now(), None);
-        while let Some(record) = contents.next()? {
+        while let Some(record) = contents.next().await? {
             progress.count();
             if shown.elapsed() >= SHOW_EVERY {
                 progress.show(contents.offset());
@@ -233,7 +233,7 @@ impl Export {
         }
         match sink {
             Sink::File(draft) => {
-                draft.keep()?;
+                draft.keep_here()?;
                 let (values, keys) = (thousands(report.values), thousands(report.keys - report.empty));
                 let (one, other) = (
                     plural(report.values, "value", "values"),

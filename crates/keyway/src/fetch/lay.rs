@@ -1,18 +1,26 @@
 //! Laying what was fetched: under a temporary name beside its place until it is verified, then at once, and over nothing that is
 //! there unless told so.
+//!
+//! A draft holds its folder open, and does everything by names in it: what becomes of the path meanwhile leads it nowhere else.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Seek as _, Write as _};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use keyway_client::Nonce;
-use keyway_client::publish::Content;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use keyway_client::publish::{Content, Hashing};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, openat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
+use tokio::task::yield_now;
 
+use crate::beneath;
 use crate::exit::{Exit, Failure};
 use crate::output::harmless;
 
+/// Read at once of what is there.
+const CHUNK_BYTES: usize = 256 << 10;
 /// Digits of a temporary name that chance gives.
 const TEMP_DIGITS: usize = 16;
 
@@ -28,8 +36,8 @@ pub(super) enum There {
     Fixed,
 }
 
-/// Looks what is at `place`.
-pub(super) fn look(place: &Path, content: &Content) -> Result<There, Failure> {
+/// Looks what is at `place`. Gives way after each piece of a file, so that Ctrl-C is heard however long it is.
+pub(super) async fn look(place: &Path, content: &Content) -> Result<There, Failure> {
     let metadata = match fs::symlink_metadata(place) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(There::Nothing),
         Err(error) => return Err(unlaid(place, &error)),
@@ -44,8 +52,24 @@ pub(super) fn look(place: &Path, content: &Content) -> Result<There, Failure> {
     if metadata.len() != content.bytes {
         return Ok(There::Other);
     }
-    let there = File::open(place).and_then(|file| Content::read(file, |_| {}));
+    let there = match File::open(place) {
+        Ok(file) => read(file).await,
+        Err(error) => Err(error),
+    };
     Ok(if there.is_ok_and(|there| there == *content) { There::Same } else { There::Other })
+}
+
+async fn read(mut file: File) -> io::Result<Content> {
+    let (mut hashing, mut chunk) = (Hashing::default(), vec![0; CHUNK_BYTES]);
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(hashing.content()),
+            Ok(count) => hashing.update(&chunk[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        yield_now().await;
+    }
 }
 
 /// Looks at the folders between `root` and a file below it: each must be a folder or not there, since a link would lead away.
@@ -55,10 +79,7 @@ pub(super) fn look_between(root: &Path, path: &str) -> Result<(), Failure> {
         match fs::symlink_metadata(&folder) {
             Ok(metadata) if metadata.is_dir() => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Ok(_) => {
-                let message = format!("{} is no folder, and nothing is laid through it", shown(&folder));
-                return Err(Failure::new(Exit::Refused, message).hint("name another place: --out DIR"));
-            }
+            Ok(_) => return Err(no_folder(&folder)),
             Err(error) => return Err(unlaid(&folder, &error)),
         }
     }
@@ -68,7 +89,10 @@ pub(super) fn look_between(root: &Path, path: &str) -> Result<(), Failure> {
 /// A file that is being fetched. Dropped before it is laid, it is gone.
 pub(super) struct Draft {
     file: File,
-    temp: PathBuf,
+    folder: OwnedFd,
+    /// Names in the folder: until it is laid, and then.
+    temp: String,
+    name: OsString,
     place: PathBuf,
     laid: bool,
 }
@@ -76,11 +100,19 @@ pub(super) struct Draft {
 impl Draft {
     /// Beside `place`, whose folder must be there.
     pub(super) fn beside(place: &Path) -> Result<Draft, Failure> {
+        let folder = beneath::folder(place.parent().unwrap_or(Path::new("")));
+        Draft::within(folder.map_err(|error| unlaid(place, &error))?, place)
+    }
+
+    /// The same in a folder that is open: that of `place`.
+    pub(super) fn within(folder: OwnedFd, place: &Path) -> Result<Draft, Failure> {
         let chance = Nonce::random()?.to_string();
-        let temp = place.with_file_name(format!(".keyway-{}.part", &chance[..TEMP_DIGITS]));
-        let file = OpenOptions::new().write(true).create_new(true).open(&temp);
-        let file = file.map_err(|error| unlaid(place, &error))?;
-        Ok(Draft { file, temp, place: place.to_owned(), laid: false })
+        let temp = format!(".keyway-{}.part", &chance[..TEMP_DIGITS]);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&folder, &temp, flags, Mode::from_raw_mode(0o666));
+        let file = file.map_err(|error| unlaid(place, &error.into()))?.into();
+        let name = place.file_name().unwrap_or_default().to_owned();
+        Ok(Draft { file, folder, temp, name, place: place.to_owned(), laid: false })
     }
 
     /// The next bytes.
@@ -96,7 +128,8 @@ impl Draft {
 
     /// Lays the file at its place, on disk; over what is there only with `force`.
     pub(super) fn lay(mut self, force: bool) -> Result<(), Failure> {
-        let laid = self.file.sync_all().and_then(|()| rename(&self.temp, &self.place, force));
+        let rename = || rename(self.folder.as_fd(), &self.temp, &self.name, force);
+        let laid = self.file.sync_all().and_then(|()| rename());
         laid.map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => in_the_way(&self.place),
             _ => unlaid(&self.place, &error),
@@ -109,18 +142,20 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.laid {
-            let _ = fs::remove_file(&self.temp);
+            let _ = unlinkat(&self.folder, &self.temp, AtFlags::empty());
         }
     }
 }
 
-fn rename(from: &Path, to: &Path, force: bool) -> io::Result<()> {
+/// Names in one folder. What has the second name is replaced if `force` says so, itself and not what it may lead to.
+fn rename(folder: BorrowedFd<'_>, from: &str, to: &OsString, force: bool) -> io::Result<()> {
     if force {
-        return fs::rename(from, to);
+        return Ok(renameat(folder, from, folder, to)?);
     }
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+    let nothing_there = || matches!(statat(folder, to, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT));
+    match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
         // Of a file system that does not know this.
-        Err(Errno::INVAL | Errno::NOSYS) if fs::symlink_metadata(to).is_err() => fs::rename(from, to),
+        Err(Errno::INVAL | Errno::NOSYS) if nothing_there() => Ok(renameat(folder, from, folder, to)?),
         Err(Errno::INVAL | Errno::NOSYS) => Err(ErrorKind::AlreadyExists.into()),
         ended => Ok(ended?),
     }
@@ -130,6 +165,12 @@ fn rename(from: &Path, to: &Path, force: bool) -> io::Result<()> {
 pub(super) fn in_the_way(place: &Path) -> Failure {
     Failure::new(Exit::Refused, format!("{} is there already, with other bytes", shown(place)))
         .hint("--out names another place, --force overwrites")
+}
+
+/// What stands where a folder must be, or has taken its place meanwhile.
+pub(super) fn no_folder(place: &Path) -> Failure {
+    Failure::new(Exit::Refused, format!("{} is no folder, and nothing is laid through it", shown(place)))
+        .hint("--out DIR names another place")
 }
 
 /// A place where nothing can be laid.
@@ -171,7 +212,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_told_apart_and_no_link_is_followed() {
+    fn a_draft_stays_in_its_folder_whatever_takes_that_ones_place() {
+        let (dir, outside) = (tempfile::tempdir().expect("made"), tempfile::tempdir().expect("made"));
+        let (folder, was) = (dir.path().join("folder"), dir.path().join("was"));
+        fs::create_dir(&folder).expect("made");
+        let (mut kept, dropped) =
+            (Draft::beside(&folder.join("a")).expect("a draft"), Draft::beside(&folder.join("b")));
+        kept.write(b"red").expect("written");
+        fs::rename(&folder, &was).expect("renamed");
+        std::os::unix::fs::symlink(outside.path(), &folder).expect("made");
+        kept.lay(true).expect("nothing in the way");
+        drop(dropped);
+        assert_eq!(fs::read(was.join("a")).expect("a file"), b"red");
+        assert_eq!(fs::read_dir(&was).expect("a folder").count(), 1, "no draft is left");
+        assert_eq!(fs::read_dir(outside.path()).expect("a folder").count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_told_apart_and_no_link_is_followed() {
         let dir = tempfile::tempdir().expect("a directory");
         let root = dir.path();
         fs::create_dir(root.join("folder")).expect("made");
@@ -182,10 +240,10 @@ mod tests {
         for (name, there) in
             [("none", There::Nothing), ("red", There::Same), ("link", There::Other), ("folder", There::Fixed)]
         {
-            assert_eq!(look(&root.join(name), &red), Ok(there), "{name}");
+            assert_eq!(look(&root.join(name), &red).await, Ok(there), "{name}");
         }
-        assert_eq!(look(&root.join("red"), &Content::of(b"dry")), Ok(There::Other));
-        assert_eq!(look(&root.join("red"), &Content::of(b"longer")), Ok(There::Other));
+        assert_eq!(look(&root.join("red"), &Content::of(b"dry")).await, Ok(There::Other));
+        assert_eq!(look(&root.join("red"), &Content::of(b"longer")).await, Ok(There::Other));
         for (path, good) in
             [("a", true), ("folder/a", true), ("new/er/a", true), ("way/a", false), ("red/a", false)]
         {

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use clap::Args;
 use keyway_client::publish::{
-    Address, Content, Fetch, FetchError, FetchSettings, Found, Publisher, Sought, SourceReport, Step, What,
-    find,
+    Address, Content, Fetch, FetchError, FetchSettings, Found, MANIFEST_BYTES_MAX, Publisher, SOURCES_MAX,
+    Sought, SourceReport, Step, What, find,
 };
 use keyway_client::{Authenticator, Hex, Key};
 use serde::Serialize;
@@ -34,6 +34,8 @@ use crate::size::Size;
 
 /// Contents under one key that are tried. There is more than one only when somebody lies.
 const CONTENTS_MAX: usize = 16;
+/// Addresses that are asked in all, dealt out evenly to the contents.
+const ADDRESSES_MAX: usize = 128;
 /// Publishers that a failure names.
 const NAMED_MAX: usize = 5;
 /// Hex digits of a SHA-256.
@@ -133,6 +135,13 @@ impl Undelivered {
         match error {
             FetchError::Gone => Undelivered::Gone,
             FetchError::Wrong => Undelivered::Wrong,
+            FetchError::TooMuch(bytes) => {
+                let message =
+                    format!("{} bytes came in all, and no more are taken: somebody lies", thousands(bytes));
+                Undelivered::Failure(Failure::new(Exit::Refused, message).hint(
+                    "--signer HEX asks only who you trust, the SHA-256 of 64 digits finds no other content; --max SIZE takes more",
+                ))
+            }
             FetchError::Taker(error) if place == Path::new("-") => Undelivered::Failure(error.into()),
             FetchError::Taker(error) => Undelivered::Failure(lay::unlaid(place, &error)),
         }
@@ -218,11 +227,13 @@ async fn fetch(args: &FetchArgs, asked: &Asked<'_>, session: &Session) -> Result
     }
     let (mut reports, mut failure) = (Vec::new(), None);
     let (mut gone, mut wrong) = (false, false);
+    let mut left = bytes_of_all(args.max.0);
     for (what, content, publishers) in contents.iter().take(CONTENTS_MAX) {
         let stall_timeout = Duration::from(args.timeout);
         let defaults = FetchSettings::default();
         let answer_timeout = defaults.answer_timeout.min(stall_timeout);
-        let settings = FetchSettings { stall_timeout, answer_timeout, ..defaults };
+        let (bytes_max, sources_max) = (left, addresses_of_each(contents.len()));
+        let settings = FetchSettings { stall_timeout, answer_timeout, bytes_max, sources_max, ..defaults };
         let mut fetch = Fetch::new(publishers, settings);
         let delivered = match what {
             What::File => file(asked, &mut fetch, content, publishers).await,
@@ -233,6 +244,7 @@ async fn fetch(args: &FetchArgs, asked: &Asked<'_>, session: &Session) -> Result
             What::Tree => tree::fetch(asked, &mut fetch, content, place(asked, content, publishers)).await,
         };
         reports.extend(fetch.sources());
+        left = left.saturating_sub(fetch.taken());
         match delivered {
             Ok(delivered) => {
                 let sources = reports.into_iter().map(Source::from).collect();
@@ -242,7 +254,7 @@ async fn fetch(args: &FetchArgs, asked: &Asked<'_>, session: &Session) -> Result
             Err(Undelivered::Wrong) => wrong = true,
             Err(Undelivered::Failure(why)) => failure = Some(why),
         }
-        if asked.to_stdout() && reports.iter().any(|report| report.given > 0) {
+        if left == 0 || asked.to_stdout() && reports.iter().any(|report| report.given > 0) {
             // What was written cannot be taken back: nothing is written after it.
             break;
         }
@@ -252,6 +264,17 @@ async fn fetch(args: &FetchArgs, asked: &Asked<'_>, session: &Session) -> Result
         Some(why) if why.exit != Exit::Invalid || !(gone || wrong) => Err(why),
         _ => Err(undelivered(&titled, &reports, wrong, asked.to_stdout())),
     }
+}
+
+/// Bytes that are taken in all, whoever lies: everything twice, and as much for lists of files.
+fn bytes_of_all(max: u64) -> u64 {
+    max.saturating_add(MANIFEST_BYTES_MAX).saturating_mul(2)
+}
+
+/// Addresses that are asked for each of so many contents: whoever puts many pointers for contents that nobody has takes no address
+/// from the others.
+fn addresses_of_each(contents: usize) -> usize {
+    SOURCES_MAX.min(ADDRESSES_MAX / contents.clamp(1, CONTENTS_MAX))
 }
 
 fn sought(args: &FetchArgs) -> Result<Sought, Failure> {
@@ -319,7 +342,7 @@ async fn file(
         stdout.flush().map_err(Failure::from)?;
         return Ok(Delivered { out: None, files: 1, kept: 0, bytes, fetched: bytes });
     }
-    match lay::look(&place, content)? {
+    match lay::look(&place, content).await? {
         There::Same => {
             return Ok(Delivered { out: Some(place), files: 1, kept: 1, bytes, fetched: 0 });
         }
@@ -514,4 +537,20 @@ fn undelivered(titled: &str, reports: &[SourceReport], wrong: bool, written: boo
         "the bytes are with their publishers and nowhere else: try again when one is back; the last pointer ends {}",
         utc(1000 * last)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_fetch_does_in_all_is_bounded() {
+        for contents in 0..100 {
+            let each = addresses_of_each(contents);
+            assert!((8..=SOURCES_MAX).contains(&each), "{contents}: {each}");
+            assert!(each * contents.min(CONTENTS_MAX) <= ADDRESSES_MAX, "{contents}: {each}");
+        }
+        assert_eq!(bytes_of_all(1 << 30), 2 * ((1 << 30) + MANIFEST_BYTES_MAX));
+        assert_eq!(bytes_of_all(u64::MAX), u64::MAX);
+    }
 }

@@ -19,8 +19,10 @@ use crate::progress::Progress;
 pub(super) const TRIES_MAX: u32 = 8;
 /// Pause after the first try; doubles with each, up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(250);
-/// Greatest pause between two tries.
+/// Greatest pause between two tries, unless the gateway said when to come back: then as long as it said, up to [`TOLD_MAX`].
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Longest pause that a gateway may ask for.
+const TOLD_MAX: Duration = Duration::from_secs(60);
 /// Records that may be settled beyond one that is not, per record under way. Bounds the journal.
 const WINDOW_PER_TASK: u64 = 64;
 /// Refused records that are named on the terminal.
@@ -179,13 +181,18 @@ async fn put(client: Client, record: Record, ttl: Option<Duration>) -> Ended {
             Ok(_) => break Outcome::Acknowledged,
             Err(error) if is_final(&error) => break Outcome::Refused(error),
             Err(error) if tries == TRIES_MAX => break Outcome::GaveUp(error),
-            Err(_) => {
-                sleep(pause).await;
+            Err(error) => {
+                sleep(pause_after(&error, pause)).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
         }
     };
     Ended { index, line, name, end, outcome, tries, took: began.elapsed() }
+}
+
+/// How long to wait after a try: as the gateway said, if that is longer.
+pub(super) fn pause_after(error: &ClientError, pause: Duration) -> Duration {
+    pause.max(error.retry_after().unwrap_or_default().min(TOLD_MAX))
 }
 
 /// Whether the same put will meet the same refusal, whatever happens to the network.

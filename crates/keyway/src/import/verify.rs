@@ -7,7 +7,7 @@ use keyway_client::{Client, ClientError, GetOptions};
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::load::TRIES_MAX;
+use super::load::{TRIES_MAX, pause_after};
 use super::pipeline::Work;
 use super::records::Record;
 use crate::exit::Failure;
@@ -132,8 +132,8 @@ async fn compare(client: Client, record: Record) -> Compared {
         match look(&client, &record).await {
             Ok(verdict) => break verdict,
             Err(error) if tries == TRIES_MAX => break Verdict::Unread(error),
-            Err(_) => {
-                sleep(pause).await;
+            Err(error) => {
+                sleep(pause_after(&error, pause)).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
         }

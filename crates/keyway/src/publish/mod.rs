@@ -131,10 +131,16 @@ pub(crate) async fn run(args: PublishArgs, session: &Session) -> Result<Exit, Fa
         None => Signer::generate()?,
     };
     let path = args.path.clone();
-    let stock = spawn_blocking(move || stock::take(&path, output)).await;
+    let mut signals = Signals::new()?;
+    // The thread that reads is left to itself then: it writes nothing.
+    let stock = tokio::select! {
+        stock = spawn_blocking(move || stock::take(&path, output)) => stock,
+        () = signals.leave() => {
+            return Err(Failure::new(Exit::Interrupted, "stopped before anything was published"));
+        }
+    };
     let mut stock = stock
         .map_err(|error| Failure::new(Exit::Failure, format!("hashing ended: our own bug: {error}")))??;
-    let mut signals = Signals::new()?;
     let (listener, addresses) = listen(&args).await?;
     let pointer = Pointer::new(stock.what, stock.content, stock.name.as_deref(), addresses)?;
     let ttl = Duration::from(args.ttl);

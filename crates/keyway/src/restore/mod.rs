@@ -89,7 +89,7 @@ pub(crate) async fn run(args: RestoreArgs, session: &Session) -> Result<Exit, Fa
     let began = Instant::now();
     let mut contents = Contents::open(&args.file, output)?;
     let (holds, restored) = if args.check {
-        (Some(look(&mut contents, output)?), None)
+        (Some(unless_interrupted(look(&mut contents, output)).await?), None)
     } else {
         let work = put_all_back(&args, &mut contents, session);
         (None, Some(unless_interrupted(work).await?))
@@ -152,11 +152,11 @@ fn end(report: &Report, contents: &Contents, output: &Output) -> Result<Exit, Fa
 }
 
 /// Reads the file to its end.
-fn look(contents: &mut Contents, output: Output) -> Result<Held, Failure> {
+async fn look(contents: &mut Contents, output: Output) -> Result<Held, Failure> {
     let mut progress = Progress::records_of(output, "checking", 0, contents.bytes());
     let (mut holds, now) = (Held::default(), now());
     let mut shown = Instant::now();
-    while let Some(record) = contents.next()? {
+    while let Some(record) = contents.next().await? {
         holds.add(&record.head, now);
         progress.count();
         if shown.elapsed() >= SHOW_EVERY {
@@ -190,7 +190,7 @@ async fn put_all_back(
     };
     let mut at_end = false;
     while !at_end {
-        match contents.next()? {
+        match contents.next().await? {
             Some(record) if passed_over(&record, &target, &mut fates) => continue,
             Some(record) => batch.add(&record),
             None => at_end = true,

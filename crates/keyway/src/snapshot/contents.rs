@@ -7,6 +7,7 @@ use std::path::Path;
 use keyway_core::store::Record;
 use keyway_core::store::snapshot::{End, Found, Header, NoSnapshot, Unpacker};
 use serde::Serialize;
+use tokio::task::yield_now;
 
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, plural, thousands};
@@ -79,8 +80,9 @@ impl Contents {
         self.unpacker.offset()
     }
 
-    /// The next sound record; nothing at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Record>, Failure> {
+    /// The next sound record; nothing at the end. Gives way after each piece of the file, so that Ctrl-C is heard however long it is and
+    /// however much of it is damaged.
+    pub(crate) async fn next(&mut self) -> Result<Option<Record>, Failure> {
         loop {
             match self.unpacker.step().map_err(|why| foreign(&self.name, why))? {
                 Some(Found::Record(record)) => {
@@ -99,6 +101,7 @@ impl Contents {
                     filled.map_err(|error| {
                         Failure::new(Exit::Failure, format!("cannot read {}: {error}", self.name))
                     })?;
+                    yield_now().await;
                 }
             }
         }

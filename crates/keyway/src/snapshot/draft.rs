@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_blocking;
 
 use crate::exit::{Exit, Failure};
 
@@ -40,8 +41,17 @@ impl Draft {
         self.file.write_all(bytes).map_err(|error| self.failed(&error))
     }
 
-    /// Gives it its name, durably; its length.
-    pub(crate) fn keep(mut self) -> Result<u64, Failure> {
+    /// Gives it its name, durably; its length. Off this thread, since syncing a long file takes long: whoever gives up meanwhile finds it
+    /// whole under its name, or not at all.
+    pub(crate) async fn keep(self) -> Result<u64, Failure> {
+        let left = Left(self.beside.clone());
+        let kept = spawn_blocking(move || self.keep_here()).await;
+        drop(left);
+        kept.unwrap_or_else(|error| Err(Failure::new(Exit::Failure, format!("our own bug: {error}"))))
+    }
+
+    /// The same on this thread.
+    pub(crate) fn keep_here(mut self) -> Result<u64, Failure> {
         let keep = || -> io::Result<()> {
             self.file.sync_all()?;
             fs::rename(&self.beside, &self.path)?;
@@ -56,6 +66,15 @@ impl Draft {
     fn failed(&self, error: &io::Error) -> Failure {
         Failure::new(Exit::Failure, format!("cannot write {}: {error}", self.path.display()))
             .hint("is there room left? nothing was kept")
+    }
+}
+
+/// What a draft leaves if nobody waits for its syncing. Once it has its name there is nothing.
+struct Left(PathBuf);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -97,7 +116,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).expect("there"), "before");
         let mut draft = Draft::create(&path).expect("it can be written");
         draft.write(b"after").expect("there is room");
-        assert_eq!(draft.keep(), Ok(5));
+        assert_eq!(draft.keep_here(), Ok(5));
         assert_eq!(fs::read_to_string(&path).expect("there"), "after");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o077, 0);
         assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1, "no draft is left");

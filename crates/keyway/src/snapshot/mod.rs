@@ -17,6 +17,7 @@ use keyway_core::store::Record;
 use keyway_core::store::snapshot::{End, Found, Header, KEY_BYTES, Packer, Unpacker};
 use keyway_net::disk::archive::Archive;
 use serde::Serialize;
+use tokio::task::{spawn_blocking, yield_now};
 
 use self::draft::Draft;
 use crate::duration::utc;
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: SnapshotArgs, session: &Session) -> Result<Exit, F
     let draft = Draft::create(&args.file)?;
     let taking = async {
         match &args.data_dir {
-            Some(directory) => of_directory(directory, draft, output),
+            Some(directory) => of_directory(directory, draft, output).await,
             None => of_gateway(session, draft).await,
         }
     };
@@ -169,7 +170,7 @@ async fn of_gateway(session: &Session, mut draft: Draft) -> Result<Kept, Failure
     let (Some(header), Some(end)) = (header, end) else {
         return Err(cut("it has no end"));
     };
-    let bytes = draft.keep()?;
+    let bytes = draft.keep().await?;
     Ok((header, end, removals, bytes))
 }
 
@@ -178,10 +179,12 @@ fn cut(why: &str) -> Failure {
         .hint("`keyway health` tells whether the gateway's node serves; then take it again")
 }
 
-/// A stopped node's.
-fn of_directory(directory: &Path, mut draft: Draft, output: Output) -> Result<Kept, Failure> {
+/// A stopped node's. Ctrl-C is heard between two pages, and while the directory is opened, which after a crash verifies all of it.
+async fn of_directory(directory: &Path, mut draft: Draft, output: Output) -> Result<Kept, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Failure, error.to_string());
-    let archive = Archive::open(directory).map_err(|error| failed(&error))?;
+    let path = directory.to_owned();
+    let archive = spawn_blocking(move || Archive::open(&path)).await;
+    let archive = archive.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     let network = archive.network().ok_or_else(|| {
         let name = directory.display();
         Failure::new(Exit::Refused, format!("the node of {name} has not found a network"))
@@ -211,13 +214,14 @@ fn of_directory(directory: &Path, mut draft: Draft, output: Output) -> Result<Ke
         if after.is_none() {
             break;
         }
+        yield_now().await;
     }
     let end = End { records: packer.records(), unread, ended: now() };
     packer.end(end.unread, end.ended, &mut out);
     draft.write(&out)?;
     progress.end();
     archive.close();
-    let bytes = draft.keep()?;
+    let bytes = draft.keep().await?;
     Ok((header, end, removals, bytes))
 }
 

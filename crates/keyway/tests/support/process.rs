@@ -218,6 +218,17 @@ impl Process {
         self.signal(Signal::INT);
     }
 
+    /// Waits until it hears Ctrl-C itself, instead of being ended by it.
+    #[track_caller]
+    pub fn wait_for_ears(&self) {
+        wait_until("it listens for Ctrl-C", SOON, || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?.trim().to_owned();
+            let caught = u64::from_str_radix(&caught, 16).ok()?;
+            (caught & 1 << (Signal::INT.as_raw() - 1) != 0).then_some(())
+        });
+    }
+
     /// Any signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child.0), signal).expect("it can be signalled");
