@@ -339,7 +339,7 @@ impl<O: Overlay> Node<O> {
         from: Peer,
         msg: Message<O>,
     ) {
-        let Answered { asked, why, rtt } = answered;
+        let Answered { asked, why, rtt, .. } = answered;
         if let Message::Welcome(wall, _) | Message::SyncIs(_, wall, _) = &msg {
             self.learn_clock(t, &from, *wall, rtt);
         }
@@ -392,7 +392,7 @@ impl<O: Overlay> Node<O> {
         match why {
             Why::Overlay(why) => t.scratch.inputs.push_back(Input::NoAnswer { why, peer }),
             Why::Hello => self.on_hello_unanswered(&peer),
-            Why::Probe => {}
+            Why::Probe => self.on_probe_unanswered(&peer),
             Why::Hop(lookup) => self.on_hop_silent(t, lookup, &peer),
             Why::Store { op, attempt } => self.on_store_unanswered(t, op, attempt),
             Why::Fetch { op, attempt } => self.on_fetch_unanswered(t, op, attempt, &peer),
