@@ -174,6 +174,7 @@ struct Call<M, W> {
     to: Peer,
     why: W,
     class: Class,
+    patience: Patience,
     tries: u8,
     tries_max: u8,
     busy: u8,
@@ -187,6 +188,17 @@ struct Call<M, W> {
     msg: M,
 }
 
+/// How long an answer is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Patience {
+    /// It is sent once, without repetition, and silence may be told late.
+    Once,
+    /// As many tries as the links need: somebody else can be asked instead.
+    Tries,
+    /// And on, while it is in doubt whose silence it is: the peer's tables or this node's depend on it.
+    Doubt,
+}
+
 /// What is asked of whom.
 #[derive(Clone, Debug)]
 pub struct Request<M, W> {
@@ -196,8 +208,8 @@ pub struct Request<M, W> {
     pub msg: M,
     /// What it waits for there.
     pub class: Class,
-    /// Whether it is sent once only, without repetition, and its silence may be told late.
-    pub once: bool,
+    /// How long its answer is waited for.
+    pub patience: Patience,
     /// The owner's reason, given back with the end.
     pub why: W,
 }
@@ -248,9 +260,20 @@ pub enum Due<M, W> {
         peer: Peer,
         /// The owner's reason.
         why: W,
-        /// It answered the last try by `Busy`: it lives, and waits itself for longer than is waited for it.
-        lives: bool,
+        /// What that says about it.
+        end: Silence,
     },
+}
+
+/// What it says about a peer that a call to it has ended without an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Silence {
+    /// It is taken for dead.
+    Dead,
+    /// It answered the last try by `Busy`: it lives, and waits itself for longer than is waited for it.
+    Busy,
+    /// Nothing: nobody answers this node ([`Patience::Tries`]).
+    Doubted,
 }
 
 /// How much longer than the first try the one after try `tries` waits: twice, then four times. Not more, since what makes
@@ -315,7 +338,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
 
     /// Registers a call; the caller sends `msg` under the returned id. `None` when too many are under way.
     pub fn start(&mut self, now: Mono, random: u64, request: Request<M, W>) -> Option<u64> {
-        let Request { to, msg, class, once, why } = request;
+        let Request { to, msg, class, patience, why } = request;
         let base = random & !TRY_MASK;
         if self.calls.len() >= CALLS_MAX || base == 0 || self.calls.contains_key(&base) {
             return None;
@@ -326,8 +349,9 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             msg,
             why,
             class,
+            patience,
             tries: 0,
-            tries_max: if once { 1 } else { self.loss.tries() },
+            tries_max: if patience == Patience::Once { 1 } else { self.loss.tries() },
             busy: 0,
             busy_try: 0,
             sent: now,
@@ -340,7 +364,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     }
 
     fn deadlines_of(&mut self, call: &Call<M, W>) -> &mut Deadlines {
-        if call.tries_max == 1 { &mut self.unwatched } else { &mut self.deadlines }
+        if call.patience == Patience::Once { &mut self.unwatched } else { &mut self.deadlines }
     }
 
     /// What a call under way says.
@@ -408,8 +432,9 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         let wait = self.timeout(from.id(), call.class).times(longer(call.tries)).min(RTO_MAX);
         let Some(call) = self.calls.get_mut(&base) else { return };
         call.busy += 1;
-        let deadlines = if call.tries_max == 1 { &mut self.unwatched } else { &mut self.deadlines };
-        if call.tries_max > 1 {
+        let once = call.patience == Patience::Once;
+        let deadlines = if once { &mut self.unwatched } else { &mut self.deadlines };
+        if !once {
             // It lives: this try does not count against it. Else a chain of nodes that wait for each other, with a dead one at
             // its end, would make the first believe that the second is dead.
             call.tries_max = TRIES_MAX.min(call.tries_max + 1);
@@ -444,17 +469,25 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
                 });
             }
             // A seed is asked by address alone, and a call that is made once is made to look who lives.
-            let counts = call.tries_max > 1 && *call.to.id() != Id::ZERO;
-            if counts && !lives && !self.doubt.is_believed(now, call.to.id()) {
-                call.deadline = now + RTO_MAX;
+            let counts = call.patience != Patience::Once && *call.to.id() != Id::ZERO;
+            let believed = lives || !counts || self.doubt.is_believed(now, call.to.id());
+            if !believed && call.patience == Patience::Doubt {
+                call.deadline = now + wait;
                 self.deadlines.insert((call.deadline, base));
                 continue;
             }
             let call = self.calls.remove(&base)?;
-            if !lives && let Some(known) = self.known.get_mut(call.to.id()) {
+            let end = match (lives, believed) {
+                (true, _) => Silence::Busy,
+                (false, true) => Silence::Dead,
+                (false, false) => Silence::Doubted,
+            };
+            if end == Silence::Dead
+                && let Some(known) = self.known.get_mut(call.to.id())
+            {
                 known.suspect = true;
             }
-            return Some(Due::NoAnswer { peer: call.to, why: call.why, lives });
+            return Some(Due::NoAnswer { peer: call.to, why: call.why, end });
         }
     }
 
@@ -539,7 +572,7 @@ mod tests {
     }
 
     fn ask<M>(msg: M, why: u8) -> Request<M, u8> {
-        Request { to: peer(1), msg, class: Class::Quick, once: false, why }
+        Request { to: peer(1), msg, class: Class::Quick, patience: Patience::Doubt, why }
     }
 
     #[test]
@@ -569,8 +602,8 @@ mod tests {
             let at = rpc.deadline().unwrap();
             match rpc.pop_due(at).unwrap() {
                 Due::Again { request, .. } => tries.push(request),
-                Due::NoAnswer { peer: p, why, lives } => {
-                    assert_eq!((p, why, lives), (peer(1), 9, false));
+                Due::NoAnswer { peer: p, why, end } => {
+                    assert_eq!((p, why, end), (peer(1), 9, Silence::Dead));
                     break;
                 }
             }
@@ -600,14 +633,15 @@ mod tests {
 
     /// Whoever hears nobody in time waits for the answers, and has lost nobody when they come late.
     #[test]
-    fn a_node_that_hears_nobody_in_time_gives_up_two_and_waits_for_the_others() {
+    fn a_node_that_hears_nobody_in_time_gives_up_few_and_waits_for_the_others() {
         let mut rpc: Rpc<(), u8> = Rpc::new();
         let limp = Duration::from_secs(18);
         let mut sent = Vec::new();
         for n in 1..=10u64 {
             let to = peer(n);
             rpc.on_heard(Mono(0), &to, 1);
-            let request = Request { to, msg: (), class: Class::Quick, once: false, why: n as u8 };
+            let request =
+                Request { to, msg: (), class: Class::Quick, patience: Patience::Doubt, why: n as u8 };
             sent.push((n, rpc.start(Mono(0), n << 3, request).unwrap()));
         }
         let mut silent = 0;
@@ -637,7 +671,7 @@ mod tests {
                 let at = rpc.deadline().unwrap();
                 match rpc.pop_due(at).unwrap() {
                     Due::Again { request, .. } => (id, tries) = (request, tries + 1),
-                    Due::NoAnswer { lives, .. } => break lives,
+                    Due::NoAnswer { end, .. } => break end == Silence::Busy,
                 }
             };
             assert!(tries < TRIES_MAX, "waiting for it has an end");

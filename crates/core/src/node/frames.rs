@@ -17,7 +17,7 @@ use crate::frame::{self, FrameError, Header, Kind, NetworkId, Refusal as FrameRe
 use crate::machine::{Phase, Trace};
 use crate::overlay::Overlay;
 use crate::peer::{Addr, Peer};
-use crate::rpc::{Class, Heard, Request};
+use crate::rpc::{Class, Heard, Patience, Request, Silence};
 use crate::wire::{self, Wire as _};
 
 impl<O: Overlay> Node<O> {
@@ -77,7 +77,12 @@ impl<O: Overlay> Node<O> {
         why: Why<O::Call>,
     ) -> bool {
         let random = self.rng.next_u64();
-        let request = Request { to: to.clone(), msg, class, once: matches!(why, Why::Probe), why };
+        let patience = match why {
+            Why::Probe => Patience::Once,
+            Why::Overlay(_) => Patience::Doubt,
+            _ => Patience::Tries,
+        };
+        let request = Request { to: to.clone(), msg, class, patience, why };
         let Some(request) = self.rpc.start(t.now.mono, random, request) else { return false };
         // Sent from where it now waits for its answer: a message is never copied.
         let header = self.header(Kind::Request, request);
@@ -222,7 +227,7 @@ impl<O: Overlay> Node<O> {
         };
         let asked = call.is_some();
         if let Some(call) = call {
-            self.on_no_answer(t, call.asked, call.why);
+            self.on_no_answer(t, call.asked, call.why, Silence::Dead);
         }
         match wire::from_slice::<FrameRefusal>(body) {
             Ok(FrameRefusal::Superseded) if asked && self.phase != Phase::Loading => self.superseded(t),
