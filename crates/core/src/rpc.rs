@@ -20,14 +20,27 @@
 //! calls were lost ([`Loss`]) and tries as often as makes a false silence rarer than one in a hundred thousand: three
 //! times on good links, up to [`TRIES_MAX`] on bad ones.
 //!
+//! **Whose silence?** A node whose own link or processor is slow hears nobody in time, and would take everybody for dead: it would
+//! empty its tables and tell its neighbours what it believes. So silence counts against the peer as long as somebody else answers
+//! ([`Doubt`]; the thought is Lifeguard's: Dadgar, Phillips, Currey, *Local health awareness for more accurate failure
+//! detection*, 2018). And who has been silent must *answer* in time before it is believed again, for a slow peer still speaks:
+//!
+//! ```text
+//!   silent ──▶ suspect ──its frames come──▶ [`Heard::Suspect`]: ask it ──answered in time──▶ known again
+//!                 ▲                                └──────── silent, or late ─────────┐
+//!                 └───────────────────────────────────────────────────────────────────┘
+//! ```
+//!
 //! Requests that wait for the peer's disk are estimated apart ([`Class::Disk`]), so that a busy disk neither slows the
 //! detection of dead peers nor causes needless repeats.
 
+mod doubt;
 mod table;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use doubt::Doubt;
 use table::{Calls, Deadlines, Peers};
 
 use crate::id::Id;
@@ -152,7 +165,7 @@ pub struct Known {
     pub incarnation: u64,
     /// The address that goes with it.
     pub peer: Peer,
-    /// Its last call ended without an answer.
+    /// A call ended without an answer, and none has been answered in time since.
     pub suspect: bool,
 }
 
@@ -161,6 +174,7 @@ struct Call<M, W> {
     to: Peer,
     why: W,
     class: Class,
+    patience: Patience,
     tries: u8,
     tries_max: u8,
     busy: u8,
@@ -174,6 +188,17 @@ struct Call<M, W> {
     msg: M,
 }
 
+/// How long an answer is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Patience {
+    /// It is sent once, without repetition, and silence may be told late.
+    Once,
+    /// As many tries as the links need: somebody else can be asked instead.
+    Tries,
+    /// And on, while it is in doubt whose silence it is: the peer's tables or this node's depend on it.
+    Doubt,
+}
+
 /// What is asked of whom.
 #[derive(Clone, Debug)]
 pub struct Request<M, W> {
@@ -183,8 +208,8 @@ pub struct Request<M, W> {
     pub msg: M,
     /// What it waits for there.
     pub class: Class,
-    /// Whether it is sent once only, without repetition, and its silence may be told late.
-    pub once: bool,
+    /// How long its answer is waited for.
+    pub patience: Patience,
     /// The owner's reason, given back with the end.
     pub why: W,
 }
@@ -198,6 +223,8 @@ pub struct Answered<W> {
     pub why: W,
     /// From the sending of the answered try to its answer.
     pub rtt: Duration,
+    /// It was suspect, and is no more.
+    pub back: bool,
 }
 
 /// What a verified frame says about its sender.
@@ -205,8 +232,10 @@ pub struct Answered<W> {
 pub enum Heard {
     /// Nothing new.
     Known,
-    /// It is new, was suspect, or has begun a new life.
+    /// It is new, or has begun a new life.
     News,
+    /// It was silent when it was asked last. It speaks, which says little: whether it answers is to be seen.
+    Suspect,
     /// A newer life of that identity, or the same one at another address, has been seen: refuse it.
     Superseded,
 }
@@ -231,9 +260,20 @@ pub enum Due<M, W> {
         peer: Peer,
         /// The owner's reason.
         why: W,
-        /// It answered the last try by `Busy`: it lives, and waits itself for longer than is waited for it.
-        lives: bool,
+        /// What that says about it.
+        end: Silence,
     },
+}
+
+/// What it says about a peer that a call to it has ended without an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Silence {
+    /// It is taken for dead.
+    Dead,
+    /// It answered the last try by `Busy`: it lives, and waits itself for longer than is waited for it.
+    Busy,
+    /// Nothing: nobody answers this node ([`Patience::Tries`]).
+    Doubted,
 }
 
 /// How much longer than the first try the one after try `tries` waits: twice, then four times. Not more, since what makes
@@ -253,6 +293,7 @@ pub struct Rpc<M, W> {
     own_quick: Estimate,
     own_disk: Estimate,
     loss: Loss,
+    doubt: Doubt,
 }
 
 impl<M: Clone, W: Clone> Default for Rpc<M, W> {
@@ -274,6 +315,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             own_quick: NONE,
             own_disk: NONE,
             loss: Loss { mean: 0, seen: 0 },
+            doubt: Doubt::new(),
         }
     }
 
@@ -296,7 +338,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
 
     /// Registers a call; the caller sends `msg` under the returned id. `None` when too many are under way.
     pub fn start(&mut self, now: Mono, random: u64, request: Request<M, W>) -> Option<u64> {
-        let Request { to, msg, class, once, why } = request;
+        let Request { to, msg, class, patience, why } = request;
         let base = random & !TRY_MASK;
         if self.calls.len() >= CALLS_MAX || base == 0 || self.calls.contains_key(&base) {
             return None;
@@ -307,8 +349,9 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             msg,
             why,
             class,
+            patience,
             tries: 0,
-            tries_max: if once { 1 } else { self.loss.tries() },
+            tries_max: if patience == Patience::Once { 1 } else { self.loss.tries() },
             busy: 0,
             busy_try: 0,
             sent: now,
@@ -321,7 +364,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     }
 
     fn deadlines_of(&mut self, call: &Call<M, W>) -> &mut Deadlines {
-        if call.tries_max == 1 { &mut self.unwatched } else { &mut self.deadlines }
+        if call.patience == Patience::Once { &mut self.unwatched } else { &mut self.deadlines }
     }
 
     /// What a call under way says.
@@ -358,13 +401,17 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             Class::Disk => &mut self.own_disk,
         };
         own.sample(rtt);
+        let in_time = rtt <= RTO_MAX;
+        self.doubt.on_answer(now, in_time);
+        let mut back = false;
         if let Some(known) = self.known.get_mut(from.id()) {
+            back = in_time && core::mem::take(&mut known.suspect);
             match call.class {
                 Class::Quick => known.quick.sample(rtt),
                 Class::Disk => known.disk.get_or_insert_default().sample(rtt),
             }
         }
-        Some(Answered { asked: call.to, why: call.why, rtt })
+        Some(Answered { asked: call.to, why: call.why, rtt, back })
     }
 
     /// The asked peer waits itself: the current try starts again, a bounded number of times.
@@ -374,6 +421,9 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         if call.to.id() != from.id() {
             return;
         }
+        let answered = usize::from(call.tries.min((request & TRY_MASK) as u8));
+        let rtt = now.since(call.sent + Duration(u64::from(call.sent_after[answered])));
+        self.doubt.on_answer(now, rtt <= RTO_MAX);
         call.busy_try = call.tries;
         if call.busy >= BUSY_MAX {
             return;
@@ -382,8 +432,9 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         let wait = self.timeout(from.id(), call.class).times(longer(call.tries)).min(RTO_MAX);
         let Some(call) = self.calls.get_mut(&base) else { return };
         call.busy += 1;
-        let deadlines = if call.tries_max == 1 { &mut self.unwatched } else { &mut self.deadlines };
-        if call.tries_max > 1 {
+        let once = call.patience == Patience::Once;
+        let deadlines = if once { &mut self.unwatched } else { &mut self.deadlines };
+        if !once {
             // It lives: this try does not count against it. Else a chain of nodes that wait for each other, with a dead one at
             // its end, would make the first believe that the second is dead.
             call.tries_max = TRIES_MAX.min(call.tries_max + 1);
@@ -395,32 +446,49 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
 
     /// The next call whose try has run out of time.
     pub fn pop_due(&mut self, now: Mono) -> Option<Due<M, W>> {
-        let (_, base) = self.deadlines.pop_due(now).or_else(|| self.unwatched.pop_due(now))?;
-        let wait = {
-            let call = self.calls.get(&base)?;
-            self.timeout(call.to.id(), call.class).times(longer(call.tries)).min(RTO_MAX)
-        };
-        let call = self.calls.get_mut(&base)?;
-        let lives = call.busy > 0 && call.busy_try == call.tries;
-        if call.tries + 1 < call.tries_max && !(lives && call.busy == BUSY_MAX) {
-            call.tries += 1;
-            call.sent_after[usize::from(call.tries)] =
-                u32::try_from(now.since(call.sent).0).unwrap_or(u32::MAX);
-            call.deadline = now + wait;
-            self.deadlines.insert((call.deadline, base));
-            let request = base | u64::from(call.tries);
-            return Some(Due::Again {
-                request,
-                to: call.to.clone(),
-                msg: call.msg.clone(),
-                why: call.why.clone(),
-            });
+        loop {
+            let (_, base) = self.deadlines.pop_due(now).or_else(|| self.unwatched.pop_due(now))?;
+            let wait = {
+                let call = self.calls.get(&base)?;
+                self.timeout(call.to.id(), call.class).times(longer(call.tries)).min(RTO_MAX)
+            };
+            let call = self.calls.get_mut(&base)?;
+            let lives = call.busy > 0 && call.busy_try == call.tries;
+            if call.tries + 1 < call.tries_max && !(lives && call.busy == BUSY_MAX) {
+                call.tries += 1;
+                call.sent_after[usize::from(call.tries)] =
+                    u32::try_from(now.since(call.sent).0).unwrap_or(u32::MAX);
+                call.deadline = now + wait;
+                self.deadlines.insert((call.deadline, base));
+                let request = base | u64::from(call.tries);
+                return Some(Due::Again {
+                    request,
+                    to: call.to.clone(),
+                    msg: call.msg.clone(),
+                    why: call.why.clone(),
+                });
+            }
+            // A seed is asked by address alone, and a call that is made once is made to look who lives.
+            let counts = call.patience != Patience::Once && *call.to.id() != Id::ZERO;
+            let believed = lives || !counts || self.doubt.is_believed(now, call.to.id());
+            if !believed && call.patience == Patience::Doubt {
+                call.deadline = now + wait;
+                self.deadlines.insert((call.deadline, base));
+                continue;
+            }
+            let call = self.calls.remove(&base)?;
+            let end = match (lives, believed) {
+                (true, _) => Silence::Busy,
+                (false, true) => Silence::Dead,
+                (false, false) => Silence::Doubted,
+            };
+            if end == Silence::Dead
+                && let Some(known) = self.known.get_mut(call.to.id())
+            {
+                known.suspect = true;
+            }
+            return Some(Due::NoAnswer { peer: call.to, why: call.why, end });
         }
-        let call = self.calls.remove(&base)?;
-        if !lives && let Some(known) = self.known.get_mut(call.to.id()) {
-            known.suspect = true;
-        }
-        Some(Due::NoAnswer { peer: call.to, why: call.why, lives })
     }
 
     /// A verified frame arrived.
@@ -430,16 +498,20 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             if incarnation < known.incarnation || twin {
                 return Heard::Superseded;
             }
-            let news = known.suspect || incarnation > known.incarnation;
-            if incarnation > known.incarnation {
-                (known.quick, known.disk) = (Estimate::default(), None);
-            }
+            let heard = if incarnation > known.incarnation {
+                (known.quick, known.disk, known.suspect) = (Estimate::default(), None, false);
+                Heard::News
+            } else if known.suspect {
+                Heard::Suspect
+            } else {
+                Heard::Known
+            };
             if known.peer != *from {
                 known.peer = from.clone();
             }
-            (known.incarnation, known.suspect) = (incarnation, false);
+            known.incarnation = incarnation;
             self.known.hear(now);
-            return if news { Heard::News } else { Heard::Known };
+            return heard;
         }
         let known =
             Known { quick: Estimate::default(), disk: None, incarnation, peer: from.clone(), suspect: false };
@@ -465,7 +537,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         self.known.get(id).and_then(|k| k.quick.mean())
     }
 
-    /// Whether the peer's last call went unanswered and it has not been heard since.
+    /// Whether a call to the peer went unanswered and none has been answered in time since.
     #[must_use]
     pub fn is_suspect(&self, id: &Id) -> bool {
         self.known.get(id).is_some_and(|k| k.suspect)
@@ -500,7 +572,7 @@ mod tests {
     }
 
     fn ask<M>(msg: M, why: u8) -> Request<M, u8> {
-        Request { to: peer(1), msg, class: Class::Quick, once: false, why }
+        Request { to: peer(1), msg, class: Class::Quick, patience: Patience::Doubt, why }
     }
 
     #[test]
@@ -530,16 +602,57 @@ mod tests {
             let at = rpc.deadline().unwrap();
             match rpc.pop_due(at).unwrap() {
                 Due::Again { request, .. } => tries.push(request),
-                Due::NoAnswer { peer: p, why, lives } => {
-                    assert_eq!((p, why, lives), (peer(1), 9, false));
+                Due::NoAnswer { peer: p, why, end } => {
+                    assert_eq!((p, why, end), (peer(1), 9, Silence::Dead));
                     break;
                 }
             }
         }
         assert_eq!(tries, [8, 9, 10]);
         assert!(rpc.is_suspect(peer(1).id()));
-        assert_eq!(rpc.on_heard(Mono(9), &peer(1), 1), Heard::News);
+        assert_eq!(rpc.on_heard(Mono(9), &peer(1), 1), Heard::Suspect, "it speaks");
+        assert!(rpc.is_suspect(peer(1).id()));
+        let id = rpc.start(Mono(10), 80, ask("m", 9)).unwrap();
+        assert!(rpc.on_reply(Mono(20), id, &peer(1)).unwrap().back, "it answers");
         assert!(!rpc.is_suspect(peer(1).id()));
+    }
+
+    /// An answer that comes later than the longest time-out does not make a peer trustworthy again; a new life does.
+    #[test]
+    fn a_late_answer_leaves_a_peer_suspect() {
+        let mut rpc: Rpc<&str, u8> = Rpc::new();
+        rpc.on_heard(Mono(0), &peer(1), 1);
+        rpc.known.get_mut(peer(1).id()).unwrap().suspect = true;
+        let id = rpc.start(Mono(0), 8, ask("m", 9)).unwrap();
+        let late = Mono(0) + RTO_MAX + Duration(1);
+        assert!(!rpc.on_reply(late, id, &peer(1)).unwrap().back);
+        assert_eq!(rpc.on_heard(late, &peer(1), 1), Heard::Suspect);
+        assert_eq!(rpc.on_heard(late, &peer(1), 2), Heard::News);
+        assert!(!rpc.is_suspect(peer(1).id()));
+    }
+
+    /// Whoever hears nobody in time waits for the answers, and has lost nobody when they come late.
+    #[test]
+    fn a_node_that_hears_nobody_in_time_gives_up_few_and_waits_for_the_others() {
+        let mut rpc: Rpc<(), u8> = Rpc::new();
+        let limp = Duration::from_secs(18);
+        let mut sent = Vec::new();
+        for n in 1..=10u64 {
+            let to = peer(n);
+            rpc.on_heard(Mono(0), &to, 1);
+            let request =
+                Request { to, msg: (), class: Class::Quick, patience: Patience::Doubt, why: n as u8 };
+            sent.push((n, rpc.start(Mono(0), n << 3, request).unwrap()));
+        }
+        let mut silent = 0;
+        while rpc.deadline().is_some_and(|at| at <= Mono(0) + limp) {
+            let at = rpc.deadline().unwrap();
+            silent += usize::from(matches!(rpc.pop_due(at), Some(Due::NoAnswer { .. })));
+        }
+        assert_eq!(silent, doubt::PEERS - 1);
+        let late = Mono(0) + limp;
+        let answered = sent.iter().filter(|(n, id)| rpc.on_reply(late, *id, &peer(*n)).is_some()).count();
+        assert_eq!(answered, 10 - silent);
     }
 
     /// Whoever says that it is busy until nobody waits for it any more has not been silent.
@@ -558,7 +671,7 @@ mod tests {
                 let at = rpc.deadline().unwrap();
                 match rpc.pop_due(at).unwrap() {
                     Due::Again { request, .. } => (id, tries) = (request, tries + 1),
-                    Due::NoAnswer { lives, .. } => break lives,
+                    Due::NoAnswer { end, .. } => break end == Silence::Busy,
                 }
             };
             assert!(tries < TRIES_MAX, "waiting for it has an end");

@@ -254,6 +254,33 @@ fn a_partition_heals_into_one_network() {
     }
 }
 
+/// Hosts whose frames are late by more than anybody waits take no part, and cost the others nothing: not a put, not a get, and
+/// not the ring, although all that they say arrives in the end, and sounds as if everybody else had died.
+#[test]
+fn slow_hosts_are_left_out_and_taken_back() {
+    for entry in OVERLAYS {
+        for (seed, by) in [(11, 2), (12, 5), (13, 9)] {
+            let mut net = Net::settled(entry, 30, seed);
+            let keys = net.put_some();
+            net.converge(QUIET);
+            let slow = [3, 11, 12, 25];
+            slow.iter().for_each(|&n| net.world.limp(n, Duration::from_secs(by)));
+            let well: Vec<usize> = (0..30).filter(|n| !slow.contains(n)).collect();
+            for round in 0..120_usize {
+                let (putter, reader) = (well[round * 7 % well.len()], well[(round * 11 + 5) % well.len()]);
+                let (key, value) = (net.rng.id(), format!("of round {round}").into_bytes());
+                net.put(putter, key, &value);
+                assert_eq!(net.values(reader, key), [value], "{}: {by} s, round {round}", entry.name);
+                net.run(4 * SECOND);
+            }
+            slow.iter().for_each(|&n| net.world.limp(n, Duration::ZERO));
+            net.converge(HEALED);
+            net.lookups_equal_the_oracle();
+            net.all_read(&keys);
+        }
+    }
+}
+
 #[test]
 fn a_settled_network_is_a_converged_one() {
     for entry in OVERLAYS {

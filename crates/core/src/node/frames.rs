@@ -17,7 +17,7 @@ use crate::frame::{self, FrameError, Header, Kind, NetworkId, Refusal as FrameRe
 use crate::machine::{Phase, Trace};
 use crate::overlay::Overlay;
 use crate::peer::{Addr, Peer};
-use crate::rpc::{Class, Heard, Request};
+use crate::rpc::{Class, Heard, Patience, Request, Silence};
 use crate::wire::{self, Wire as _};
 
 impl<O: Overlay> Node<O> {
@@ -77,7 +77,12 @@ impl<O: Overlay> Node<O> {
         why: Why<O::Call>,
     ) -> bool {
         let random = self.rng.next_u64();
-        let request = Request { to: to.clone(), msg, class, once: matches!(why, Why::Probe), why };
+        let patience = match why {
+            Why::Probe => Patience::Once,
+            Why::Overlay(_) => Patience::Doubt,
+            _ => Patience::Tries,
+        };
+        let request = Request { to: to.clone(), msg, class, patience, why };
         let Some(request) = self.rpc.start(t.now.mono, random, request) else { return false };
         // Sent from where it now waits for its answer: a message is never copied.
         let header = self.header(Kind::Request, request);
@@ -115,12 +120,14 @@ impl<O: Overlay> Node<O> {
                 return;
             }
         };
-        if !self.admit(t, from, &header, body) {
-            return;
-        }
+        let Some(heard) = self.admit(t, from, &header, body) else { return };
         self.counters.frames_in += 1;
         self.last_heard = Some(t.now.mono);
         let ticket = Ticket { to: header.from.addr(), request: header.request };
+        let suspect = heard == Heard::Suspect;
+        if suspect && header.kind != Kind::Reply {
+            self.ask_suspect(t, &header.from);
+        }
         if header.kind == Kind::Busy {
             self.rpc.on_busy(t.now.mono, header.request, &header.from);
             return;
@@ -131,6 +138,11 @@ impl<O: Overlay> Node<O> {
             return;
         };
         match header.kind {
+            // What it says of the overlay is taken up again when it has answered; it hears that this node lives, and waits.
+            Kind::Tell if suspect => {}
+            Kind::Request if suspect && matches!(msg, Message::Overlay(_)) => {
+                self.send(t, Kind::Busy, ticket.to, ticket.request, None);
+            }
             Kind::Tell => {
                 if let Message::Overlay(msg) = msg {
                     t.scratch.inputs.push_back(Input::Message { from: header.from, ticket: None, msg });
@@ -139,6 +151,11 @@ impl<O: Overlay> Node<O> {
             Kind::Request => self.serve(t, header.from, ticket, msg),
             Kind::Reply => {
                 if let Some(answered) = self.rpc.on_reply(t.now.mono, header.request, &header.from) {
+                    if answered.back {
+                        t.scratch.inputs.push_back(Input::Heard(header.from.clone()));
+                    } else if suspect {
+                        self.ask_suspect(t, &header.from);
+                    }
                     if self.network == NetworkId::UNKNOWN && matches!(msg, Message::Welcome(_, true)) {
                         self.belong_to(header.network);
                     }
@@ -149,11 +166,18 @@ impl<O: Overlay> Node<O> {
         }
     }
 
-    /// Whether a sealed frame may be looked at: right network, living incarnation. Refuses by name otherwise.
-    pub(super) fn admit(&mut self, t: &mut Turn<'_, O>, from: Addr, header: &Header, body: &[u8]) -> bool {
+    /// Whether a sealed frame may be looked at, and what it says of its sender: right network, living incarnation. Refuses by
+    /// name otherwise.
+    pub(super) fn admit(
+        &mut self,
+        t: &mut Turn<'_, O>,
+        from: Addr,
+        header: &Header,
+        body: &[u8],
+    ) -> Option<Heard> {
         if header.kind == Kind::Refused {
             self.on_refused(t, from, header, body);
-            return false;
+            return None;
         }
         let hello = header.kind == Kind::Request && body.first() == Some(&1);
         let welcome = header.kind == Kind::Reply && body.first() == Some(&2);
@@ -164,7 +188,7 @@ impl<O: Overlay> Node<O> {
             if self.network != NetworkId::UNKNOWN && header.network != NetworkId::UNKNOWN {
                 self.refuse(t, header.from.addr(), header.request, FrameRefusal::Network);
             }
-            return false;
+            return None;
         }
         if header.from.id() == self.me().id() {
             if header.incarnation > self.config.incarnation {
@@ -172,7 +196,7 @@ impl<O: Overlay> Node<O> {
             } else if header.incarnation < self.config.incarnation {
                 self.refuse(t, header.from.addr(), header.request, FrameRefusal::Superseded);
             }
-            return false;
+            return None;
         }
         // Strangers that answer a survey would push out of memory those whom this node deals with.
         let surveyed = |why: &Why<O::Call>| matches!(why, Why::About { .. });
@@ -181,17 +205,18 @@ impl<O: Overlay> Node<O> {
             && self.rpc.known(header.from.id()).is_none()
             && self.rpc.why(header.request).is_some_and(surveyed)
         {
-            return true;
+            return Some(Heard::Known);
         }
-        match self.rpc.on_heard(t.now.mono, &header.from, header.incarnation) {
+        let heard = self.rpc.on_heard(t.now.mono, &header.from, header.incarnation);
+        match heard {
             Heard::News if same => t.scratch.inputs.push_back(Input::Heard(header.from.clone())),
-            Heard::News | Heard::Known => {}
+            Heard::News | Heard::Known | Heard::Suspect => {}
             Heard::Superseded => {
                 self.refuse(t, header.from.addr(), header.request, FrameRefusal::Superseded);
-                return false;
+                return None;
             }
         }
-        true
+        Some(heard)
     }
 
     pub(super) fn on_refused(&mut self, t: &mut Turn<'_, O>, from: Addr, header: &Header, body: &[u8]) {
@@ -202,7 +227,7 @@ impl<O: Overlay> Node<O> {
         };
         let asked = call.is_some();
         if let Some(call) = call {
-            self.on_no_answer(t, call.asked, call.why);
+            self.on_no_answer(t, call.asked, call.why, Silence::Dead);
         }
         match wire::from_slice::<FrameRefusal>(body) {
             Ok(FrameRefusal::Superseded) if asked && self.phase != Phase::Loading => self.superseded(t),

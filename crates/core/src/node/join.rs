@@ -34,6 +34,8 @@ pub(super) const SEEDS_MAX: usize = 64;
 pub(super) const REMEMBERED_MAX: usize = 32;
 /// Lost peers remembered for probing.
 pub(super) const LOST_MAX: usize = 16;
+/// Suspects asked at once whether they answer; further ones are when they speak again.
+const ASKED_MAX: usize = 16;
 /// A node that knows fewer others than this may sit on an island, and asks its seeds now and then.
 pub(super) const ISLAND_MAX: usize = 8;
 /// Time between two probes of lost peers.
@@ -100,6 +102,8 @@ pub(super) struct Contacts {
     /// While joining: who was remembered on disk.
     remembered: Vec<Peer>,
     lost: Vec<Peer>,
+    /// Suspects that spoke, and are asked whether they answer.
+    asked: Vec<Id>,
     probe_next: usize,
     /// While joining: members that answered.
     members: Vec<Peer>,
@@ -380,7 +384,23 @@ impl<O: Overlay> Node<O> {
         self.arm_probe(t);
     }
 
+    /// One that was silent speaks: whether it answers in time is seen before the overlay hears what it says.
+    pub(super) fn ask_suspect(&mut self, t: &mut Turn<'_, O>, peer: &Peer) {
+        let asked = &mut self.contacts.asked;
+        if asked.len() < ASKED_MAX && !asked.contains(peer.id()) {
+            asked.push(*peer.id());
+            if !self.call(t, peer, Message::Hello(t.now.wall), Class::Quick, Why::Probe) {
+                self.on_probe_unanswered(peer);
+            }
+        }
+    }
+
+    pub(super) fn on_probe_unanswered(&mut self, peer: &Peer) {
+        self.contacts.asked.retain(|id| id != peer.id());
+    }
+
     pub(super) fn on_probe_answered(&mut self, t: &mut Turn<'_, O>, from: Peer) {
+        self.on_probe_unanswered(&from);
         self.contacts.lost.retain(|p| p.id() != from.id());
         t.scratch.inputs.push_back(Input::Returned(from));
     }

@@ -49,7 +49,7 @@ use crate::machine::{
 use crate::overlay::{Overlay, Violation};
 use crate::peer::Peer;
 use crate::rng::Rng;
-use crate::rpc::{Answered, Class, Due, Rpc};
+use crate::rpc::{Answered, Class, Due, Rpc, Silence};
 use crate::store::{Store, StoreConfig, StoreEvent};
 use crate::time::{Duration, Mono, Now};
 
@@ -339,7 +339,7 @@ impl<O: Overlay> Node<O> {
         from: Peer,
         msg: Message<O>,
     ) {
-        let Answered { asked, why, rtt } = answered;
+        let Answered { asked, why, rtt, .. } = answered;
         if let Message::Welcome(wall, _) | Message::SyncIs(_, wall, _) = &msg {
             self.learn_clock(t, &from, *wall, rtt);
         }
@@ -374,25 +374,27 @@ impl<O: Overlay> Node<O> {
             (why, _) => {
                 // The right peer said the wrong thing: its bug; for us it did not answer.
                 self.counters.frames_malformed += 1;
-                self.on_no_answer(t, asked, why);
+                self.on_no_answer(t, asked, why, Silence::Dead);
             }
         }
     }
 
-    fn on_no_answer(&mut self, t: &mut Turn<'_, O>, peer: Peer, why: Why<O::Call>) {
+    fn on_no_answer(&mut self, t: &mut Turn<'_, O>, peer: Peer, why: Why<O::Call>, end: Silence) {
         self.counters.calls_unanswered += 1;
         t.out.trace(|| Trace::NoAnswer(peer.clone()));
         let suspect = !matches!(why, Why::Overlay(_) | Why::Hello | Why::Probe | Why::About { .. });
-        if suspect {
+        // Whom nobody answers in time learns nothing about others: it goes on with what it knew.
+        let doubted = end == Silence::Doubted;
+        if suspect && !doubted {
             t.scratch.inputs.push_back(Input::Suspect(peer.clone()));
         }
-        if !matches!(why, Why::Hello | Why::Probe | Why::About { .. }) {
+        if !doubted && !matches!(why, Why::Hello | Why::Probe | Why::About { .. }) {
             self.lose(t, &peer);
         }
         match why {
             Why::Overlay(why) => t.scratch.inputs.push_back(Input::NoAnswer { why, peer }),
             Why::Hello => self.on_hello_unanswered(&peer),
-            Why::Probe => {}
+            Why::Probe => self.on_probe_unanswered(&peer),
             Why::Hop(lookup) => self.on_hop_silent(t, lookup, &peer),
             Why::Store { op, attempt } => self.on_store_unanswered(t, op, attempt),
             Why::Fetch { op, attempt } => self.on_fetch_unanswered(t, op, attempt, &peer),
@@ -611,11 +613,11 @@ impl<O: Overlay> Node<O> {
                     self.send(t, Kind::Request, to.addr(), request, Some(&msg));
                     self.on_slow(t, &to, &why);
                 }
-                Due::NoAnswer { peer, why: Why::Overlay(why), lives: true } => {
+                Due::NoAnswer { peer, why: Why::Overlay(why), end: Silence::Busy } => {
                     self.counters.calls_busy += 1;
                     t.scratch.inputs.push_back(Input::Busy { why, peer });
                 }
-                Due::NoAnswer { peer, why, .. } => self.on_no_answer(t, peer, why),
+                Due::NoAnswer { peer, why, end } => self.on_no_answer(t, peer, why, end),
             }
         }
         while let Some(timer) = self.timers.pop_due(t.now.mono) {
