@@ -36,7 +36,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::ahead;
+use super::ahead::Ahead;
 use super::medium::{Fenced, Medium};
 use super::rows::{self, RowKey};
 use super::scan;
@@ -128,6 +128,7 @@ pub struct Engine<M: Medium> {
     opening: Mutex<()>,
     /// The last write that was told failed for want of room.
     was_full: AtomicBool,
+    ahead: Ahead,
 }
 
 impl<M: Medium> Engine<M> {
@@ -151,6 +152,7 @@ impl<M: Medium> Engine<M> {
             slot: RwLock::new(slot),
             opening: Mutex::new(()),
             was_full: AtomicBool::new(false),
+            ahead: Ahead::default(),
         };
         {
             let mut slot = engine.exclusive();
@@ -264,6 +266,11 @@ impl<M: Medium> Engine<M> {
             self.reopen(generation, why, &failure);
             DiskResult::Failed(why)
         })
+    }
+
+    /// How the file is read ahead of a start.
+    pub(super) fn ahead(&self) -> &Ahead {
+        &self.ahead
     }
 
     /// Closes the database cleanly, so that the next start need not verify it. A failed one is only let go.
@@ -392,7 +399,7 @@ impl<M: Medium> Engine<M> {
     fn database(&self) -> Result<(Database, Arc<AtomicBool>), OpenError> {
         let cut = Arc::new(AtomicBool::new(false));
         let fenced = Fenced::new(self.medium.backend()?, Arc::clone(&cut), self.metrics.clone());
-        let opened = ahead::while_opening(&self.medium, || self.database_over(fenced));
+        let opened = self.ahead.while_opening(&self.medium, || self.database_over(fenced));
         if opened.is_err() {
             cut.store(true, Ordering::Release);
         }
