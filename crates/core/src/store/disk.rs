@@ -83,7 +83,7 @@ impl<W: Clone> Store<W> {
             DiskResult::Failed(error) => return self.stop(error, events),
             _ => return self.stop(DiskError::Io, events),
         };
-        self.resume(events);
+        // That it can be read does not say that it takes writes: a halt ends with a write.
         if let Some(notes) = &notes {
             self.notes.loaded(notes);
         }
@@ -99,6 +99,10 @@ impl<W: Clone> Store<W> {
             }
             _ => {
                 self.loading = Loading::Done;
+                // Who has been a member asks at once whether the disk takes writes again; newer notes than these go first.
+                self.probe(None, disk);
+                let again = notes.clone().filter(|notes| !notes.is_empty() && self.notes.is_idle());
+                self.probe(again, disk);
                 events.push(StoreEvent::Loaded { notes: notes.filter(|notes| !notes.is_empty()) });
             }
         }
