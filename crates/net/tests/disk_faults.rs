@@ -26,7 +26,8 @@ const RECORDS: u64 = 60;
 /// Further records, so big that the load over a disk which may be full makes the file grow.
 const HUGE_RECORDS: u64 = 6;
 const GROWING_BATCHES: u64 = 12;
-const CONFIG: EngineConfig = EngineConfig { cache_bytes: 64 << 10, reopen_pause: Span::ZERO };
+const CONFIG: EngineConfig =
+    EngineConfig { cache_bytes: 64 << 10, reopen_pause: Span::ZERO, reopen_factor: 0 };
 const ME: Id = Id([7; 20]);
 
 /// Everything that may stand in a place by what was answered: the last acknowledged state, and each state that was

@@ -93,6 +93,7 @@ struct Net {
     ops: u64,
     style: Style,
     reads: Option<u8>,
+    store_bytes_max: u64,
 }
 
 impl Net {
@@ -106,6 +107,7 @@ impl Net {
             ops: 0,
             style: Style::Iterative,
             reads: None,
+            store_bytes_max: u64::MAX,
         }
     }
 
@@ -131,6 +133,7 @@ impl Net {
         (config.replicas, config.acks) = (replicas, acks);
         config.lookup_style = self.style;
         config.reads = self.reads;
+        config.store_bytes_max = self.store_bytes_max;
         host.machine = Some((self.entry.make)(config).expect("default options are possible"));
         self.feed(n, &mut [NodeInput::Start { seeds: &seeds }]);
     }

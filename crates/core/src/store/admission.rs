@@ -3,6 +3,7 @@
 //! ```text
 //!   offer ──▶ fair: accepted ──────────────────────▶ written
 //!              │      waits ──▶ kept in memory ──▶ next_admission, admit ──▶ written, nobody asked again
+//!              │                                                │ the node is halted, or busy: held up, charged, written after that
 //!              └ no room in its client's queue ──▶ refused, over capacity
 //!   put (handoff, repair, restart) ────────────────▶ written, charged without asking
 //! ```
@@ -15,7 +16,7 @@
 //! Without a bound on the store there is nothing to share, and every record is admitted at once.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -99,6 +100,8 @@ pub(super) struct Admission<W> {
     ttl_ms_max: u64,
     /// Admitted records whose writes are under way.
     writing: BTreeMap<Identity, Head>,
+    /// Admitted records whose writes could not begin yet; they are among `writing`.
+    held_up: VecDeque<Record>,
     /// Reused.
     accepted: Vec<Accepted<Identity>>,
 }
@@ -126,6 +129,7 @@ impl<W> Admission<W> {
             waiting_of: BTreeMap::new(),
             ttl_ms_max: config.ttl_max.as_millis(),
             writing: BTreeMap::new(),
+            held_up: VecDeque::new(),
             accepted: Vec::new(),
         }
     }
@@ -162,7 +166,8 @@ impl<W> Admission<W> {
         }
         let bytes = cost_bytes(&record.head);
         let of_client = self.waiting_of.get(&client).copied().unwrap_or(0);
-        let too_much = of_client > 0 && of_client + bytes > WAITING_OF_CLIENT_BYTES_MAX;
+        let too_much = of_client > 0 && of_client + bytes > WAITING_OF_CLIENT_BYTES_MAX
+            || self.waiting.len() + self.held_up.len() >= WAITING_MAX;
         if too_much || self.waiting_bytes + bytes > WAITING_BYTES_MAX {
             return (Offer::Refused, admitted);
         }
@@ -249,6 +254,27 @@ impl<W> Admission<W> {
         self.take(now, accepted)
     }
 
+    /// Keeps an admitted record, with its charge, until [`Admission::take_held_up`]; false if too many are kept, or if it is not the last that
+    /// was admitted of its identity.
+    pub(super) fn hold_up(&mut self, record: Record) -> bool {
+        let bytes = cost_bytes(&record.head);
+        let is_last = self.writing.get(&record.head.identity).is_some_and(|head| *head == record.head);
+        let fits = self.waiting.len() + self.held_up.len() < WAITING_MAX
+            && self.waiting_bytes + bytes <= WAITING_BYTES_MAX;
+        if is_last && fits {
+            self.waiting_bytes += bytes;
+            self.held_up.push_back(record);
+        }
+        is_last && fits
+    }
+
+    /// The next record whose write can begin now.
+    pub(super) fn take_held_up(&mut self) -> Option<Record> {
+        let record = self.held_up.pop_front()?;
+        self.waiting_bytes -= cost_bytes(&record.head);
+        Some(record)
+    }
+
     /// The records behind what the allocation has accepted. One that waited has less of its life left than it was
     /// accepted for: the charge follows the record.
     fn take(&mut self, now: Wall, mut accepted: Vec<Accepted<Identity>>) -> Admitted<W> {
@@ -294,7 +320,7 @@ impl<W> Admission<W> {
         self.fair.as_ref().map_or_else(Room::default, |fair| Room {
             shared_bytes: fair.config().capacity_bytes,
             charged_bytes: fair.stored_bytes(),
-            waiting_count: self.waiting.len() as u64,
+            waiting_count: (self.waiting.len() + self.held_up.len()) as u64,
             clients_count: fair.clients_count() as u64,
         })
     }
@@ -310,7 +336,7 @@ impl<W> Admission<W> {
 
     /// Sizes of the bounded tables: `(name, now, bound)`.
     pub(super) fn bounds(&self) -> (&'static str, usize, usize) {
-        ("store.waiting", self.waiting.len(), WAITING_MAX)
+        ("store.waiting", self.waiting.len() + self.held_up.len(), WAITING_MAX)
     }
 
     /// The allocation keeps its rules, and charges what is there: the live records of the index and what is being written.

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use super::index::cost_bytes;
 use super::record::{Identity, Record};
-use super::writes::Doing;
+use super::writes::{Doing, Next};
 use super::{Loading, Pending, Refusal, Store, StoreEvent};
 use crate::machine::{DiskEffect, DiskError, DiskResult, DiskToken, Halt};
 use crate::time::Wall;
@@ -44,7 +44,10 @@ impl<W: Clone> Store<W> {
                 self.notes.end(failed.is_none());
                 match failed {
                     Some(error) => self.stop(error, events),
-                    None if pending == Pending::Probe => self.resume(events),
+                    None if pending == Pending::Probe => {
+                        self.resume(events);
+                        self.begin_freed(now, disk);
+                    }
                     None => {}
                 }
                 self.flush_notes(disk);
@@ -83,7 +86,7 @@ impl<W: Clone> Store<W> {
             DiskResult::Failed(error) => return self.stop(error, events),
             _ => return self.stop(DiskError::Io, events),
         };
-        self.resume(events);
+        // That it can be read does not say that it takes writes: a halt ends with a write.
         if let Some(notes) = &notes {
             self.notes.loaded(notes);
         }
@@ -99,6 +102,10 @@ impl<W: Clone> Store<W> {
             }
             _ => {
                 self.loading = Loading::Done;
+                // Who has been a member asks at once whether the disk takes writes again; newer notes than these go first.
+                self.probe(None, disk);
+                let again = notes.clone().filter(|notes| !notes.is_empty() && self.notes.is_idle());
+                self.probe(again, disk);
                 events.push(StoreEvent::Loaded { notes: notes.filter(|notes| !notes.is_empty()) });
             }
         }
@@ -147,8 +154,22 @@ impl<W: Clone> Store<W> {
             _ => Ok(()),
         };
         events.extend(flight.waiters.into_iter().map(|waiter| StoreEvent::Put { waiter, result }));
+        match flight.next {
+            Some(next) => self.write_next(now, identity, next, disk, events),
+            None => self.admission.abandon(now, &identity),
+        }
         self.begin_freed(now, disk);
-        let Some(next) = flight.next else { return self.admission.abandon(now, &identity) };
+    }
+
+    /// Writes what has waited for the turn of its identity.
+    fn write_next(
+        &mut self,
+        now: Wall,
+        identity: Identity,
+        next: Next<W>,
+        disk: &mut Vec<DiskEffect>,
+        events: &mut Vec<StoreEvent<W>>,
+    ) {
         let refusal = match self.halt {
             Some(halt) => Some(Refusal::Halted(halt)),
             None if next.record.head.expires() <= now => Some(Refusal::Expired),

@@ -245,7 +245,8 @@ impl<W: Clone> Store<W> {
     }
 
     /// Takes a client's record, if there is room for it ([`admission`]): all the rules of [`Store::put`], and it may have to
-    /// wait. Then it is written when its hour has come, and nobody is told; whoever offers it again learns how it stands.
+    /// wait. Then it is written when its hour has come, or as soon after it as the disk takes writes, and nobody is told; whoever offers it
+    /// again learns how it stands.
     pub fn offer(&mut self, now: Wall, record: Record, waiter: Option<W>, disk: &mut Vec<DiskEffect>) -> Put {
         if let Some(known) = self.examine(now, &record) {
             return known;
@@ -282,8 +283,12 @@ impl<W: Clone> Store<W> {
         self.begin_freed(now, disk);
     }
 
-    /// Writes what was let through because something else gave its room back.
+    /// Writes what was held up, and what was let through because something else gave its room back.
     fn begin_freed(&mut self, now: Wall, disk: &mut Vec<DiskEffect>) {
+        while self.is_free() {
+            let Some(record) = self.admission.take_held_up() else { break };
+            self.begin_admitted(now, record, None, disk);
+        }
         loop {
             let freed = self.admission.take_admitted(now);
             if freed.is_empty() {
@@ -348,6 +353,13 @@ impl<W: Clone> Store<W> {
         None
     }
 
+    /// Whether a write may begin.
+    fn is_free(&self) -> bool {
+        let max = self.config.writes_inflight_max;
+        let loaded = self.loading == Loading::Done;
+        self.halt.is_none() && loaded && self.writes.len() < max && self.writes.waiter_count() < max
+    }
+
     /// What a record will cost that the index does not hold yet.
     fn reserved_for(&self, head: &Head) -> u64 {
         let flight = self.writes.get(&head.identity);
@@ -380,11 +392,15 @@ impl<W: Clone> Store<W> {
     ) -> Put {
         let head = record.head;
         let objection = self.objection(now, &record).map(Put::Refused);
-        if let Some(known) = objection.or_else(|| self.examine(now, &record)) {
+        let Some(known) = objection.or_else(|| self.examine(now, &record)) else {
+            return self.begin(now, record, waiter, disk);
+        };
+        // Who asks at this moment is told. Whoever was told to wait was told that it will be written: it keeps its room.
+        let later = matches!(known, Put::Refused(Refusal::Busy | Refusal::Halted(_)));
+        if !(later && waiter.is_none() && self.admission.hold_up(record)) {
             self.admission.ended(now, &head);
-            return known;
         }
-        self.begin(now, record, waiter, disk)
+        known
     }
 
     /// Live puts under a key in put-time order, strictly after a place. Removes hide theirs.

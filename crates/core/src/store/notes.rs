@@ -37,6 +37,11 @@ impl Notes {
         }
     }
 
+    /// The disk has the latest.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.writing && !self.stale
+    }
+
     /// The bytes to write now, one write at a time: what the disk may lack.
     pub(super) fn begin(&mut self) -> Option<Vec<u8>> {
         if self.writing || !self.stale {

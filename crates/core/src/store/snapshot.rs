@@ -10,8 +10,8 @@
 //! strangers' bytes, and none of them can contain what would pass for a record of its own. A front checksum is the first half of one.
 //!
 //! Invariants of reading, whatever was flipped, cut, moved or added: a record that is given is one that was written, and intact; what
-//! is not read is told ([`Found::Damaged`], or no [`Found::End`]); reading goes on at the next record that holds; memory is bounded by
-//! [`RECORD_BYTES_MAX`] and what is fed at once.
+//! is not read is told ([`Found::Damaged`], or no [`Found::End`]); none is given twice, by their numbers; reading goes on at the next record
+//! that holds; memory is bounded by [`RECORD_BYTES_MAX`] and what is fed at once.
 
 use alloc::vec::Vec;
 use core::hash::Hasher as _;
@@ -43,6 +43,8 @@ const FRONT_BYTES: usize = 16;
 /// The same with its checksum.
 const FRAME_BYTES: usize = FRONT_BYTES + 4;
 const END_BYTES: usize = 4 + 3 * 8 + CHECKSUM_BYTES;
+/// Holes in the numbers that are remembered, in case what is missing there comes later; of more the first are forgotten.
+const HOLES_MAX: usize = 1024;
 /// So much of what was read is kept before it is let go of at one stroke.
 const READ_BYTES_KEPT: usize = 256 << 10;
 
@@ -186,7 +188,7 @@ pub enum Found {
     Damaged {
         /// Where they begin.
         offset: u64,
-        /// How many.
+        /// How many; none where numbers say that something is missing and nothing stands in its place.
         bytes: u64,
     },
     /// Its end: nothing was cut off.
@@ -207,13 +209,51 @@ pub struct Unpacker {
     header: Option<Header>,
     /// Bytes just before the place of reading that were passed over.
     passed: u64,
+    /// Damage was told since the last record.
+    told: bool,
+    numbers: Numbers,
     closed: bool,
     ended: bool,
 }
 
+/// Which records have been given, by their numbers.
+#[derive(Clone, Debug, Default)]
+struct Numbers {
+    /// Above all that were given.
+    next: u64,
+    /// Below it, those that were not: from, to, in order.
+    holes: Vec<(u64, u64)>,
+}
+
+impl Numbers {
+    /// Whether it was given before, as far as that is known.
+    fn has(&self, number: u64) -> bool {
+        number < self.next && !self.holes.iter().any(|(from, to)| (*from..*to).contains(&number))
+    }
+
+    /// It is given.
+    fn give(&mut self, number: u64) {
+        if number >= self.next {
+            if number > self.next {
+                if self.holes.len() == HOLES_MAX {
+                    self.holes.remove(0);
+                }
+                self.holes.push((self.next, number));
+            }
+            self.next = number.saturating_add(1);
+        } else if let Some(at) = self.holes.iter().position(|(from, to)| (*from..*to).contains(&number)) {
+            let (from, to) = self.holes.remove(at);
+            let rest = [(from, number), (number + 1, to)].into_iter().filter(|(from, to)| from < to);
+            self.holes.splice(at..at, rest);
+            self.holes.truncate(HOLES_MAX);
+        }
+    }
+}
+
 /// What stands at one place.
 enum Look {
-    Record(usize, Record),
+    /// How long it is, its number, and what it is.
+    Record(usize, u64, Record),
     /// A frame whose length is sound and whose record is not.
     Spoilt(usize),
     End(usize, End),
@@ -268,7 +308,7 @@ impl Unpacker {
                 return Ok(None);
             }
             let look = if self.ended { Look::Nothing } else { look(&key, rest) };
-            let (step, found) = match look {
+            let (step, number, found) = match look {
                 Look::More if !self.closed => return Ok(None),
                 // In what was cut there may still be whole records behind a length that is damaged.
                 Look::Nothing | Look::More => {
@@ -285,11 +325,25 @@ impl Unpacker {
                     self.read += step;
                     return Ok(self.take_passed());
                 }
-                Look::Record(step, record) => (step, Found::Record(record)),
-                Look::End(step, end) => (step, Found::End(end)),
+                // Somebody has put it here, over another one perhaps.
+                Look::Record(step, number, _) if self.numbers.has(number) => {
+                    self.passed += step as u64;
+                    self.read += step;
+                    return Ok(self.take_passed());
+                }
+                Look::Record(step, number, record) => (step, number, Found::Record(record)),
+                Look::End(step, end) => (step, end.records, Found::End(end)),
             };
             if let Some(damaged) = self.take_passed() {
                 return Ok(Some(damaged));
+            }
+            // Of what is damaged the number is missing, too: that was told.
+            if number != self.numbers.next && !core::mem::replace(&mut self.told, true) {
+                return Ok(Some(Found::Damaged { offset: self.offset(), bytes: 0 }));
+            }
+            self.told = false;
+            if matches!(found, Found::Record(_)) {
+                self.numbers.give(number);
             }
             self.read += step;
             self.ended |= matches!(found, Found::End(_));
@@ -300,6 +354,7 @@ impl Unpacker {
     /// What was passed over, told once.
     fn take_passed(&mut self) -> Option<Found> {
         let bytes = core::mem::take(&mut self.passed);
+        self.told |= bytes > 0;
         (bytes > 0).then(|| Found::Damaged { offset: self.offset() - bytes, bytes })
     }
 
@@ -343,9 +398,9 @@ fn look_for_record(key: &[u8; KEY_BYTES], rest: &[u8]) -> Look {
     if u32::from_be_bytes(*sum) != front_checksum(key, front) {
         return Look::Nothing;
     }
-    let Some(bytes) = front.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes) as usize) else {
-        return Look::Nothing;
-    };
+    let mut r = wire::Reader::new(&front[MARK_RECORD.len()..]);
+    let (Ok(number), Ok(bytes)) = (r.u64(), r.u32()) else { return Look::Nothing };
+    let bytes = bytes as usize;
     if !(HEAD_BYTES..=RECORD_BYTES_MAX).contains(&bytes) {
         return Look::Nothing;
     }
@@ -358,7 +413,7 @@ fn look_for_record(key: &[u8; KEY_BYTES], rest: &[u8]) -> Look {
     }
     // Written by us and not intact: the node's own copy was damaged after it was read.
     match wire::from_slice::<Record>(&frame[FRAME_BYTES..]) {
-        Ok(record) if record.is_intact() => Look::Record(length, record),
+        Ok(record) if record.is_intact() => Look::Record(length, number, record),
         _ => Look::Spoilt(length),
     }
 }

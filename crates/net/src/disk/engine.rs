@@ -12,9 +12,9 @@
 //! 1. `Written` is answered only after the commit that holds the effect has returned, so after its fsync.
 //! 2. Nothing is acknowledged from a database that has failed once: redb refuses further work itself (`PreviousIo`),
 //!    and [`Fenced`] lets no byte of it through. An fsync is never repeated as if that helped (see [`super::medium`]).
-//! 3. While the file cannot be opened again because it takes no writes, it is open for reading only ([`super::shadow`]): changes fail with the
-//!    reason, reads go on. Attempts to open it are spaced by [`EngineConfig::reopen_pause`], and reads do not wait for them. If it cannot
-//!    even be read, every effect fails.
+//! 3. A file is opened again over a shadow ([`super::shadow`]), verified once. While it takes no writes it is open for reading only: changes fail with
+//!    the reason, reads go on. Attempts are spaced by at least [`EngineConfig::reopen_pause`] and ten times what one took, and reads do not wait
+//!    for them. A database that has written nothing before it failed counts as such an attempt. If the file cannot even be read, every effect fails.
 //! 4. A panic of the storage library is a failure like any other; it does not end the thread.
 //! 5. A disk that was full is trusted again only when a machine that probes it with its notes finds room for the greatest
 //!    record beside them: small writes that fit a full disk must not end the machine's refusal of greater ones.
@@ -24,7 +24,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use keyway_core::id::{ID_BYTES, Id};
@@ -36,11 +36,11 @@ use redb::{
     WriteTransaction,
 };
 
-use super::ahead;
+use super::ahead::Ahead;
 use super::medium::{Fenced, Medium};
 use super::rows::{self, RowKey};
 use super::scan;
-use super::shadow::Shadow;
+use super::shadow::{Shadow, Shared};
 use crate::metrics::DiskMetrics;
 
 /// Version of the file's layout. A file of another version is refused.
@@ -60,18 +60,23 @@ const META_ROOM: &str = "room";
 /// The greatest record, and what stands beside it.
 const ROOM_BYTES: usize = VALUE_BYTES_MAX + (64 << 10);
 
+/// Longest time between two attempts, unless the least is longer.
+const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(60);
+
 /// Settings of an engine.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineConfig {
     /// Memory that redb may use for pages.
     pub cache_bytes: usize,
-    /// Least time between two attempts to open a failed file anew.
+    /// Least time between two attempts to use a failed file again.
     pub reopen_pause: Duration,
+    /// So many times as long as an attempt took nothing is tried after it, a minute at most.
+    pub reopen_factor: u32,
 }
 
 impl Default for EngineConfig {
     fn default() -> EngineConfig {
-        EngineConfig { cache_bytes: 64 << 20, reopen_pause: Duration::from_millis(200) }
+        EngineConfig { cache_bytes: 64 << 20, reopen_pause: Duration::from_millis(200), reopen_factor: 10 }
     }
 }
 
@@ -107,9 +112,15 @@ pub struct Life {
 /// Any failure of redb or of the system below it.
 pub(super) type Failure = redb::Error;
 
-struct Slot {
+/// A database, what it stands on, and how that is cut off.
+type Opened<M> = (Database, Arc<SlotShadow<M>>, Arc<AtomicBool>);
+type SlotShadow<M> = Shadow<<M as Medium>::Backend>;
+
+struct Slot<M: Medium> {
     database: Option<Database>,
-    /// The database is for reading only: what is written to it is forgotten.
+    /// What a database that was opened after a failure stands on.
+    shadow: Option<Arc<SlotShadow<M>>>,
+    /// The database is for reading only: nothing is written to it before its shadow has settled.
     only_reads: bool,
     cut: Arc<AtomicBool>,
     /// Counts the databases opened, so that of two threads that saw one fail only the first opens the next.
@@ -123,11 +134,12 @@ pub struct Engine<M: Medium> {
     medium: M,
     config: EngineConfig,
     metrics: DiskMetrics,
-    slot: RwLock<Slot>,
-    /// Held while a database is opened beside one for reading: two that may write must never be over one file.
-    opening: Mutex<()>,
+    slot: RwLock<Slot<M>>,
+    /// Something was written since the database was opened.
+    has_written: AtomicBool,
     /// The last write that was told failed for want of room.
     was_full: AtomicBool,
+    ahead: Ahead,
 }
 
 impl<M: Medium> Engine<M> {
@@ -138,6 +150,7 @@ impl<M: Medium> Engine<M> {
     pub fn open(medium: M, config: EngineConfig, metrics: DiskMetrics) -> Result<Engine<M>, OpenError> {
         let slot = Slot {
             database: None,
+            shadow: None,
             only_reads: false,
             cut: Arc::default(),
             generation: 0,
@@ -149,8 +162,9 @@ impl<M: Medium> Engine<M> {
             config,
             metrics,
             slot: RwLock::new(slot),
-            opening: Mutex::new(()),
+            has_written: AtomicBool::new(true),
             was_full: AtomicBool::new(false),
+            ahead: Ahead::default(),
         };
         {
             let mut slot = engine.exclusive();
@@ -211,6 +225,7 @@ impl<M: Medium> Engine<M> {
         let outcome = outcome.or(Ok::<(), Failure>(()));
         let result = match outcome {
             Ok(()) => {
+                self.has_written.store(true, Ordering::Release);
                 self.metrics.commits.inc();
                 self.metrics.effects.inc_by(batch.len() as u64);
                 self.metrics.batch_effects.observe(batch.len() as f64);
@@ -266,6 +281,11 @@ impl<M: Medium> Engine<M> {
         })
     }
 
+    /// How the file is read ahead of a start.
+    pub(super) fn ahead(&self) -> &Ahead {
+        &self.ahead
+    }
+
     /// Closes the database cleanly, so that the next start need not verify it. A failed one is only let go.
     pub fn close(&self) {
         let mut slot = self.exclusive();
@@ -277,7 +297,7 @@ impl<M: Medium> Engine<M> {
     }
 
     /// The slot, after a due attempt to open a failed file anew.
-    fn working(&self) -> RwLockReadGuard<'_, Slot> {
+    fn working(&self) -> RwLockReadGuard<'_, Slot<M>> {
         let slot = self.shared();
         let due = slot.retry_at.is_some_and(|at| at <= Instant::now());
         if slot.database.is_some() || !due {
@@ -292,50 +312,34 @@ impl<M: Medium> Engine<M> {
         self.shared()
     }
 
-    /// The same for what changes the database: one that is for reading only is tried to be opened when that is due. Only one thread
-    /// writes, and while it tries the other one reads.
-    fn working_for_changes(&self) -> RwLockReadGuard<'_, Slot> {
+    /// The same for what changes the database: one that is for reading only is tried to be settled when that is due. Only one thread writes,
+    /// and while it tries the other one reads: there is one database over the file, and it stays.
+    fn working_for_changes(&self) -> RwLockReadGuard<'_, Slot<M>> {
         let slot = self.working();
-        let due = slot.retry_at.is_some_and(|at| at <= Instant::now());
-        if !slot.only_reads || !due {
+        let due = slot.retry_at.is_none_or(|at| at <= Instant::now());
+        let Some(shadow) = slot.shadow.as_ref().filter(|_| slot.only_reads && due).map(Arc::clone) else {
             return slot;
-        }
+        };
+        let (generation, began) = (slot.generation, Instant::now());
+        // Kept: nobody gives the database up meanwhile.
+        let settled = shadow.settle();
         drop(slot);
-        let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        self.metrics.reopens.inc();
-        let opened = self.database();
         let mut slot = self.exclusive();
-        match opened {
-            Ok((database, cut)) if slot.only_reads && slot.database.is_some() => {
-                let read_only = slot.database.replace(database);
-                (slot.cut, slot.only_reads, slot.retry_at) = (cut, false, None);
-                slot.generation += 1;
-                let _ = guarded(|| {
-                    drop(read_only);
-                    Ok(())
-                });
-                tracing::debug!("the database is open again");
+        if slot.generation == generation && slot.database.is_some() {
+            match settled {
+                Ok(()) => {
+                    (slot.only_reads, slot.retry_at) = (false, None);
+                    tracing::debug!("the database takes writes again");
+                }
+                Err(error) => self.failed_to_settle(&mut slot, &error, began),
             }
-            // Closed meanwhile: what was opened is let go, and writes nothing any more.
-            Ok((database, cut)) => {
-                cut.store(true, Ordering::Release);
-                let _ = guarded(|| {
-                    drop(database);
-                    Ok(())
-                });
-            }
-            Err(error) if slot.only_reads => self.failed_to_open(&mut slot, &error),
-            Err(_) => {}
         }
         drop(slot);
-        drop(opening);
         self.shared()
     }
 
     /// Gives up the database that failed as `generation` and opens the next.
     fn reopen(&self, generation: u64, why: DiskError, failure: &Failure) {
-        // While the one who writes opens a database nobody else does: the read that failed is asked again.
-        let Ok(_opening) = self.opening.try_lock() else { return };
         let mut slot = self.exclusive();
         if slot.generation != generation || slot.database.is_none() {
             return;
@@ -356,51 +360,69 @@ impl<M: Medium> Engine<M> {
         self.fill(&mut slot);
     }
 
-    fn fill(&self, slot: &mut Slot) {
+    /// Opens the file anew: verified once, over a shadow, which settles at once if the disk takes writes. Where the database before was opened in
+    /// vain, it is tried only after a while.
+    fn fill(&self, slot: &mut Slot<M>) {
         self.metrics.reopens.inc();
-        match self.database() {
-            Ok((database, cut)) => {
-                (slot.database, slot.cut, slot.retry_at) = (Some(database), cut, None);
-                slot.only_reads = false;
-                tracing::debug!("the database is open again");
-            }
+        let began = Instant::now();
+        let in_vain = !self.has_written.swap(false, Ordering::AcqRel);
+        let opened = self.database_over_shadow();
+        let (database, shadow, cut) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
-                self.failed_to_open(slot, &error);
-                match self.database_for_reading() {
-                    Ok(database) => {
-                        (slot.database, slot.only_reads) = (Some(database), true);
-                        tracing::warn!("the database is open for reading only");
-                    }
-                    Err(error) => tracing::warn!(%error, "the database cannot be read either"),
+                if let OpenError::Io(e) = &error {
+                    slot.why = io_disk_error(e);
                 }
+                slot.retry_at = Some(self.next_try(began));
+                tracing::warn!(%error, "the database cannot be opened");
+                return;
             }
+        };
+        (slot.database, slot.cut, slot.shadow) = (Some(database), cut, Some(Arc::clone(&shadow)));
+        (slot.only_reads, slot.retry_at) = (false, None);
+        if in_vain {
+            (slot.only_reads, slot.retry_at) = (true, Some(self.next_try(began)));
+            tracing::debug!(
+                "the database is open for reading only for a while: the one before has written nothing"
+            );
+        } else if let Err(error) = shadow.settle() {
+            self.failed_to_settle(slot, &error, began);
+            slot.only_reads = true;
+            tracing::warn!("the database is open for reading only");
+        } else {
+            tracing::debug!("the database is open again");
         }
     }
 
-    fn failed_to_open(&self, slot: &mut Slot, error: &OpenError) {
-        if let OpenError::Io(e) = error {
-            slot.why = io_disk_error(e);
-        }
-        slot.retry_at = Some(Instant::now() + self.config.reopen_pause);
-        if slot.only_reads {
-            tracing::debug!(%error, "the database still cannot be opened for changes");
-        } else {
-            tracing::warn!(%error, "the database cannot be opened");
-        }
+    fn failed_to_settle(&self, slot: &mut Slot<M>, error: &io::Error, began: Instant) {
+        slot.why = io_disk_error(error);
+        slot.retry_at = Some(self.next_try(began));
+        tracing::debug!(%error, "the disk takes no writes");
+    }
+
+    /// When a disk that failed is tried again: what takes long is tried seldom.
+    fn next_try(&self, began: Instant) -> Instant {
+        let pause = began.elapsed() * self.config.reopen_factor;
+        Instant::now() + pause.min(REOPEN_PAUSE_MAX).max(self.config.reopen_pause)
     }
 
     fn database(&self) -> Result<(Database, Arc<AtomicBool>), OpenError> {
         let cut = Arc::new(AtomicBool::new(false));
         let fenced = Fenced::new(self.medium.backend()?, Arc::clone(&cut), self.metrics.clone());
-        let opened = ahead::while_opening(&self.medium, || self.database_over(fenced));
+        let opened = self.ahead.while_opening(&self.medium, || self.database_over(fenced));
         if opened.is_err() {
             cut.store(true, Ordering::Release);
         }
         Ok((opened?, cut))
     }
 
-    fn database_for_reading(&self) -> Result<Database, OpenError> {
-        self.database_over(Shadow::new(self.medium.backend()?)?)
+    fn database_over_shadow(&self) -> Result<Opened<M>, OpenError> {
+        let cut = Arc::new(AtomicBool::new(false));
+        let shadow = Arc::new(Shadow::new(self.medium.backend()?)?);
+        // A shadow that cannot settle is read all the same: the fence stands before it.
+        let over = Fenced::new(Shared(Arc::clone(&shadow)), Arc::clone(&cut), self.metrics.clone());
+        let database = self.ahead.while_opening(&self.medium, || self.database_over(over))?;
+        Ok((database, shadow, cut))
     }
 
     fn database_over(&self, backend: impl StorageBackend) -> Result<Database, OpenError> {
@@ -412,11 +434,11 @@ impl<M: Medium> Engine<M> {
         opened.map_err(open_error)
     }
 
-    fn shared(&self) -> RwLockReadGuard<'_, Slot> {
+    fn shared(&self) -> RwLockReadGuard<'_, Slot<M>> {
         self.slot.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn exclusive(&self) -> RwLockWriteGuard<'_, Slot> {
+    fn exclusive(&self) -> RwLockWriteGuard<'_, Slot<M>> {
         self.slot.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

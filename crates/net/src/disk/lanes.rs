@@ -15,7 +15,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 
 use keyway_core::machine::{DiskEffect, DiskOp, DiskResult, DiskToken};
 use tokio::sync::Notify;
@@ -137,17 +137,28 @@ impl Lanes {
             }
         })?;
         lanes.thread("keyway-read", move || {
-            let (mut batch, mut done) = (Vec::new(), Vec::new());
-            while reads.take(&mut batch, READS_MAX, usize::MAX) {
-                done.extend(batch.drain(..).map(|effect| (effect.token, engine.read(&effect.op))));
-                results.deliver(&mut done);
-            }
+            std::thread::scope(|scope| {
+                let (mut batch, mut done) = (Vec::new(), Vec::new());
+                while reads.take(&mut batch, READS_MAX, usize::MAX) {
+                    for effect in batch.drain(..) {
+                        let result = engine.read(&effect.op);
+                        if engine.ahead().follow(&effect.op, &result) {
+                            let work = || engine.ahead().before_the_walk(engine.medium());
+                            // Where the system gives no thread the start only takes longer.
+                            let _ = Builder::new().name("keyway-ahead".into()).spawn_scoped(scope, work);
+                        }
+                        done.push((effect.token, result));
+                    }
+                    results.deliver(&mut done);
+                }
+                engine.ahead().end();
+            });
         })?;
         Ok(lanes)
     }
 
     fn thread(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-        self.threads.push(std::thread::Builder::new().name(name.into()).spawn(run)?);
+        self.threads.push(Builder::new().name(name.into()).spawn(run)?);
         Ok(())
     }
 

@@ -1,17 +1,23 @@
-//! A file that can be read while it takes no writes: what is written over it stays in memory and is forgotten.
+//! A file that can be read while it takes no writes: what is written over it stays in memory until it settles.
 //!
 //! ```text
 //!   redb ── read ──▶ pages written since, in memory ── else ──▶ the file
-//!        ── write, set_len ──▶ memory, at most SHADOW_BYTES_MAX
-//!        ── sync ──▶ nothing
+//!        ── write, set_len ──▶ memory, at most SHADOW_BYTES_MAX        ┐ settle: length, pages, sync, first page, sync
+//!        ── sync ──▶ nothing                                           ┴──▶ from then on: the file, for everything
 //! ```
 //!
-//! To open a file that was not closed redb must write to it, if only its header. While the disk takes no writes, or no sync succeeds, it
-//! can be opened over this: then records are read as the disk really holds them. Nothing is ever acknowledged from here.
+//! To open a file that was not closed redb verifies all of it, and must write to it, if only its header. While the disk takes no writes, or no sync
+//! succeeds, it is opened over this: records are read as the disk really holds them, and nothing is acknowledged. To try the disk again costs
+//! no more than to write what opening has written: the file need not be verified anew.
+//!
+//! A file that settles in part is sound: what redb writes while it opens lies where its last commit has nothing, but for the first page, which
+//! names the roots and goes last. Each try writes all of it again, since a sync that failed says nothing about what went before.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{PoisonError, RwLock};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::StorageBackend;
 
@@ -25,6 +31,7 @@ pub(super) struct Shadow<B> {
     file: B,
     file_len: u64,
     over: RwLock<Over>,
+    settled: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -37,7 +44,44 @@ impl<B: StorageBackend> Shadow<B> {
     /// Over a file as it is now.
     pub(super) fn new(file: B) -> io::Result<Shadow<B>> {
         let file_len = file.len()?;
-        Ok(Shadow { file, file_len, over: RwLock::new(Over { len: file_len, pages: BTreeMap::new() }) })
+        let over = RwLock::new(Over { len: file_len, pages: BTreeMap::new() });
+        Ok(Shadow { file, file_len, over, settled: AtomicBool::new(false) })
+    }
+
+    /// Brings what was written to the file; from then on everything goes there. Nobody may write meanwhile; reads go on.
+    ///
+    /// # Errors
+    /// What the file says: nothing has changed for whoever reads, and it may be tried again.
+    pub(super) fn settle(&self) -> io::Result<()> {
+        let over = self.over.read().unwrap_or_else(PoisonError::into_inner);
+        if self.is_settled() {
+            return Ok(());
+        }
+        if over.len != self.file.len()? {
+            self.file.set_len(over.len)?;
+        }
+        let write = |page: &u64, bytes: &[u8]| {
+            let at = page * PAGE_BYTES;
+            let there = over.len.saturating_sub(at).min(PAGE_BYTES) as usize;
+            self.file.write(at, &bytes[..there])
+        };
+        for (page, bytes) in over.pages.range(1..) {
+            write(page, bytes)?;
+        }
+        self.file.sync_data()?;
+        if let Some(first) = over.pages.get(&0) {
+            write(&0, first)?;
+        }
+        self.file.sync_data()?;
+        drop(over);
+        let mut over = self.over.write().unwrap_or_else(PoisonError::into_inner);
+        self.settled.store(true, Ordering::Release);
+        over.pages.clear();
+        Ok(())
+    }
+
+    fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
     }
 
     /// What stands in the file, and zeros behind it.
@@ -62,13 +106,34 @@ fn pages(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize, us
     })
 }
 
-impl<B: StorageBackend> StorageBackend for Shadow<B> {
+/// What a database stands on; who settles it keeps the other end.
+#[derive(Debug)]
+pub(super) struct Shared<B>(pub(super) Arc<Shadow<B>>);
+
+impl<B> Deref for Shared<B> {
+    type Target = Shadow<B>;
+
+    fn deref(&self) -> &Shadow<B> {
+        &self.0
+    }
+}
+
+impl<B: StorageBackend> StorageBackend for Shared<B> {
     fn len(&self) -> io::Result<u64> {
+        if self.is_settled() {
+            return self.file.len();
+        }
         Ok(self.over.read().unwrap_or_else(PoisonError::into_inner).len)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if self.is_settled() {
+            return self.file.read(offset, out);
+        }
         let over = self.over.read().unwrap_or_else(PoisonError::into_inner);
+        if self.is_settled() {
+            return self.file.read(offset, out);
+        }
         if offset + out.len() as u64 > over.len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -82,6 +147,9 @@ impl<B: StorageBackend> StorageBackend for Shadow<B> {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        if self.is_settled() {
+            return self.file.set_len(len);
+        }
         let mut over = self.over.write().unwrap_or_else(PoisonError::into_inner);
         // What is cut off and grown again reads as it was: redb writes what it grows before it reads it.
         over.len = len;
@@ -89,10 +157,16 @@ impl<B: StorageBackend> StorageBackend for Shadow<B> {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        if self.is_settled() {
+            return self.file.sync_data();
+        }
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if self.is_settled() {
+            return self.file.write(offset, data);
+        }
         let mut over = self.over.write().unwrap_or_else(PoisonError::into_inner);
         for (page, at, inside, count) in pages(offset, data.len()) {
             if !over.pages.contains_key(&page) {
@@ -120,13 +194,17 @@ mod tests {
     use super::*;
     use redb::backends::InMemoryBackend;
 
+    fn shared(shadow: Shadow<InMemoryBackend>) -> Shared<InMemoryBackend> {
+        Shared(Arc::new(shadow))
+    }
+
     #[test]
     fn what_is_written_is_read_and_the_file_stays_as_it_was() {
         let file = InMemoryBackend::new();
         let before: Vec<u8> = (0..10_000_u32).map(|n| (n % 251) as u8).collect();
         file.set_len(10_000).expect("memory");
         file.write(0, &before).expect("memory");
-        let shadow = Shadow::new(file).expect("memory");
+        let shadow = shared(Shadow::new(file).expect("memory"));
         let mut model = before.clone();
         for (offset, len) in [(0, 10), (4000, 200), (4096, 4096), (9_990, 10), (5, 9000)] {
             let data: Vec<u8> = (0..len).map(|n| (offset + n) as u8 ^ 0x5a).collect();
@@ -146,11 +224,20 @@ mod tests {
         let mut after = vec![0; 10_000];
         shadow.file.read(0, &mut after).expect("memory");
         assert!(after == before, "the file was written");
+        shadow.settle().expect("memory");
+        let mut settled = vec![0; model.len()];
+        shadow.file.read(0, &mut settled).expect("memory");
+        assert!(settled == model, "the file holds what was written");
+        shadow.file.read(14_999, &mut behind).expect("memory");
+        assert_eq!(&behind, b"\0behind\0");
+        shadow.write(3, b"later").expect("memory");
+        shadow.file.read(0, &mut behind).expect("memory");
+        assert_eq!(&behind[3..], b"later", "from now on everything goes to the file");
     }
 
     #[test]
     fn what_is_kept_in_memory_is_bounded() {
-        let shadow = Shadow::new(InMemoryBackend::new()).expect("memory");
+        let shadow = shared(Shadow::new(InMemoryBackend::new()).expect("memory"));
         shadow.set_len(1 << 40).expect("only a number");
         let block = vec![1; 1 << 20];
         let written = (0..100).take_while(|n| shadow.write(n << 20, &block).is_ok()).count();

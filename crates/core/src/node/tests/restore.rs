@@ -261,3 +261,56 @@ fn what_a_node_cannot_read_is_counted_and_the_rest_is_given() {
         assert_eq!((records.len(), unread, next), (2, 0, None), "{}: the walk goes on", entry.name);
     }
 }
+
+/// A record of 900 bytes that lives for two days.
+fn large(client: u64, number: u64, put_time: Wall) -> Record {
+    let value = [&number.to_be_bytes()[..], &[7; 892]].concat();
+    let life = Duration::from_secs(2 * 86_400);
+    Record::plain(Id::from_u64(number), value, put_time, life, 7).charged_to(ClientId(client))
+}
+
+#[test]
+fn what_a_full_disk_has_no_room_for_is_told_one_by_one_and_pushes_nothing_out() {
+    for entry in OVERLAYS {
+        let mut net = Net::new(entry);
+        net.store_bytes_max = 60_000;
+        for _ in 0..3 {
+            net.add(3, 2);
+            net.calm();
+        }
+        // What is restored by one client fills the disks.
+        let put_time = net.clock().wall;
+        let mut acknowledged = Vec::new();
+        let error = loop {
+            let record = large(1, acknowledged.len() as u64, put_time);
+            match net.restore(0, &record) {
+                Ok(receipt) => {
+                    assert_eq!(receipt.fate, Fate::Stands);
+                    acknowledged.push(record);
+                }
+                Err(error) => break error,
+            }
+        };
+        let no_room = |error: &OpError| matches!(error, OpError::Waiting { .. } | OpError::OverCapacity);
+        assert!(no_room(&error), "{}: {error:?}", entry.name);
+        assert!(!acknowledged.is_empty(), "{}", entry.name);
+        // A snapshot comes back into it: each record is told apart, those that stand and those without room.
+        let more: Vec<Record> = (1_000..1_020).map(|n| large(2, n, put_time)).collect();
+        let (mut stand, mut refused) = (Vec::new(), 0);
+        for record in acknowledged.iter().chain(&more) {
+            match net.restore(1, record) {
+                Ok(_) => stand.push(record.clone()),
+                Err(error) => {
+                    assert!(no_room(&error), "{}: {error:?}", entry.name);
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 0, "{}: the disks were not full", entry.name);
+        assert_eq!(stand[..acknowledged.len()], acknowledged, "{}: what is held needs no room", entry.name);
+        for record in &stand {
+            let holders = net.copies_held(record);
+            assert!(holders >= 2, "{}: {holders} hold what was acknowledged", entry.name);
+        }
+    }
+}

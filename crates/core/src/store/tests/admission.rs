@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::machine::Halt;
 
 const GREEDY: ClientId = ClientId(1);
 const POLITE: ClientId = ClientId(2);
@@ -64,6 +65,63 @@ fn what_finds_no_room_waits_and_is_written_without_being_offered_again() {
     assert_eq!(w.offer(&second), Put::Held);
     assert_eq!((w.told(), w.store.room().waiting_count), (Vec::new(), 0));
     assert_eq!(w.served(2).len(), 1);
+}
+
+#[test]
+fn what_waited_is_written_although_the_node_was_busy_or_halted_in_its_hour() {
+    for halts in [false, true] {
+        let mut w =
+            World::new(StoreConfig { store_bytes_max: DISK_BYTES, writes_inflight_max: 1, ..config() });
+        assert_eq!(w.offer(&large(&w, GREEDY, 1, 1000)), Put::Writing);
+        w.settle();
+        let second = large(&w, GREEDY, 2, 1000);
+        assert!(matches!(w.offer(&second), Put::Waiting(_)));
+        let copy = plain(3, 3, 0, 100);
+        assert_eq!(w.put(&copy, 4), Put::Writing);
+        if halts {
+            w.perform(0, Outcome::Failed(DiskError::Io, false));
+        }
+        // Its hour comes.
+        w.now = w.store.next_admission().expect("something waits");
+        w.store.admit(w.now, &mut w.queue);
+        w.store.check().expect("the store's rules hold");
+        assert_eq!(w.store.head(&second.head.identity), None);
+        let why = if halts { Refusal::Halted(Halt::DiskFailed) } else { Refusal::Busy };
+        assert_eq!(w.offer(&second), Put::Refused(why), "whoever asks is told why");
+        // The node is free again: it needs no new offer, and stands in no queue again.
+        if halts {
+            w.store.probe(Some(Vec::from([5])), &mut w.queue);
+        }
+        w.settle();
+        assert_eq!(w.store.head(&second.head.identity), Some(&second.head), "halted: {halts}");
+        assert_eq!((w.offer(&second), w.store.room().waiting_count), (Put::Held, 0));
+    }
+}
+
+#[test]
+fn what_ends_while_it_is_held_up_gives_its_room_back() {
+    let mut w = bounded();
+    assert_eq!(w.offer(&large(&w, GREEDY, 1, 1000)), Put::Writing);
+    w.settle();
+    let second = large(&w, GREEDY, 2, 20);
+    let mut n = 10;
+    while !matches!(w.offer(&large(&w, POLITE, n, 1000)), Put::Waiting(_)) {
+        n += 1;
+    }
+    assert!(matches!(w.offer(&second), Put::Waiting(_)));
+    w.put(&plain(3, 3, 0, 100), 4);
+    let last = w.queue.len() - 1;
+    w.perform(last, Outcome::Failed(DiskError::Io, false));
+    for _ in 0..30 {
+        w.wait(1);
+        w.store.admit(w.now, &mut w.queue);
+        w.store.check().expect("the store's rules hold");
+    }
+    w.store.probe(Some(Vec::from([5])), &mut w.queue);
+    w.settle();
+    assert_eq!(w.store.head(&second.head.identity), None);
+    w.pass(Duration::from_secs(60));
+    w.store.check().expect("what is charged is what is there");
 }
 
 #[test]

@@ -162,9 +162,16 @@ fn a_load_that_fails_goes_on_by_probes() {
     w.store.probe(Some(vec![5]), &mut w.queue);
     w.store.probe(Some(vec![5]), &mut w.queue);
     assert_eq!(w.queue.len(), 1);
-    w.settle();
-    assert_eq!(w.told(), [StoreEvent::Halt(None), StoreEvent::Loaded { notes: Some(vec![9]) }]);
+    // All is read, which does not say that the disk takes writes: a write is asked for, and fails.
+    w.perform(0, Outcome::Done);
+    assert_eq!(w.told(), [StoreEvent::Loaded { notes: Some(vec![9]) }]);
     assert_eq!(w.served(1).len(), 1);
+    w.perform(0, Outcome::Failed(DiskError::Io, false));
+    assert_eq!((w.told(), w.store.halt()), (vec![], Some(Halt::DiskFailed)));
+    w.store.probe(Some(vec![9]), &mut w.queue);
+    w.settle();
+    assert_eq!(w.told(), [StoreEvent::Halt(None)]);
+    assert_eq!(w.notes, Some(vec![9]));
 }
 
 #[test]

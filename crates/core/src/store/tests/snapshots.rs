@@ -152,3 +152,52 @@ fn what_is_no_snapshot_is_named() {
     bytes[20] ^= 1;
     assert_eq!(read(&bytes, 4), Err(NoSnapshot::Header));
 }
+
+/// Where each frame stands.
+fn frames(records: &[Record], header: &Header) -> Vec<core::ops::Range<usize>> {
+    let mut out = Vec::new();
+    let mut packer = Packer::begin(header, &mut out);
+    let frame = |record| {
+        let start = out.len();
+        packer.record(record, &mut out);
+        start..out.len()
+    };
+    records.iter().map(frame).collect()
+}
+
+#[test]
+fn a_frame_that_is_missing_repeated_or_pasted_over_another_is_told() {
+    let records: Vec<Record> = (0..6).map(|n| plain(n, n, 0, 60)).collect();
+    let (bytes, frames) = (packed(&records, &header()), frames(&records, &header()));
+    let without = |lost: usize| {
+        let kept = records.iter().enumerate().filter(|(n, _)| *n != lost);
+        kept.map(|(_, record)| record.clone()).collect::<Vec<_>>()
+    };
+    for from in 0..records.len() {
+        let (frame, left) = (bytes[frames[from].clone()].to_vec(), without(from));
+        // Cut out.
+        let cut = [&bytes[..frames[from].start], &bytes[frames[from].end..]].concat();
+        let found = read(&cut, 33).expect("the header holds");
+        assert_eq!((records_of(&found), complains(&found)), (left, true), "{from} is missing");
+        for to in 0..records.len() {
+            // Put in once more.
+            let at = frames[to].start;
+            let repeated = [&bytes[..at], &frame, &bytes[at..]].concat();
+            let found = read(&repeated, 33).expect("the header holds");
+            assert!(complains(&found), "{from} before {to}");
+            let mut given = records_of(&found);
+            given.sort_by_key(|record| record.head.identity.key);
+            assert_eq!(given, records, "{from} before {to}: each once");
+            // Pasted over another.
+            if from != to {
+                let mut pasted = bytes.clone();
+                pasted[frames[to].clone()].copy_from_slice(&frame);
+                let found = read(&pasted, 33).expect("the header holds");
+                assert!(complains(&found), "{from} over {to}");
+                let mut given = records_of(&found);
+                given.sort_by_key(|record| record.head.identity.key);
+                assert_eq!(given, without(to), "{from} over {to}: the others, each once");
+            }
+        }
+    }
+}
