@@ -184,6 +184,10 @@ struct Call<M, W> {
     sent: Mono,
     sent_after: [u32; TRIES_MAX as usize],
     deadline: Mono,
+    /// Its tries have run out while nobody answered: before silence is believed it is sent once more.
+    held: bool,
+    /// An answer of somebody else after this says that silence is the peer's.
+    since: Mono,
     /// Last: an answer has no use for it.
     msg: M,
 }
@@ -195,7 +199,7 @@ pub enum Patience {
     Once,
     /// As many tries as the links need: somebody else can be asked instead.
     Tries,
-    /// And on, while it is in doubt whose silence it is: the peer's tables or this node's depend on it.
+    /// And on, while it is in doubt whose silence it is: this node's tables depend on it.
     Doubt,
 }
 
@@ -268,8 +272,8 @@ pub enum Due<M, W> {
 /// What it says about a peer that a call to it has ended without an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Silence {
-    /// It is taken for dead.
-    Dead,
+    /// It is taken for dead, or for as good as dead.
+    Believed,
     /// It answered the last try by `Busy`: it lives, and waits itself for longer than is waited for it.
     Busy,
     /// Nothing: nobody answers this node ([`Patience::Tries`]).
@@ -343,7 +347,9 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         if self.calls.len() >= CALLS_MAX || base == 0 || self.calls.contains_key(&base) {
             return None;
         }
-        let deadline = now + self.timeout(to.id(), class);
+        // Sent once, it is the only sample that a slow peer leaves.
+        let once = patience == Patience::Once;
+        let deadline = now + if once { RTO_MAX } else { self.timeout(to.id(), class) };
         let call = Call {
             to,
             msg,
@@ -351,12 +357,14 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             class,
             patience,
             tries: 0,
-            tries_max: if patience == Patience::Once { 1 } else { self.loss.tries() },
+            tries_max: if once { 1 } else { self.loss.tries() },
             busy: 0,
             busy_try: 0,
             sent: now,
             sent_after: [0; TRIES_MAX as usize],
             deadline,
+            held: false,
+            since: now,
         };
         self.deadlines_of(&call).insert((deadline, base));
         self.calls.insert(base, Box::new(call));
@@ -400,15 +408,17 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             Class::Quick => &mut self.own_quick,
             Class::Disk => &mut self.own_disk,
         };
-        own.sample(rtt);
         let in_time = rtt <= RTO_MAX;
         self.doubt.on_answer(now, in_time);
+        // What comes later than anybody is waited for says no more about the next answer.
+        let sample = rtt.min(RTO_MAX);
+        own.sample(sample);
         let mut back = false;
         if let Some(known) = self.known.get_mut(from.id()) {
             back = in_time && core::mem::take(&mut known.suspect);
             match call.class {
-                Class::Quick => known.quick.sample(rtt),
-                Class::Disk => known.disk.get_or_insert_default().sample(rtt),
+                Class::Quick => known.quick.sample(sample),
+                Class::Disk => known.disk.get_or_insert_default().sample(sample),
             }
         }
         Some(Answered { asked: call.to, why: call.why, rtt, back })
@@ -455,40 +465,52 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             let call = self.calls.get_mut(&base)?;
             let lives = call.busy > 0 && call.busy_try == call.tries;
             if call.tries + 1 < call.tries_max && !(lives && call.busy == BUSY_MAX) {
-                call.tries += 1;
-                call.sent_after[usize::from(call.tries)] =
-                    u32::try_from(now.since(call.sent).0).unwrap_or(u32::MAX);
-                call.deadline = now + wait;
-                self.deadlines.insert((call.deadline, base));
-                let request = base | u64::from(call.tries);
-                return Some(Due::Again {
-                    request,
-                    to: call.to.clone(),
-                    msg: call.msg.clone(),
-                    why: call.why.clone(),
-                });
+                return Some(Self::try_again(&mut self.deadlines, call, base, now, wait));
             }
             // A seed is asked by address alone, and a call that is made once is made to look who lives.
             let counts = call.patience != Patience::Once && *call.to.id() != Id::ZERO;
-            let believed = lives || !counts || self.doubt.is_believed(now, call.to.id());
+            let believed = lives || !counts || self.doubt.is_believed(now, call.to.id(), call.since);
             if !believed && call.patience == Patience::Doubt {
-                call.deadline = now + wait;
+                call.held = true;
+                call.deadline = now + RTO_MAX;
                 self.deadlines.insert((call.deadline, base));
                 continue;
+            }
+            if !lives && core::mem::take(&mut call.held) && call.tries + 1 < TRIES_MAX {
+                // The doubt is over: what nobody heard says nothing, so it is said again.
+                call.since = now;
+                call.tries_max = TRIES_MAX.min(call.tries + 1 + self.loss.tries());
+                return Some(Self::try_again(&mut self.deadlines, call, base, now, wait));
             }
             let call = self.calls.remove(&base)?;
             let end = match (lives, believed) {
                 (true, _) => Silence::Busy,
-                (false, true) => Silence::Dead,
+                (false, true) => Silence::Believed,
                 (false, false) => Silence::Doubted,
             };
-            if end == Silence::Dead
+            if end == Silence::Believed
+                && counts
                 && let Some(known) = self.known.get_mut(call.to.id())
             {
                 known.suspect = true;
             }
             return Some(Due::NoAnswer { peer: call.to, why: call.why, end });
         }
+    }
+
+    fn try_again(
+        deadlines: &mut Deadlines,
+        call: &mut Call<M, W>,
+        base: u64,
+        now: Mono,
+        wait: Duration,
+    ) -> Due<M, W> {
+        call.tries += 1;
+        call.sent_after[usize::from(call.tries)] = u32::try_from(now.since(call.sent).0).unwrap_or(u32::MAX);
+        call.deadline = now + wait;
+        deadlines.insert((call.deadline, base));
+        let request = base | u64::from(call.tries);
+        Due::Again { request, to: call.to.clone(), msg: call.msg.clone(), why: call.why.clone() }
     }
 
     /// A verified frame arrived.
@@ -555,7 +577,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         [("rpc calls", self.calls.len(), CALLS_MAX), ("rpc known peers", self.known.len(), KNOWN_MAX)]
     }
 
-    /// The most recently heard peers, for tables shown to people.
+    /// Peers that are suspect, for tables shown to people.
     #[must_use]
     pub fn suspects(&self) -> Vec<Peer> {
         self.known.iter().filter(|k| k.suspect).map(|k| k.peer.clone()).collect()
@@ -603,7 +625,7 @@ mod tests {
             match rpc.pop_due(at).unwrap() {
                 Due::Again { request, .. } => tries.push(request),
                 Due::NoAnswer { peer: p, why, end } => {
-                    assert_eq!((p, why, end), (peer(1), 9, Silence::Dead));
+                    assert_eq!((p, why, end), (peer(1), 9, Silence::Believed));
                     break;
                 }
             }
@@ -653,6 +675,58 @@ mod tests {
         let late = Mono(0) + limp;
         let answered = sent.iter().filter(|(n, id)| rpc.on_reply(late, *id, &peer(*n)).is_some()).count();
         assert_eq!(answered, 10 - silent);
+    }
+
+    /// A cut of a second costs no more peers than were believed silent during it: those that were held are asked once more.
+    #[test]
+    fn what_was_held_is_asked_again_before_it_is_believed() {
+        let mut rpc: Rpc<(), u8> = Rpc::new();
+        for n in 1..=10u64 {
+            rpc.on_heard(Mono(0), &peer(n), 1);
+            let request = Request {
+                to: peer(n),
+                msg: (),
+                class: Class::Quick,
+                patience: Patience::Doubt,
+                why: n as u8,
+            };
+            rpc.start(Mono(0), n << 3, request).unwrap();
+        }
+        // Nothing passes for five seconds; then peer 20 answers, and whoever is asked from then on.
+        let healed = Mono(0) + Duration::from_secs(5);
+        rpc.on_heard(Mono(0), &peer(20), 1);
+        let (mut silent, mut answered) = (0, 0);
+        let mut probe = None;
+        while let Some(at) = rpc.deadline() {
+            if at >= healed && probe.is_none() {
+                let request =
+                    Request { to: peer(20), msg: (), class: Class::Quick, patience: Patience::Tries, why: 0 };
+                probe = rpc.start(healed, 800, request);
+                assert!(rpc.on_reply(healed + Duration(1), probe.unwrap(), &peer(20)).is_some());
+            }
+            match rpc.pop_due(at) {
+                Some(Due::Again { request, to, .. }) if at >= healed => {
+                    answered += usize::from(rpc.on_reply(at + Duration(1), request, &to).is_some());
+                }
+                Some(Due::NoAnswer { .. }) => silent += 1,
+                _ => {}
+            }
+        }
+        assert_eq!((silent, answered), (doubt::PEERS - 1, 11 - doubt::PEERS));
+    }
+
+    /// A peer that is merely slower than it was is found to answer, however short its time-outs were.
+    #[test]
+    fn a_suspect_is_waited_for_as_long_as_counts_as_in_time() {
+        let mut rpc: Rpc<(), u8> = Rpc::new();
+        rpc.on_heard(Mono(0), &peer(1), 1);
+        rpc.known.get_mut(peer(1).id()).unwrap().suspect = true;
+        (0..50).for_each(|_| rpc.own_quick.sample(Duration(100)));
+        let request = Request { to: peer(1), msg: (), class: Class::Quick, patience: Patience::Once, why: 0 };
+        let id = rpc.start(Mono(0), 8, request).unwrap();
+        let later = Mono(0) + Duration::from_millis(1_500);
+        assert!(rpc.pop_due(later).is_none());
+        assert!(rpc.on_reply(later, id, &peer(1)).unwrap().back);
     }
 
     /// Whoever says that it is busy until nobody waits for it any more has not been silent.

@@ -227,7 +227,7 @@ impl<O: Overlay> Node<O> {
         };
         let asked = call.is_some();
         if let Some(call) = call {
-            self.on_no_answer(t, call.asked, call.why, Silence::Dead);
+            self.on_no_answer(t, call.asked, call.why, Silence::Believed);
         }
         match wire::from_slice::<FrameRefusal>(body) {
             Ok(FrameRefusal::Superseded) if asked && self.phase != Phase::Loading => self.superseded(t),

@@ -35,7 +35,7 @@ pub(super) const REMEMBERED_MAX: usize = 32;
 /// Lost peers remembered for probing.
 pub(super) const LOST_MAX: usize = 16;
 /// Suspects asked at once whether they answer; further ones are when they speak again.
-const ASKED_MAX: usize = 16;
+pub(super) const ASKED_MAX: usize = 16;
 /// A node that knows fewer others than this may sit on an island, and asks its seeds now and then.
 pub(super) const ISLAND_MAX: usize = 8;
 /// Time between two probes of lost peers.
@@ -124,6 +124,10 @@ pub(super) struct Contacts {
 impl Contacts {
     pub(super) fn lost_count(&self) -> usize {
         self.lost.len()
+    }
+
+    pub(super) fn asked_count(&self) -> usize {
+        self.asked.len()
     }
 }
 
@@ -281,8 +285,9 @@ impl<O: Overlay> Node<O> {
         let present = self.overlay.neighbors();
         self.contacts.former.iter().any(|peer| {
             let seen = present.iter().any(|p| p.id() == peer.id());
-            let alive = self.rpc.heard(peer.id()).is_some_and(|heard| heard >= began)
-                && !self.rpc.is_suspect(peer.id());
+            // A suspect that speaks may only be slow.
+            let lives = |heard: Mono| !self.rpc.is_suspect(peer.id()) || now.mono.since(heard) < COLD;
+            let alive = self.rpc.heard(peer.id()).is_some_and(|heard| heard >= began && lives(heard));
             !seen && (alive || since < COLD)
         })
     }
@@ -390,18 +395,20 @@ impl<O: Overlay> Node<O> {
         if asked.len() < ASKED_MAX && !asked.contains(peer.id()) {
             asked.push(*peer.id());
             if !self.call(t, peer, Message::Hello(t.now.wall), Class::Quick, Why::Probe) {
-                self.on_probe_unanswered(peer);
+                self.end_ask(peer.id());
             }
         }
     }
 
-    pub(super) fn on_probe_unanswered(&mut self, peer: &Peer) {
-        self.contacts.asked.retain(|id| id != peer.id());
+    /// A question whether a peer answers has ended.
+    pub(super) fn end_ask(&mut self, peer: &Id) {
+        self.contacts.asked.retain(|id| id != peer);
     }
 
     pub(super) fn on_probe_answered(&mut self, t: &mut Turn<'_, O>, from: Peer) {
-        self.on_probe_unanswered(&from);
+        self.end_ask(from.id());
         self.contacts.lost.retain(|p| p.id() != from.id());
+        // A suspect, too: this node may have been told by others to give it up.
         t.scratch.inputs.push_back(Input::Returned(from));
     }
 

@@ -101,7 +101,7 @@ enum Why<C> {
     Overlay(C),
     /// To a seed or remembered peer, while joining.
     Hello,
-    /// To a lost peer.
+    /// To a lost peer, or to a suspect that speaks.
     Probe,
     Hop(u64),
     Store {
@@ -374,7 +374,7 @@ impl<O: Overlay> Node<O> {
             (why, _) => {
                 // The right peer said the wrong thing: its bug; for us it did not answer.
                 self.counters.frames_malformed += 1;
-                self.on_no_answer(t, asked, why, Silence::Dead);
+                self.on_no_answer(t, asked, why, Silence::Believed);
             }
         }
     }
@@ -394,7 +394,7 @@ impl<O: Overlay> Node<O> {
         match why {
             Why::Overlay(why) => t.scratch.inputs.push_back(Input::NoAnswer { why, peer }),
             Why::Hello => self.on_hello_unanswered(&peer),
-            Why::Probe => self.on_probe_unanswered(&peer),
+            Why::Probe => self.end_ask(peer.id()),
             Why::Hop(lookup) => self.on_hop_silent(t, lookup, &peer),
             Why::Store { op, attempt } => self.on_store_unanswered(t, op, attempt),
             Why::Fetch { op, attempt } => self.on_fetch_unanswered(t, op, attempt, &peer),
@@ -615,6 +615,8 @@ impl<O: Overlay> Node<O> {
                 }
                 Due::NoAnswer { peer, why: Why::Overlay(why), end: Silence::Busy } => {
                     self.counters.calls_busy += 1;
+                    // The overlay may give it up: then somebody must remember it.
+                    self.lose(t, &peer);
                     t.scratch.inputs.push_back(Input::Busy { why, peer });
                 }
                 Due::NoAnswer { peer, why, end } => self.on_no_answer(t, peer, why, end),

@@ -131,6 +131,7 @@ impl<O: Overlay> Node<O> {
         bounds.push(("pushes", self.pushes.len(), super::serve::PUSHES_MAX));
         bounds.push(("exchanges", self.copies.exchanges.len(), super::exchange::EXCHANGES_MAX));
         bounds.push(("exchanges queued", self.copies.queue.len(), super::exchange::EXCHANGES_QUEUED_MAX));
+        bounds.push(("suspects asked", self.contacts.asked_count(), super::join::ASKED_MAX));
         bounds.push(("lost peers", self.contacts.lost_count(), super::join::LOST_MAX));
         bounds
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   a silent   b silent   c silent   d silent ... ──▶ nobody answers: is it me?   any answer in time ──▶ believed again
-//!      └───── believed ──────┘           └ waited for, up to [`SPAN`]; a late answer, and [`SPAN`] begins anew
+//!      └───── believed ──────┘           └ waited for, up to [`SPAN`]; a late answer prolongs it, up to [`SPAN_MAX`]
 //! ```
 //!
 //! The first [`PEERS`] - 1 silent peers in a row are believed, so that in a network of four nothing is ever doubted; and who has
@@ -20,38 +20,46 @@ pub(super) const PEERS: usize = 4;
 /// embarrassing slowness of OpenDHT on PlanetLab*, WORLDS 2005); twice that, and time for one more try.
 pub(super) const SPAN: Duration = Duration::from_secs(30);
 
+/// And no longer than so, however many answers come late.
+pub(super) const SPAN_MAX: Duration = Duration::from_secs(120);
+
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Doubt {
     /// Peers that fell silent since somebody answered in time, at most [`PEERS`].
     silent: Vec<Id>,
-    /// In doubt: until when.
-    until: Option<Mono>,
+    /// In doubt: since when, and until when.
+    span: Option<(Mono, Mono)>,
+    /// When somebody answered in time last.
+    answered: Option<Mono>,
 }
 
 impl Doubt {
     pub(super) const fn new() -> Doubt {
-        Doubt { silent: Vec::new(), until: None }
+        Doubt { silent: Vec::new(), span: None, answered: None }
     }
 
     /// Somebody answered.
     pub(super) fn on_answer(&mut self, now: Mono, in_time: bool) {
         if in_time {
-            *self = Doubt::new();
-        } else if self.until.is_some() {
-            self.until = Some(now + SPAN);
+            *self = Doubt { answered: Some(now), ..Doubt::new() };
+        } else if let Some((since, until)) = &mut self.span {
+            *until = (now + SPAN).min(*since + SPAN_MAX);
         }
     }
 
-    /// All tries of a call to `peer` have run out: whether that says something about the peer.
-    pub(super) fn is_believed(&mut self, now: Mono, peer: &Id) -> bool {
+    /// All tries of a call to `peer` have run out: whether that says something about the peer. Somebody else's answer `since` then does.
+    pub(super) fn is_believed(&mut self, now: Mono, peer: &Id, since: Mono) -> bool {
+        if self.answered.is_some_and(|answered| answered > since) {
+            return true;
+        }
         if self.silent.len() < PEERS && !self.silent.contains(peer) {
             self.silent.push(*peer);
         }
         if self.silent.len() < PEERS || self.silent[..PEERS - 1].contains(peer) {
             return true;
         }
-        now >= *self.until.get_or_insert(now + SPAN)
+        now >= self.span.get_or_insert((now, now + SPAN)).1
     }
 }
 
@@ -63,27 +71,43 @@ mod tests {
         Id::from_u64(n)
     }
 
-    #[test]
-    fn few_silent_peers_are_believed_and_one_more_is_not() {
-        let mut doubt = Doubt::new();
-        assert!((1..PEERS as u64).all(|n| doubt.is_believed(Mono(0), &id(n))));
-        assert!(!doubt.is_believed(Mono(0), &id(8)) && !doubt.is_believed(Mono(0), &id(9)));
-        assert!(doubt.is_believed(Mono(0), &id(1)), "as before");
-        doubt.on_answer(Mono(0), true);
-        assert!(doubt.is_believed(Mono(0), &id(9)), "somebody answers: it is not this node");
+    fn is_believed(doubt: &mut Doubt, now: Mono, n: u64) -> bool {
+        doubt.is_believed(now, &id(n), Mono(0))
     }
 
     #[test]
-    fn doubt_ends_and_late_answers_prolong_it() {
+    fn few_silent_peers_are_believed_and_one_more_is_not() {
+        let mut doubt = Doubt::new();
+        assert!((1..PEERS as u64).all(|n| is_believed(&mut doubt, Mono(0), n)));
+        assert!(!is_believed(&mut doubt, Mono(0), 8) && !is_believed(&mut doubt, Mono(0), 9));
+        assert!(is_believed(&mut doubt, Mono(0), 1), "as before");
+        doubt.on_answer(Mono(5), true);
+        assert!(is_believed(&mut doubt, Mono(6), 9), "somebody answers: it is not this node");
+    }
+
+    /// The living answered before the dead ran out of time: whoever waited during that is not in doubt.
+    #[test]
+    fn an_answer_counts_for_those_who_waited_when_it_came() {
+        let mut doubt = Doubt::new();
+        doubt.on_answer(Mono(5), true);
+        assert!((1..20).all(|n| doubt.is_believed(Mono(9), &id(n), Mono(4))));
+        let believed = (1..20).filter(|n| doubt.is_believed(Mono(9), &id(*n), Mono(6))).count();
+        assert_eq!(believed, PEERS - 1, "it says nothing about those who were asked after it");
+    }
+
+    #[test]
+    fn doubt_ends_and_late_answers_prolong_it_for_a_while() {
         let mut doubt = Doubt::new();
         (1..=PEERS as u64).for_each(|n| {
-            doubt.is_believed(Mono(0), &id(n));
+            is_believed(&mut doubt, Mono(0), n);
         });
         let end = Mono(0) + SPAN;
         doubt.on_answer(Mono(1_000_000), false);
-        assert!(!doubt.is_believed(end, &id(9)));
-        assert!(doubt.is_believed(end + Duration(1_000_000), &id(9)), "cut off for good");
+        assert!(!is_believed(&mut doubt, end, 9));
+        assert!(is_believed(&mut doubt, end + Duration(1_000_000), 9), "cut off for good");
+        (1..1_000).for_each(|n| doubt.on_answer(Mono(n * 1_000_000), false));
+        assert!(is_believed(&mut doubt, Mono(0) + SPAN_MAX, 9), "not for ever");
         doubt.on_answer(end, true);
-        assert!(doubt.silent.is_empty() && doubt.until.is_none());
+        assert!(doubt.silent.is_empty() && doubt.span.is_none());
     }
 }

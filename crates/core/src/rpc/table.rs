@@ -91,6 +91,8 @@ impl Deadlines {
     }
 }
 
+/// Suspects that are remembered before others.
+const SUSPECTS_KEPT: usize = 32;
 /// How many entries a table of peers grows by: doubling would leave half of it empty in each of a million nodes.
 const GROWTH: usize = 4;
 
@@ -205,9 +207,12 @@ impl Peers {
         self.last = place as u8;
     }
 
-    /// Takes the peer heard longest ago out of `order`; its place is free then.
+    /// Takes the peer heard longest ago out of `order`; its place is free then. Suspects stay longer, unless they are many: forgotten, and
+    /// believed as strangers when they speak.
     fn forget_oldest(&mut self) -> usize {
-        let oldest = (0..self.order.len()).min_by_key(|i| self.heard[place(self.order[*i])]);
+        let few = self.entries.iter().filter(|known| known.suspect).count() <= SUSPECTS_KEPT;
+        let rank = |place: usize| (few && self.entries[place].suspect, self.heard[place]);
+        let oldest = (0..self.order.len()).min_by_key(|i| rank(place(self.order[*i])));
         oldest.map_or(0, |i| place(self.order.remove(i)))
     }
 
