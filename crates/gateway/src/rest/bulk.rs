@@ -7,10 +7,11 @@
 //!
 //! Each entry is a request of its own: it succeeds or fails for itself, is charged and counted for itself, and may carry a
 //! `request_id` of its own, by which its repetitions are known. Bounds: [`OBJECTS_MAX`](super::input::OBJECTS_MAX) entries, [`BODY_BYTES_MAX`] bytes of a body, [`AT_ONCE`]
-//! entries of one request under way, [`REQUESTS_MAX`] bulk requests in all and [`CLIENT_REQUESTS_MAX`] of one client, [`ANSWER_BYTES_MAX`] bytes of pages, beyond which entries are
-//! answered `answer_full`.
+//! entries of one request under way, [`REQUESTS_MAX`] bulk requests in all and [`CLIENT_REQUESTS_MAX`] of one client, for which others wait [`SEAT_PATIENCE`], [`ANSWER_BYTES_MAX`]
+//! bytes of pages, beyond which entries are answered `answer_full`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Extension;
@@ -25,7 +26,9 @@ use keyway_core::store::proof::sha256;
 use keyway_core::{Duration, Id};
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use super::input::{Object, objects, whole};
@@ -55,9 +58,16 @@ const BODY_RATE_MIN: u64 = 128 << 10;
 /// Bytes of the pages of one answer; the last one may go beyond.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
+/// For so long a request waits for a seat: those before it take fractions of a second.
+const SEAT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Who has a bulk request under way. Clones share.
 #[derive(Clone, Default)]
-pub(crate) struct Seats(Arc<Mutex<BTreeMap<ClientId, usize>>>);
+pub(crate) struct Seats {
+    taken: Arc<Mutex<BTreeMap<ClientId, usize>>>,
+    /// A seat has been given back.
+    freed: Arc<Notify>,
+}
 
 /// A seat, until it is dropped.
 struct Seat {
@@ -66,6 +76,20 @@ struct Seat {
 }
 
 impl Seats {
+    /// A seat for one more request of a client, as soon as there is one; none if that takes too long. The body waits with it, unread.
+    async fn wait(&self, client: ClientId) -> Option<Seat> {
+        let deadline = Instant::now() + SEAT_PATIENCE;
+        loop {
+            let mut freed = pin!(self.freed.notified());
+            // Before looking: what is given back in between is heard of.
+            freed.as_mut().enable();
+            if let Some(seat) = self.enter(client) {
+                return Some(seat);
+            }
+            timeout_at(deadline, freed).await.ok()?;
+        }
+    }
+
     /// A seat for one more request of a client, if there is one.
     fn enter(&self, client: ClientId) -> Option<Seat> {
         let mut taken = self.taken();
@@ -81,7 +105,7 @@ impl Seats {
     }
 
     fn taken(&self) -> MutexGuard<'_, BTreeMap<ClientId, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,6 +116,8 @@ impl Drop for Seat {
             *count -= 1;
         }
         taken.retain(|_, count| *count > 0);
+        drop(taken);
+        self.seats.freed.notify_waiters();
     }
 }
 
@@ -208,7 +234,7 @@ pub(super) async fn put<N: Node>(
     request: Request,
 ) -> Response<Body> {
     or_refusal(async {
-        let _seat = shop.bulk.enter(who.client).ok_or_else(busy)?;
+        let _seat = shop.bulk.wait(who.client).await.ok_or_else(busy)?;
         let BulkPuts { puts } = read(&shop, request).await?;
         who.ask_many(puts.len() as u64)?;
         answer(in_order(puts, AT_ONCE, |put| put_one(shop.0.clone(), who.clone(), put)).await?)
@@ -228,7 +254,7 @@ pub(super) async fn get<N: Node>(
     request: Request,
 ) -> Response<Body> {
     or_refusal(async {
-        let _seat = shop.bulk.enter(who.client).ok_or_else(busy)?;
+        let _seat = shop.bulk.wait(who.client).await.ok_or_else(busy)?;
         let BulkGets { gets, reads } = read(&shop, request).await?;
         who.ask_many(gets.len() as u64)?;
         let (mut results, mut bytes) = (Vec::with_capacity(gets.len()), 0);
@@ -390,4 +416,34 @@ fn refused(refusal: &Refusal) -> String {
 
 fn answer(results: Vec<String>) -> Answer {
     Ok(text("application/json", format!("{{\"results\":[{}]}}\n", results.join(","))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sixteen at once of one client are served two by two, and none of them is refused.
+    #[tokio::test]
+    async fn more_requests_than_seats_wait_for_each_other() {
+        let seats = Seats::default();
+        let (running, mut tasks) = (Arc::new(Mutex::new((0, 0))), JoinSet::new());
+        for _ in 0..16 {
+            let (seats, running) = (seats.clone(), running.clone());
+            tasks.spawn(async move {
+                let seat = seats.wait(ClientId(1)).await;
+                let count = |by: i32| {
+                    let mut running = running.lock().unwrap();
+                    running.0 += by;
+                    running.1 = running.1.max(running.0);
+                };
+                count(1);
+                tokio::task::yield_now().await;
+                count(-1);
+                seat.is_some()
+            });
+        }
+        assert_eq!(tasks.join_all().await, [true; 16]);
+        assert_eq!(running.lock().unwrap().1, CLIENT_REQUESTS_MAX as i32);
+        assert!(seats.taken().is_empty());
+    }
 }
