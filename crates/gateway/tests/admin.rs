@@ -164,6 +164,21 @@ async fn records_are_put_back_as_they_were_and_each_is_answered_for() {
     }
 }
 
+/// What is no record is told in its place, and what stands before it is put back: repeating that is harmless.
+#[tokio::test]
+async fn damage_among_records_is_told_where_it_is() {
+    let gateway = Gateway::start().await;
+    let here = format!("/v1/admin/restore?network={:016x}", NETWORK.0);
+    let cut = [to_vec(&plain(1, 5)), to_vec(&plain(2, 5))[..HEAD_BYTES].to_vec()].concat();
+    let (status, answer) = gateway.ask_json("POST", &here, &cut).await;
+    assert_eq!(status, 200, "{answer}");
+    let fates: Vec<_> = (0..3).map(|n| answer["results"][n]["fate"].as_str()).collect();
+    assert_eq!(fates, [Some("stands"), Some("refused"), None], "{answer}");
+    assert_eq!(answer["results"][1]["error"]["code"].as_str(), Some("bad_request"), "{answer}");
+    let (status, answer) = gateway.ask_json("POST", &here, b"no record at all").await;
+    assert_eq!((status, answer["results"][0]["fate"].as_str()), (200, Some("refused")), "{answer}");
+}
+
 #[tokio::test]
 async fn what_cannot_be_a_restore_is_refused_as_a_whole() {
     let gateway = Gateway::start().await;
@@ -172,11 +187,10 @@ async fn what_cannot_be_a_restore_is_refused_as_a_whole() {
     let all_the_same = "network=00000000000000aa&other_network=true";
     assert_eq!(restored(&gateway, all_the_same, &[plain(1, 5)]).await.0, 200);
     let here = format!("/v1/admin/restore?network={:016x}", NETWORK.0);
-    assert_eq!(gateway.ask("POST", &here, b"").await.0, 200, "nothing to do is done");
     for (path, body) in [
         ("/v1/admin/restore", to_vec(&plain(1, 5))),
         ("/v1/admin/restore?network=xyz", to_vec(&plain(1, 5))),
-        (&here, to_vec(&plain(1, 5))[..HEAD_BYTES].to_vec()),
+        (&here, Vec::new()),
         (&here, (0..257).flat_map(|n| to_vec(&plain(n, 0))).collect()),
     ] {
         let (status, answer) = gateway.ask_json("POST", path, &body).await;

@@ -269,7 +269,8 @@ impl RestoredView {
 /// Puts records of a snapshot back where they belong, as they were.
 ///
 /// The body is records in the form of docs/storage.md, one behind the other, at most 256. Each is stored like a client's put, but with its
-/// own instants, life, number, proof and client: what was removed stays removed, nothing lives longer, and repeating it is harmless.
+/// own instants, life, number, proof and client: what was removed stays removed, nothing lives longer, and repeating it is harmless. Where
+/// something is no record it is `refused`, and nothing behind it is read.
 #[utoipa::path(
     post, path = "/v1/admin/restore", tag = "admin",
     params(RestoreQuery),
@@ -281,7 +282,9 @@ pub(super) async fn restore<N: Node>(shop: Shared<N>, request: Request) -> Respo
         let (head, body) = request.into_parts();
         admit(&shop, &head.uri).await?;
         let body = body::read(body, BODY_BYTES_MAX, &shop.config.limits).await?;
-        let results = put_back(&shop, records(&body)?).await;
+        let (records, damage) = records(&body)?;
+        let mut results = put_back(&shop, records).await;
+        results.extend(damage.map(|why| RestoredView::no(&why)));
         Ok(json(StatusCode::OK, &RestoredPage { results }))
     })
     .await
@@ -304,19 +307,27 @@ async fn admit<N: Node>(shop: &Shop<N>, uri: &Uri) -> Result<(), Refusal> {
         .hint("with other_network=true its plain and immutable values are put here all the same"))
 }
 
-fn records(body: &[u8]) -> Result<Vec<Record>, Refusal> {
+/// The records of a body, and what is said in the place of the first that is none: nobody knows where the next one begins.
+fn records(body: &[u8]) -> Result<(Vec<Record>, Option<Refusal>), Refusal> {
     let (mut reader, mut records) = (Reader::new(body), Vec::new());
+    if body.is_empty() {
+        return Err(Refusal::bad_request("the body is empty: it is records, one behind the other"));
+    }
     while reader.remaining() > 0 {
         if records.len() == RECORDS_MAX as usize {
             return Err(Refusal::bad_request(format!("there are more than {RECORDS_MAX} records")));
         }
-        let record = Record::decode(&mut reader).map_err(|why| {
-            let number = records.len();
-            Refusal::bad_request(format!("record {number} of the body is not one: {why}"))
-        })?;
-        records.push(record);
+        match Record::decode(&mut reader) {
+            Ok(record) => records.push(record),
+            Err(why) => {
+                let number = records.len();
+                let message =
+                    format!("record {number} of the body is not one, and nothing behind it was read: {why}");
+                return Ok((records, Some(Refusal::bad_request(message))));
+            }
+        }
     }
-    Ok(records)
+    Ok((records, None))
 }
 
 async fn put_back<N: Node>(shop: &Arc<Shop<N>>, records: Vec<Record>) -> Vec<RestoredView> {
