@@ -32,7 +32,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use utoipa::{IntoParams, ToSchema};
 
-use super::openapi::{Administer, AnyBytes};
+use super::openapi::{Administer, RecordBytes};
 use super::refusal::Refusal;
 use super::{Answer, Shared, Shop, json, or_refusal, our_fault, query, writes};
 use crate::http::body;
@@ -70,7 +70,7 @@ pub(crate) fn places() -> Arc<Semaphore> {
 #[utoipa::path(
     get, path = "/v1/admin/snapshot", tag = "admin",
     responses(
-        (status = 200, description = "A snapshot as it is read", body = inline(AnyBytes),
+        (status = 200, description = "A snapshot as it is read", body = inline(RecordBytes),
             content_type = "application/octet-stream"),
         Administer,
     ),
@@ -274,7 +274,7 @@ impl RestoredView {
 #[utoipa::path(
     post, path = "/v1/admin/restore", tag = "admin",
     params(RestoreQuery),
-    request_body(content = inline(AnyBytes), content_type = "application/octet-stream", description = "Records"),
+    request_body(content = inline(RecordBytes), content_type = "application/octet-stream", description = "Records"),
     responses((status = 200, description = "What became of each", body = RestoredPage), Administer),
 )]
 pub(super) async fn restore<N: Node>(shop: Shared<N>, request: Request) -> Response<Body> {

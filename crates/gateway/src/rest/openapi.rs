@@ -110,6 +110,18 @@ fn filter(method: &HttpMethod) -> MethodFilter {
     }
 }
 
+/// A body of records: any bytes, for what is none is told in its place.
+pub(super) struct RecordBytes;
+
+impl PartialSchema for RecordBytes {
+    fn schema() -> RefOr<Schema> {
+        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(binary)).min_length(Some(1)).into()
+    }
+}
+
+impl ToSchema for RecordBytes {}
+
 /// A body of any bytes.
 pub(super) struct AnyBytes;
 
