@@ -192,6 +192,18 @@ struct Call<M, W> {
     msg: M,
 }
 
+impl<M, W> Call<M, W> {
+    /// Which try an answer belongs to. Not more than were sent: a peer cannot talk us into believing in bad links.
+    fn answered_try(&self, request: u64) -> usize {
+        usize::from(self.tries.min((request & TRY_MASK) as u8))
+    }
+
+    /// From the sending of that try until now.
+    fn rtt(&self, now: Mono, answered_try: usize) -> Duration {
+        now.since(self.sent + Duration(u64::from(self.sent_after[answered_try])))
+    }
+}
+
 /// How long an answer is waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Patience {
@@ -399,11 +411,10 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         }
         let call = self.calls.remove(&base)?;
         self.deadlines_of(&call).remove(&(call.deadline, base));
-        // Not more than were sent: a peer cannot talk us into believing in bad links.
-        let answered = usize::from(call.tries.min((request & TRY_MASK) as u8));
+        let answered = call.answered_try(request);
         (0..answered).for_each(|_| self.loss.sample(1));
         self.loss.sample(0);
-        let rtt = now.since(call.sent + Duration(u64::from(call.sent_after[answered])));
+        let rtt = call.rtt(now, answered);
         let own = match call.class {
             Class::Quick => &mut self.own_quick,
             Class::Disk => &mut self.own_disk,
@@ -431,9 +442,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         if call.to.id() != from.id() {
             return;
         }
-        let answered = usize::from(call.tries.min((request & TRY_MASK) as u8));
-        let rtt = now.since(call.sent + Duration(u64::from(call.sent_after[answered])));
-        self.doubt.on_answer(now, rtt <= RTO_MAX);
+        self.doubt.on_answer(now, call.rtt(now, call.answered_try(request)) <= RTO_MAX);
         call.busy_try = call.tries;
         if call.busy >= BUSY_MAX {
             return;
@@ -671,7 +680,7 @@ mod tests {
             let at = rpc.deadline().unwrap();
             silent += usize::from(matches!(rpc.pop_due(at), Some(Due::NoAnswer { .. })));
         }
-        assert_eq!(silent, doubt::PEERS - 1);
+        assert_eq!(silent, doubt::BELIEVED);
         let late = Mono(0) + limp;
         let answered = sent.iter().filter(|(n, id)| rpc.on_reply(late, *id, &peer(*n)).is_some()).count();
         assert_eq!(answered, 10 - silent);
@@ -712,7 +721,7 @@ mod tests {
                 _ => {}
             }
         }
-        assert_eq!((silent, answered), (doubt::PEERS - 1, 11 - doubt::PEERS));
+        assert_eq!((silent, answered), (doubt::BELIEVED, 10 - doubt::BELIEVED));
     }
 
     /// A peer that is merely slower than it was is found to answer, however short its time-outs were.

@@ -5,7 +5,7 @@
 //!      └───── believed ──────┘           └ waited for, up to [`SPAN`]; a late answer prolongs it, up to [`SPAN_MAX`]
 //! ```
 //!
-//! The first [`PEERS`] - 1 silent peers in a row are believed, so that in a network of four nothing is ever doubted; and who has
+//! The first [`BELIEVED`] silent peers in a row are believed, so that in a network of four nothing is ever doubted; and who has
 //! been cut off for good believes it after [`SPAN`]. More of them would be given up by a slow node; with fewer, half of all nodes dying
 //! at once would often look like doubt to those who live.
 
@@ -14,8 +14,8 @@ use alloc::vec::Vec;
 use crate::id::Id;
 use crate::time::{Duration, Mono};
 
-/// So many peers silent one after another, and no answer in between: from the last of them on it may be this node's fault.
-pub(super) const PEERS: usize = 4;
+/// So many peers may be silent one after another, with no answer in between: the next one may be this node's fault.
+pub(super) const BELIEVED: usize = 3;
 /// For so long answers are waited for then. A round trip of OpenDHT's slowest hosts took up to ten seconds (Rhea et al., *Fixing the
 /// embarrassing slowness of OpenDHT on PlanetLab*, WORLDS 2005); twice that, and time for one more try.
 pub(super) const SPAN: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ pub(super) const SPAN_MAX: Duration = Duration::from_secs(120);
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Doubt {
-    /// Peers that fell silent since somebody answered in time, at most [`PEERS`].
+    /// Peers that fell silent since somebody answered in time, at most [`BELIEVED`].
     silent: Vec<Id>,
     /// In doubt: since when, and until when.
     span: Option<(Mono, Mono)>,
@@ -53,10 +53,11 @@ impl Doubt {
         if self.answered.is_some_and(|answered| answered > since) {
             return true;
         }
-        if self.silent.len() < PEERS && !self.silent.contains(peer) {
-            self.silent.push(*peer);
+        if self.silent.contains(peer) {
+            return true;
         }
-        if self.silent.len() < PEERS || self.silent[..PEERS - 1].contains(peer) {
+        if self.silent.len() < BELIEVED {
+            self.silent.push(*peer);
             return true;
         }
         now >= self.span.get_or_insert((now, now + SPAN)).1
@@ -78,7 +79,7 @@ mod tests {
     #[test]
     fn few_silent_peers_are_believed_and_one_more_is_not() {
         let mut doubt = Doubt::new();
-        assert!((1..PEERS as u64).all(|n| is_believed(&mut doubt, Mono(0), n)));
+        assert!((1..=BELIEVED as u64).all(|n| is_believed(&mut doubt, Mono(0), n)));
         assert!(!is_believed(&mut doubt, Mono(0), 8) && !is_believed(&mut doubt, Mono(0), 9));
         assert!(is_believed(&mut doubt, Mono(0), 1), "as before");
         doubt.on_answer(Mono(5), true);
@@ -92,13 +93,13 @@ mod tests {
         doubt.on_answer(Mono(5), true);
         assert!((1..20).all(|n| doubt.is_believed(Mono(9), &id(n), Mono(4))));
         let believed = (1..20).filter(|n| doubt.is_believed(Mono(9), &id(*n), Mono(6))).count();
-        assert_eq!(believed, PEERS - 1, "it says nothing about those who were asked after it");
+        assert_eq!(believed, BELIEVED, "it says nothing about those who were asked after it");
     }
 
     #[test]
     fn doubt_ends_and_late_answers_prolong_it_for_a_while() {
         let mut doubt = Doubt::new();
-        (1..=PEERS as u64).for_each(|n| {
+        (1..=BELIEVED as u64 + 1).for_each(|n| {
             is_believed(&mut doubt, Mono(0), n);
         });
         let end = Mono(0) + SPAN;

@@ -32,7 +32,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use utoipa::{IntoParams, ToSchema};
 
-use super::openapi::{Administer, RecordBytes};
+use super::openapi::{Administer, AnyBytes, RecordBytes};
 use super::refusal::Refusal;
 use super::{Answer, Shared, Shop, json, or_refusal, our_fault, query, writes};
 use crate::http::body;
@@ -70,7 +70,7 @@ pub(crate) fn places() -> Arc<Semaphore> {
 #[utoipa::path(
     get, path = "/v1/admin/snapshot", tag = "admin",
     responses(
-        (status = 200, description = "A snapshot as it is read", body = inline(RecordBytes),
+        (status = 200, description = "A snapshot as it is read", body = inline(AnyBytes),
             content_type = "application/octet-stream"),
         Administer,
     ),

@@ -110,13 +110,17 @@ fn filter(method: &HttpMethod) -> MethodFilter {
     }
 }
 
+fn bytes() -> ObjectBuilder {
+    let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+    ObjectBuilder::new().schema_type(Type::String).format(Some(binary))
+}
+
 /// A body of records: any bytes, for what is none is told in its place.
 pub(super) struct RecordBytes;
 
 impl PartialSchema for RecordBytes {
     fn schema() -> RefOr<Schema> {
-        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
-        ObjectBuilder::new().schema_type(Type::String).format(Some(binary)).min_length(Some(1)).into()
+        bytes().min_length(Some(1)).into()
     }
 }
 
@@ -127,8 +131,7 @@ pub(super) struct AnyBytes;
 
 impl PartialSchema for AnyBytes {
     fn schema() -> RefOr<Schema> {
-        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
-        ObjectBuilder::new().schema_type(Type::String).format(Some(binary)).into()
+        bytes().into()
     }
 }
 
