@@ -1,11 +1,11 @@
 //! What reading the manifest of a folder costs in memory: a small multiple of its length, whatever its bytes are.
-#![allow(unsafe_code, reason = "an allocator that counts")]
+#[path = "support/memory.rs"]
+mod memory;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fmt::Write as _;
 
 use keyway_client::publish::Manifest;
+use memory::most_held;
 
 /// Bytes of memory for each byte of a manifest, and for one at all.
 const FACTOR: usize = 4;
@@ -13,49 +13,9 @@ const START: usize = 64 << 10;
 /// Long enough for a factor to show, and read in no time.
 const LENGTH: usize = 2 << 20;
 
-thread_local! {
-    /// What this thread holds now, and the most that it held.
-    static HELD: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
-}
-
-fn note(change: impl FnOnce(usize) -> usize) {
-    // A thread that ends has no count any more.
-    let _ = HELD.try_with(|held| {
-        let (now, most) = held.get();
-        let now = change(now);
-        held.set((now, most.max(now)));
-    });
-}
-
-struct Counting;
-
-// SAFETY: everything is the system's own; beside it a number is changed, which allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note(|now| now.saturating_add(layout.size()));
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        note(|now| now.saturating_sub(layout.size()));
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// The most memory held at once while a manifest is read, beyond what was held before; and whether it could be used.
 fn cost(text: &str) -> (usize, bool) {
-    let before = HELD.with(|held| {
-        let (now, _) = held.get();
-        held.set((now, now));
-        now
-    });
-    let good = Manifest::parse(text.as_bytes()).is_ok();
-    (HELD.with(|held| held.get().1) - before, good)
+    most_held(|| Manifest::parse(text.as_bytes()).is_ok())
 }
 
 const HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";

@@ -1,59 +1,18 @@
 //! What reading a request costs in memory: a small multiple of its length, whatever its bytes are.
-#![allow(unsafe_code, reason = "an allocator that counts")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../client/tests/support/memory.rs"]
+mod memory;
 
 use keyway_gateway::xmlrpc::read_call;
+use memory::most_held;
 use proptest::prelude::*;
 
 /// Bytes of memory for each byte of a request, and for a request at all.
 const FACTOR: usize = 8;
 const START: usize = 64 << 10;
 
-thread_local! {
-    /// What this thread holds now, and the most that it held.
-    static HELD: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
-}
-
-fn note(change: impl FnOnce(usize) -> usize) {
-    // A thread that ends has no count any more.
-    let _ = HELD.try_with(|held| {
-        let (now, most) = held.get();
-        let now = change(now);
-        held.set((now, most.max(now)));
-    });
-}
-
-struct Counting;
-
-// SAFETY: everything is the system's own; beside it a number is changed, which allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note(|now| now.saturating_add(layout.size()));
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        note(|now| now.saturating_sub(layout.size()));
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// The most memory held at once while a request is read, beyond what was held before.
 fn cost(request: &[u8]) -> usize {
-    let before = HELD.with(|held| {
-        let (now, _) = held.get();
-        held.set((now, now));
-        now
-    });
-    let _ = read_call(request);
-    HELD.with(|held| held.get().1) - before
+    most_held(|| drop(read_call(request))).0
 }
 
 #[track_caller]

@@ -11,8 +11,7 @@
 //! bytes of pages, beyond which entries are answered `answer_full`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Extension;
 use axum::body::Body;
@@ -26,9 +25,9 @@ use keyway_core::store::proof::sha256;
 use keyway_core::{Duration, Id};
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
-use tokio::sync::Notify;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::input::{Object, objects, whole};
@@ -61,63 +60,41 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// For so long a request waits for a seat: those before it take fractions of a second.
 const SEAT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Who has a bulk request under way. Clones share.
-#[derive(Clone, Default)]
+/// Who has a bulk request under way: first come, first served. Clones share.
+#[derive(Clone)]
 pub(crate) struct Seats {
-    taken: Arc<Mutex<BTreeMap<ClientId, usize>>>,
-    /// A seat has been given back.
-    freed: Arc<Notify>,
+    all: Arc<Semaphore>,
+    of_clients: Arc<Mutex<BTreeMap<ClientId, Arc<Semaphore>>>>,
 }
 
-/// A seat, until it is dropped.
+/// A seat, until it is dropped: one of the client's, and one of all.
 struct Seat {
-    seats: Seats,
-    client: ClientId,
+    _own: OwnedSemaphorePermit,
+    _one: OwnedSemaphorePermit,
+}
+
+impl Default for Seats {
+    fn default() -> Seats {
+        Seats { all: Arc::new(Semaphore::new(REQUESTS_MAX)), of_clients: Arc::default() }
+    }
 }
 
 impl Seats {
     /// A seat for one more request of a client, as soon as there is one; none if that takes too long. The body waits with it, unread.
     async fn wait(&self, client: ClientId) -> Option<Seat> {
-        let deadline = Instant::now() + SEAT_PATIENCE;
-        loop {
-            let mut freed = pin!(self.freed.notified());
-            // Before looking: what is given back in between is heard of.
-            freed.as_mut().enable();
-            if let Some(seat) = self.enter(client) {
-                return Some(seat);
-            }
-            timeout_at(deadline, freed).await.ok()?;
-        }
+        let own = self.of_client(client);
+        let seat = async {
+            let own = own.acquire_owned().await.ok()?;
+            Some(Seat { _own: own, _one: self.all.clone().acquire_owned().await.ok()? })
+        };
+        timeout(SEAT_PATIENCE, seat).await.ok().flatten()
     }
 
-    /// A seat for one more request of a client, if there is one.
-    fn enter(&self, client: ClientId) -> Option<Seat> {
-        let mut taken = self.taken();
-        let all: usize = taken.values().sum();
-        let own = taken.entry(client).or_default();
-        // Who has none under way has an entry of 0, which must not stay.
-        if all >= REQUESTS_MAX || *own >= CLIENT_REQUESTS_MAX {
-            taken.retain(|_, count| *count > 0);
-            return None;
-        }
-        *own += 1;
-        Some(Seat { seats: self.clone(), client })
-    }
-
-    fn taken(&self) -> MutexGuard<'_, BTreeMap<ClientId, usize>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut taken = self.seats.taken();
-        if let Some(count) = taken.get_mut(&self.client) {
-            *count -= 1;
-        }
-        taken.retain(|_, count| *count > 0);
-        drop(taken);
-        self.seats.freed.notify_waiters();
+    /// The seats of a client. Those of clients that have none and wait for none are forgotten.
+    fn of_client(&self, client: ClientId) -> Arc<Semaphore> {
+        let mut of_clients = self.of_clients.lock().unwrap_or_else(PoisonError::into_inner);
+        of_clients.retain(|_, seats| Arc::strong_count(seats) > 1);
+        of_clients.entry(client).or_insert_with(|| Arc::new(Semaphore::new(CLIENT_REQUESTS_MAX))).clone()
     }
 }
 
@@ -444,6 +421,7 @@ mod tests {
         }
         assert_eq!(tasks.join_all().await, [true; 16]);
         assert_eq!(running.lock().unwrap().1, CLIENT_REQUESTS_MAX as i32);
-        assert!(seats.taken().is_empty());
+        let _other = seats.of_client(ClientId(2));
+        assert_eq!(seats.of_clients.lock().unwrap().len(), 1, "who has no seat is forgotten");
     }
 }

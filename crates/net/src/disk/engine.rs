@@ -74,6 +74,13 @@ pub struct EngineConfig {
     pub reopen_factor: u32,
 }
 
+impl EngineConfig {
+    /// How long nothing is tried after an attempt that took so long.
+    fn pause_after(&self, attempt: Duration) -> Duration {
+        attempt.saturating_mul(self.reopen_factor).min(REOPEN_PAUSE_MAX).max(self.reopen_pause)
+    }
+}
+
 impl Default for EngineConfig {
     fn default() -> EngineConfig {
         EngineConfig { cache_bytes: 64 << 20, reopen_pause: Duration::from_millis(200), reopen_factor: 10 }
@@ -402,8 +409,7 @@ impl<M: Medium> Engine<M> {
 
     /// When a disk that failed is tried again: what takes long is tried seldom.
     fn next_try(&self, began: Instant) -> Instant {
-        let pause = began.elapsed() * self.config.reopen_factor;
-        Instant::now() + pause.min(REOPEN_PAUSE_MAX).max(self.config.reopen_pause)
+        Instant::now() + self.config.pause_after(began.elapsed())
     }
 
     fn database(&self) -> Result<(Database, Arc<AtomicBool>), OpenError> {
@@ -671,6 +677,16 @@ fn note_damage(metrics: &DiskMetrics, table: &'static str) {
 mod tests {
     use super::*;
     use redb::StorageError;
+
+    #[test]
+    fn what_takes_long_is_tried_seldom_and_at_least_each_minute() {
+        let config = EngineConfig::default();
+        let pause = |ms| config.pause_after(Duration::from_millis(ms)).as_millis();
+        assert_eq!(
+            [0, 1, 20, 30, 5_000, 6_001, 1 << 40].map(pause),
+            [200, 200, 200, 300, 50_000, 60_000, 60_000]
+        );
+    }
 
     #[test]
     fn a_full_disk_is_told_apart() {
