@@ -94,6 +94,8 @@ struct Net {
     style: Style,
     reads: Option<u8>,
     store_bytes_max: u64,
+    /// Whose frames are late, in and out, and by how many microseconds.
+    late: Option<(usize, u64)>,
 }
 
 impl Net {
@@ -108,6 +110,7 @@ impl Net {
             style: Style::Iterative,
             reads: None,
             store_bytes_max: u64::MAX,
+            late: None,
         }
     }
 
@@ -152,7 +155,8 @@ impl Net {
         let from = self.hosts[n].peer.addr();
         for (to, bytes) in out.datagrams() {
             if let Some(host) = self.hosts.iter().position(|h| h.peer.addr() == to) {
-                self.queue.push_back((self.now + 1_000, host, Arrival::Frame(from, bytes.to_vec())));
+                let late = self.late.filter(|(slow, _)| [n, host].contains(slow)).map_or(0, |(_, by)| by);
+                self.queue.push_back((self.now + 1_000 + late, host, Arrival::Frame(from, bytes.to_vec())));
             }
         }
         for effect in out.disk.drain(..) {
@@ -517,6 +521,31 @@ fn who_saw_all_others_go_while_it_left_finds_them_again() {
         for n in 0..=last {
             assert_eq!(net.texts(n, "colors"), ["red"], "{} node {n}", entry.name);
         }
+    }
+}
+
+/// A slow node is given up once. It goes on speaking, and every word of it arrives in the end: nobody takes it back for that, but
+/// for answering in time.
+#[test]
+fn a_suspect_that_only_speaks_stays_out_until_it_answers() {
+    const SLOW: usize = 3;
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 8, 3, 2);
+        let names_it = |net: &Net, n: usize| {
+            let id = *net.hosts[SLOW].peer.id();
+            let tables = net.hosts[n].machine.as_ref().expect("runs").inspect().tables;
+            tables.iter().any(|(_, peers)| peers.iter().any(|peer| *peer.id() == id))
+        };
+        let somebody = |net: &Net| (0..8).any(|n| n != SLOW && names_it(net, n));
+        net.late = Some((SLOW, 5_000_000));
+        net.run(Duration::from_secs(300), |net| !somebody(net));
+        assert!(!somebody(&net), "{}: it is given up", entry.name);
+        let began = net.now;
+        net.run(Duration::from_secs(300), somebody);
+        assert!(!somebody(&net), "{}: taken back after {} us", entry.name, net.now - began);
+        net.late = None;
+        net.run(Duration::from_secs(300), |net| (0..8).all(|n| n == SLOW || names_it(net, n)));
+        assert!((0..8).all(|n| n == SLOW || names_it(&net, n)), "{}: it answers and is back", entry.name);
     }
 }
 
