@@ -6,6 +6,8 @@ mod support;
 
 use std::net::SocketAddr;
 
+use keyway_core::id::Id;
+use keyway_core::keyspace::xor;
 use serde_json::{Value, json};
 use support::{Browser, Process, SOON, free_ports, get, put, wait_until};
 use tempfile::TempDir;
@@ -56,30 +58,30 @@ impl Up {
 
 /// The three nodes that should keep a key by the geometry's own rule, once the tables of the gateway's node are so full that
 /// it finds them: right after the start of a network Kademlia's are not.
-fn replicas(up: &Up, key: &str, rank: fn(&[u8], &[u8]) -> (bool, Vec<u8>)) -> Vec<String> {
-    let trace = || up.ask(&format!("/v1/keys/{key}/trace"));
-    let target = digits(&trace()["key"]);
-    let mut nodes = up.ask("/v1/network")["nodes"].as_array().expect("nodes").clone();
-    nodes.sort_by_key(|node| rank(&target, &digits(&node["id"])));
-    let right = short_ids(&nodes.into_iter().take(3).collect());
-    let found = || (short_ids(&trace()["replicas"]) == right).then_some(());
-    wait_until("the right nodes are found", SOON, found);
-    right
+fn replicas(up: &Up, key: &str, rank: fn(&Id, &Id) -> (bool, Id)) -> Vec<String> {
+    wait_until("the right nodes are found", SOON, || {
+        let trace = up.ask(&format!("/v1/keys/{key}/trace"));
+        let target = id(&trace["key"]);
+        let mut nodes = up.ask("/v1/network")["nodes"].as_array().expect("nodes").clone();
+        nodes.sort_by_key(|node| rank(&target, &id(&node["id"])));
+        let right = short_ids(&nodes.iter().take(3).cloned().collect());
+        let found = nodes.len() == up.gateways.len() && short_ids(&trace["replicas"]) == right;
+        found.then_some(right)
+    })
 }
 
 /// A ring's rule: the nodes that follow the key.
-fn clockwise(target: &[u8], id: &[u8]) -> (bool, Vec<u8>) {
-    (id < target, id.to_vec())
+fn clockwise(target: &Id, id: &Id) -> (bool, Id) {
+    (id < target, *id)
 }
 
-/// The tree's rule: the nodes nearest by XOR.
-fn by_xor(target: &[u8], id: &[u8]) -> (bool, Vec<u8>) {
-    (false, target.iter().zip(id).map(|(a, b)| a ^ b).collect())
+/// The tree's rule: the nodes nearest by XOR, to so many bits as placement heeds.
+fn by_xor(target: &Id, id: &Id) -> (bool, Id) {
+    (false, xor::rank(target, id))
 }
 
-fn digits(id: &Value) -> Vec<u8> {
-    let digit = |c: char| c.to_digit(16).and_then(|d| u8::try_from(d).ok()).expect("a hex digit");
-    id.as_str().expect("an id").chars().map(digit).collect()
+fn id(text: &Value) -> Id {
+    text.as_str().expect("an id").parse().expect("40 hex digits")
 }
 
 /// First eight digits of the ids in a list of nodes.
