@@ -9,53 +9,67 @@
 //! Invariants: everything before the prefix is settled; nothing in `beyond` lies before it; `beyond` is bounded by the
 //! loader's window. The journal may be older than the truth, never newer: a record is settled only after its
 //! acknowledgement, and putting a record twice is harmless.
+//!
+//! A place in the file carries the hash of all bytes before it. So what was read may be told from what was not: lines that
+//! stand behind the place may be corrected or added, and what is before it counts only as long as it is the same, is read in the
+//! same way and is stored in the same way ([`How`]).
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
-use keyway_client::Key;
 use serde::{Deserialize, Serialize};
 
-use super::records::Mark;
+use super::records::{Mark, Shape, unchanged};
+use crate::duration::Span;
 use crate::exit::{Exit, Failure};
 
-/// Version of the journal's form.
-const VERSION: u32 = 1;
-/// Bytes at a file's beginning by which it is known again, beside its length and its time of change.
-const SAMPLE_BYTES: u64 = 64 << 10;
+/// Version of the journal's form, and of how lines are understood.
+const VERSION: u32 = 2;
 /// Refused records that a journal remembers; one more ends the import.
 pub(super) const REFUSED_MAX: usize = 1_000;
 
-/// A file's name for itself: it changes when the file does.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) struct Source {
-    bytes: u64,
-    changed_ms: u64,
-    sample_hash: Key,
+/// What decides, beside the file, what is stored and where. A change of any makes other records of the same lines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct How {
+    /// As `--format`, or the file's extension.
+    pub(super) format: Shape,
+    /// As `--hex`.
+    pub(super) hex: bool,
+    /// As `--ttl`.
+    pub(super) ttl_seconds: Option<u64>,
 }
 
-impl Source {
-    /// Looks at the file.
-    pub(super) fn of(path: &Path) -> Result<Source, Failure> {
-        let look = || -> io::Result<Source> {
-            let file = File::open(path)?;
-            let about = file.metadata()?;
-            let mut sample = Vec::new();
-            file.take(SAMPLE_BYTES).read_to_end(&mut sample)?;
-            let changed = about.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-            let changed_ms = u64::try_from(changed.as_millis()).unwrap_or(u64::MAX);
-            Ok(Source { bytes: about.len(), changed_ms, sample_hash: Key::hash(&sample) })
+impl How {
+    /// Which option has changed from what it was, if one has.
+    fn change(&self, was: &How) -> Option<String> {
+        // Taken apart, so that a new field is not forgotten here.
+        let How { format, hex, ttl_seconds } = *self;
+        if format != was.format {
+            return Some(format!("--format was {} and is {}", was.format, format));
+        }
+        if hex != was.hex {
+            let given = |hex: bool| if hex { "given" } else { "not given" };
+            return Some(format!("--hex was {} and is {}", given(was.hex), given(hex)));
+        }
+        let life = |seconds: Option<u64>| {
+            seconds.map_or_else(|| "not given".to_owned(), |seconds| Span::from_secs(seconds).to_string())
         };
-        look().map_err(|error| Failure::new(Exit::Usage, format!("cannot read {}: {error}", path.display())))
+        (ttl_seconds != was.ttl_seconds)
+            .then(|| format!("--ttl was {} and is {}", life(was.ttl_seconds), life(ttl_seconds)))
     }
+}
 
-    /// Its length.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
+/// What there is where a journal is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Kept {
+    /// Nothing.
+    Nothing,
+    /// One that does not count for this import; why.
+    Stale(String),
+    /// One that counts.
+    Good(Journal),
 }
 
 /// A record that the network will not take, however often it is asked.
@@ -75,7 +89,7 @@ pub(super) struct Journal {
     version: u32,
     /// The network that acknowledged, in hex.
     network: String,
-    source: Source,
+    how: How,
     prefix: Mark,
     #[serde(with = "pairs")]
     beyond: BTreeMap<u64, Mark>,
@@ -99,11 +113,11 @@ mod pairs {
 
 impl Journal {
     /// Nothing is settled.
-    pub(super) fn new(network: String, source: Source) -> Journal {
+    pub(super) fn new(network: String, how: How) -> Journal {
         Journal {
             version: VERSION,
             network,
-            source,
+            how,
             prefix: Mark::default(),
             beyond: BTreeMap::new(),
             refused: Vec::new(),
@@ -111,25 +125,40 @@ impl Journal {
         }
     }
 
-    /// The journal at `path`, if there is one and it is about this file in this network. The text says why one does not count.
-    pub(super) fn find(
-        path: &Path,
-        network: &str,
-        source: &Source,
-    ) -> Result<Result<Journal, Option<&'static str>>, Failure> {
+    /// The journal at `path`, as far as it counts for `file`, stored in this way in this network.
+    pub(super) fn find(path: &Path, network: &str, how: &How, file: &Path) -> Result<Kept, Failure> {
+        #[derive(Deserialize)]
+        struct Form {
+            version: u32,
+        }
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(None)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::Nothing),
             Err(error) => return Err(broken(path, &error.to_string())),
         };
-        let journal: Journal =
+        let form: Form = serde_json::from_slice(&bytes).map_err(|error| broken(path, &error.to_string()))?;
+        if form.version != VERSION {
+            return Ok(Kept::Stale("it was written by another version".to_owned()));
+        }
+        let mut journal: Journal =
             serde_json::from_slice(&bytes).map_err(|error| broken(path, &error.to_string()))?;
-        Ok(match () {
-            () if journal.version != VERSION => Err(Some("it was written by another version")),
-            () if journal.source != *source => Err(Some("the file has changed since")),
-            () if journal.network != network => Err(Some("it is about another network")),
-            () => Ok(journal),
-        })
+        if journal.network != network {
+            return Ok(Kept::Stale("it is about another network".to_owned()));
+        }
+        if let Some(why) = how.change(&journal.how) {
+            return Ok(Kept::Stale(why));
+        }
+        let marks = [journal.prefix].into_iter().chain(journal.beyond.values().copied());
+        let (same, length) = unchanged(file, marks)?;
+        if same == 0 {
+            return Ok(Kept::Stale("what was read of the file has changed since".to_owned()));
+        }
+        journal.beyond = journal.beyond.into_iter().take(same - 1).collect();
+        let Journal { prefix, beyond, refused, .. } = &mut journal;
+        refused.retain(|one| one.line <= prefix.lines || beyond.values().any(|end| end.lines == one.line));
+        // What was added is left to do.
+        journal.complete &= journal.prefix.bytes == length;
+        Ok(Kept::Good(journal))
     }
 
     /// Replaces the file at `path` in one step.
@@ -148,6 +177,11 @@ impl Journal {
             Failure::new(Exit::Failure, format!("cannot keep the progress in {}: {error}", path.display()))
                 .hint("name another file with --state FILE")
         })
+    }
+
+    /// Records that are stored.
+    pub(super) fn stored(&self) -> u64 {
+        self.prefix.records + self.beyond.len() as u64 - self.refused.len() as u64
     }
 
     /// Where reading goes on.
@@ -187,8 +221,10 @@ impl Journal {
     }
 
     /// The end of the file was reached, and everything is settled.
-    pub(super) fn complete(&mut self) {
+    pub(super) fn complete(&mut self, end: Mark) {
         debug_assert!(self.beyond.is_empty());
+        // Blank lines may follow the last record.
+        self.prefix = end;
         self.complete = true;
     }
 
@@ -205,24 +241,52 @@ fn broken(path: &Path, why: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::records::Records;
+    use super::super::records::tests::records;
     use super::*;
 
-    fn source() -> Source {
-        Source { bytes: 40, changed_ms: 7, sample_hash: Key::text("") }
-    }
+    const HOW: How = How { format: Shape::Tsv, hex: false, ttl_seconds: None };
+    const TEXT: &[u8] = b"a\t0\nb\t1\nc\t2\nd\t3\ne\t4\nf\t5\n\n";
 
     fn after(index: u64) -> Mark {
-        Mark { records: index + 1, lines: index + 1, bytes: 4 * (index + 1) }
+        records(TEXT, Shape::Tsv).0[index as usize].end
+    }
+
+    /// A journal of records of [`TEXT`], kept beside it, and what becomes of it.
+    struct Desk {
+        dir: tempfile::TempDir,
+    }
+
+    impl Desk {
+        fn new(journal: &Journal) -> Desk {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            journal.save(&dir.path().join("progress")).expect("written");
+            Desk { dir }
+        }
+
+        fn find(&self, network: &str, how: &How, text: &[u8]) -> Kept {
+            let file = self.dir.path().join("file");
+            fs::write(&file, text).expect("written");
+            Journal::find(&self.dir.path().join("progress"), network, how, &file).expect("well formed")
+        }
+
+        fn good(&self, text: &[u8]) -> Journal {
+            match self.find("net", &HOW, text) {
+                Kept::Good(journal) => journal,
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]
     fn the_prefix_grows_when_its_gap_closes() {
-        let mut journal = Journal::new("net".into(), source());
+        let mut journal = Journal::new("net".into(), HOW);
         for index in [1, 3, 0] {
             journal.settle(index, after(index));
         }
         assert_eq!((journal.prefix(), journal.beyond_count()), (after(1), 1));
         assert!(journal.is_settled(1) && !journal.is_settled(2) && journal.is_settled(3));
+        assert_eq!(journal.stored(), 3);
         journal.settle(2, after(2));
         assert_eq!((journal.prefix(), journal.beyond_count()), (after(3), 0));
         journal.settle(2, after(2));
@@ -230,18 +294,71 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_counts_only_for_its_file_and_network() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let path = dir.path().join("progress");
-        assert_eq!(Journal::find(&path, "net", &source()), Ok(Err(None)));
-        let mut journal = Journal::new("net".into(), source());
-        journal.settle(5, after(5));
-        journal.save(&path).expect("written");
-        assert_eq!(Journal::find(&path, "net", &source()), Ok(Ok(journal)));
-        assert!(matches!(Journal::find(&path, "other", &source()), Ok(Err(Some(_)))));
-        let changed = Source { bytes: 41, ..source() };
-        assert!(matches!(Journal::find(&path, "net", &changed), Ok(Err(Some(_)))));
-        fs::write(&path, "{").expect("written");
-        assert!(Journal::find(&path, "net", &source()).is_err());
+    fn a_journal_counts_only_for_its_network_and_for_what_is_stored_alike() {
+        let mut journal = Journal::new("net".into(), HOW);
+        journal.settle(0, after(0));
+        let desk = Desk::new(&journal);
+        assert_eq!(desk.good(TEXT), journal);
+        let stale = |network: &str, how: How| match desk.find(network, &how, TEXT) {
+            Kept::Stale(why) => why,
+            other => panic!("{other:?}"),
+        };
+        assert!(stale("other", HOW).contains("network"));
+        let change = |how| stale("net", how);
+        assert_eq!(change(How { hex: true, ..HOW }), "--hex was not given and is given");
+        assert_eq!(change(How { ttl_seconds: Some(5400), ..HOW }), "--ttl was not given and is 1h30m");
+        assert_eq!(change(How { format: Shape::Ndjson, ..HOW }), "--format was tsv and is ndjson");
+
+        let progress = desk.dir.path().join("progress");
+        fs::write(&progress, b"{\"version\":1,\"source\":{}}").expect("written");
+        assert!(change(HOW).contains("version"));
+        fs::write(&progress, "{").expect("written");
+        assert!(Journal::find(&progress, "net", &HOW, &desk.dir.path().join("file")).is_err());
+        fs::remove_file(&progress).expect("removed");
+        assert_eq!(desk.find("net", &HOW, TEXT), Kept::Nothing);
+    }
+
+    #[test]
+    fn what_was_not_read_may_change() {
+        let mut journal = Journal::new("net".into(), HOW);
+        journal.settle(0, after(0));
+        let refused = |index| Refused { line: index + 1, key: String::new(), why: String::new() };
+        for index in [2, 4] {
+            journal.refuse(index, after(index), refused(index));
+        }
+        let desk = Desk::new(&journal);
+        let settled = |text: &[u8]| {
+            let journal = desk.good(text);
+            let settled = (0..6).filter(|index| journal.is_settled(*index)).collect::<Vec<_>>();
+            (settled, journal.refused().len())
+        };
+        assert_eq!(settled(TEXT), (vec![0, 2, 4], 2));
+        assert_eq!(settled(b"a\t0\nb\t1\nc\t2\nd\t3\ne\t4\nnew\t6\n"), (vec![0, 2, 4], 2));
+        assert_eq!(settled(b"a\t0\nb\t1\nc\t2\nd\t3\n"), (vec![0, 2], 1));
+        assert_eq!(settled(b"a\t0\nB\t1\nc\t2\nd\t3\ne\t4\n"), (vec![0], 0));
+        assert!(matches!(desk.find("net", &HOW, b"A\t0\n"), Kept::Stale(_)));
+    }
+
+    #[test]
+    fn a_journal_is_complete_until_the_file_grows() {
+        let mut journal = Journal::new("net".into(), HOW);
+        (0..6).for_each(|index| journal.settle(index, after(index)));
+        // The blank line at the end is read, too.
+        let end = last(TEXT);
+        assert_eq!(end.bytes, TEXT.len() as u64);
+        journal.complete(end);
+        let desk = Desk::new(&journal);
+        assert!(desk.good(TEXT).is_complete());
+        let longer = desk.good(&[TEXT, b"g\t6\n"].concat());
+        assert!(!longer.is_complete() && longer.prefix() == end && longer.stored() == 6);
+    }
+
+    /// The place after the last line of a text.
+    fn last(text: &[u8]) -> Mark {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        fs::write(file.path(), text).expect("a temporary file");
+        let mut records = Records::open(file.path(), Shape::Tsv, false, Mark::default()).expect("there");
+        while records.next().expect("well formed").is_some() {}
+        records.at()
     }
 }

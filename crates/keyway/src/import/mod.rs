@@ -18,10 +18,10 @@ use clap::Args;
 use keyway_client::Client;
 use serde::Serialize;
 
-use self::journal::{Journal, Source};
+use self::journal::{How, Journal, Kept};
 use self::load::Load;
 use self::pace::{Pace, Rate};
-use self::records::{Mark, Records, Shape};
+use self::records::{Mark, Records, Shape, length};
 use self::verify::{Tally, Verify};
 use crate::duration::Span;
 use crate::exit::{Exit, Failure};
@@ -37,8 +37,9 @@ Examples:
   keyway import names.tsv --verify                and read everything back
   keyway import names.tsv --verify-only           only read back
 
-An import that was cut goes on where it stopped: what is acknowledged is kept in FILE.keyway-progress. An import that \
-was complete puts everything again, which renews the lives; with --verify it only reads back. Records of one key that \
+An import that was cut goes on where it stopped: what is acknowledged is kept in FILE.keyway-progress. Lines behind that \
+place may be corrected or added meanwhile; when what was read has changed, or --format, --hex, --ttl or the network, it begins again. \
+An import that was complete puts everything again, which renews the lives; with --verify it only reads back. Records of one key that \
 are under way together may be stored in either order; --concurrency 1 keeps the order of the file.
 
 The exit code is 5 when something was not stored or not read, 8 when a line is malformed or a value is not there as it \
@@ -108,7 +109,8 @@ struct Report {
 /// `keyway import`.
 pub(crate) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Failure> {
     let shape = args.format.map_or_else(|| Shape::of(&args.file), Ok)?;
-    let source = Source::of(&args.file)?;
+    let how = How { format: shape, hex: args.hex, ttl_seconds: args.ttl.map(Span::as_secs) };
+    let bytes = length(&args.file)?;
     let clients = rotations(session)?;
     let output = session.output;
     let mut report = Report { file: args.file.display().to_string(), loaded: None, verified: None };
@@ -116,10 +118,10 @@ pub(crate) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Fai
 
     if !args.verify_only {
         let state = args.state.clone().unwrap_or_else(|| beside(&args.file));
-        let mut journal = recall(&args, &state, &clients[0], &source, &output).await?;
+        let mut journal = recall(&args, &state, &clients[0], &how, &output).await?;
         if !journal.is_complete() {
-            let progress = Progress::records_of(output, "storing", journal.prefix().bytes, source.bytes());
-            let loaded = load(&args, shape, clients.clone(), &mut journal, &state, progress).await?;
+            let progress = Progress::records_of(output, "storing", journal.prefix().bytes, bytes);
+            let loaded = load(&args, how, clients.clone(), &mut journal, &state, progress).await?;
             if !output.is_json() {
                 output.line(summary(&loaded, &output))?;
             }
@@ -130,7 +132,7 @@ pub(crate) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Fai
         }
     }
     if args.verify || args.verify_only {
-        let progress = Progress::records_of(output, "reading back", 0, source.bytes());
+        let progress = Progress::records_of(output, "reading back", 0, bytes);
         let mut records = Records::open(&args.file, shape, args.hex, Mark::default())?;
         let mut verify = Verify::new(clients, progress);
         let ended =
@@ -143,6 +145,10 @@ pub(crate) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Fai
             if tally.equal < tally.records {
                 let Tally { missing, different, unread, .. } = tally;
                 output.note(format!("{missing} missing, {different} different, {unread} not read"));
+                if missing + different > 0 {
+                    let instead = if args.verify_only { " in place of --verify-only" } else { "" };
+                    output.note(format!("the same command with --restart{instead} puts all records again"));
+                }
             }
         }
         exit = match tally {
@@ -180,43 +186,48 @@ async fn recall(
     args: &ImportArgs,
     state: &Path,
     client: &Client,
-    source: &Source,
+    how: &How,
     output: &Output,
 ) -> Result<Journal, Failure> {
     let network = client.node().await?.network.unwrap_or_default();
-    let fresh = || Journal::new(network.clone(), source.clone());
+    let fresh = || Journal::new(network.clone(), *how);
     if args.restart {
         return Ok(fresh());
     }
     let name = state.display();
-    match Journal::find(state, &network, source)? {
-        Err(None) => Ok(fresh()),
-        Err(Some(why)) => {
+    let journal = match Journal::find(state, &network, how, &args.file)? {
+        Kept::Nothing => return Ok(fresh()),
+        Kept::Stale(why) => {
             output.note(format!("the progress kept in {name} does not count: {why}; beginning again"));
-            Ok(fresh())
+            return Ok(fresh());
         }
-        Ok(journal) if journal.is_complete() && args.verify => {
-            let count = thousands(journal.prefix().records);
-            output.note(format!("an earlier run stored all {count} records ({name}); reading them back"));
-            Ok(journal)
-        }
-        Ok(journal) if journal.is_complete() => {
-            output.note(format!(
-                "an earlier run stored everything ({name}); storing it again renews the lives"
-            ));
-            Ok(fresh())
-        }
-        Ok(journal) => {
-            let count = thousands(journal.prefix().records + journal.beyond_count());
-            output.note(format!("going on after {count} records that an earlier run stored ({name})"));
-            Ok(journal)
-        }
+        Kept::Good(journal) => journal,
+    };
+    let stored = thousands(journal.stored());
+    let refused = match journal.refused().len() as u64 {
+        0 => String::new(),
+        count => format!(" and {} that {} refused", thousands(count), plural(count, "was", "were")),
+    };
+    if !journal.is_complete() {
+        output.note(format!("going on after {stored} records that an earlier run stored{refused} ({name})"));
+        return Ok(journal);
     }
+    let all = if refused.is_empty() { "all " } else { "" };
+    let before = format!("an earlier run stored {all}{stored} records{refused} ({name})");
+    if args.verify {
+        output.note(format!("{before}; reading {} back", if refused.is_empty() { "them" } else { "all" }));
+        return Ok(journal);
+    }
+    output.note(match refused.is_empty() {
+        true => format!("{before}; storing them again renews the lives"),
+        false => format!("{before}; putting all of them again"),
+    });
+    Ok(fresh())
 }
 
 async fn load(
     args: &ImportArgs,
-    shape: Shape,
+    how: How,
     clients: Vec<Client>,
     journal: &mut Journal,
     state: &Path,
@@ -226,22 +237,22 @@ async fn load(
     journal.save(state)?;
     let resumed_records = journal.prefix().records + journal.beyond_count();
     let refused_before = journal.refused().len() as u64;
-    let mut records = Records::open(&args.file, shape, args.hex, journal.prefix())?;
+    let mut records = Records::open(&args.file, how.format, how.hex, journal.prefix())?;
     let concurrency = usize::from(args.concurrency);
     let mut load = Load::new(clients, args.ttl, concurrency, journal, state, progress);
     let ended = pipeline::run(&mut records, concurrency, Pace::new(args.rate), &mut load).await;
     load.finish()?;
+    let end = records.at();
     let (records, seconds) = (load.progress().records(), load.progress().elapsed().as_secs_f64());
     let (records_per_second, repeats) = (load.progress().rate(), load.repeats);
     let slowest_ms = u64::try_from(load.slowest.as_millis()).unwrap_or(u64::MAX);
     if let Err(failure) = ended {
-        let settled = thousands(journal.prefix().records + journal.beyond_count());
-        let message = format!("{}; {settled} records are stored", failure.message);
-        let advice = "the same command goes on where this one stopped".to_owned();
-        let hint = failure.hint.map_or_else(|| advice.clone(), |hint| format!("{hint}; {advice}"));
+        let message = format!("{}; {} records are stored", failure.message, thousands(journal.stored()));
+        let advice = "the same command goes on where this one stopped";
+        let hint = failure.hint.map_or_else(|| advice.to_owned(), |hint| format!("{hint}; {advice}"));
         return Err(Failure::new(failure.exit, message).hint(hint));
     }
-    journal.complete();
+    journal.complete(end);
     journal.save(state)?;
     let refused = journal.refused().len() as u64 - refused_before;
     let acknowledged = records - refused;

@@ -1,6 +1,7 @@
 //! The records of a file, one by one: lines of TSV, or of JSON.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
@@ -9,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clap::ValueEnum;
-use keyway_client::Key;
+use keyway_client::{KEY_BYTES, Key};
 use serde::{Deserialize, Serialize};
 
 use crate::duration::Span;
@@ -21,7 +22,8 @@ use crate::session::place;
 const LINE_BYTES_MAX: u64 = VALUE_BYTES_MAX / 3 * 4 + (128 << 10);
 
 /// How a file's lines are read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Shape {
     /// `key TAB value`; the value is the rest of the line, byte for byte.
     Tsv,
@@ -44,8 +46,17 @@ impl Shape {
     }
 }
 
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Shape::Tsv => "tsv",
+            Shape::Ndjson => "ndjson",
+        })
+    }
+}
+
 /// A place between two records of a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Mark {
     /// Records before it.
     pub(crate) records: u64,
@@ -53,6 +64,14 @@ pub(crate) struct Mark {
     pub(crate) lines: u64,
     /// Bytes before it.
     pub(crate) bytes: u64,
+    /// Of all lines before it: of the last one with the hash before that. It tells whether they are the same ones later.
+    pub(crate) hash: Key,
+}
+
+impl Default for Mark {
+    fn default() -> Mark {
+        Mark { records: 0, lines: 0, bytes: 0, hash: Key([0; KEY_BYTES]) }
+    }
 }
 
 /// One record.
@@ -74,42 +93,89 @@ pub(crate) struct Record {
     pub(crate) end: Mark,
 }
 
-/// The records of a file from some place on.
-pub(super) struct Records {
+/// The lines of a file from some place on, each with the hash of all before it in front.
+struct Lines {
     reader: BufReader<File>,
     name: String,
+    at: Mark,
+    /// The hash before the line, and the line.
+    buffer: Vec<u8>,
+}
+
+impl Lines {
+    fn open(path: &Path, at: Mark) -> Result<Lines, Failure> {
+        let name = path.display().to_string();
+        let cannot = |error| Failure::new(Exit::Usage, format!("cannot read {name}: {error}"));
+        let mut file = File::open(path).map_err(cannot)?;
+        file.seek(SeekFrom::Start(at.bytes)).map_err(cannot)?;
+        Ok(Lines { reader: BufReader::with_capacity(1 << 16, file), name, at, buffer: Vec::new() })
+    }
+
+    /// The next line with its end; nothing at the end. Of a line that is too long the beginning.
+    fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&self.at.hash.0);
+        let read = (&mut self.reader).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut self.buffer);
+        let bytes =
+            read.map_err(|e| Failure::new(Exit::Failure, format!("cannot read {}: {e}", self.name)))?;
+        if bytes == 0 {
+            return Ok(None);
+        }
+        self.at.lines += 1;
+        self.at.bytes += bytes as u64;
+        self.at.hash = Key::hash(&self.buffer);
+        Ok(Some(&self.buffer[KEY_BYTES..]))
+    }
+}
+
+/// How many of these places, which are in order, have the same bytes before them as they had; and the length of the file.
+pub(super) fn unchanged(path: &Path, marks: impl Iterator<Item = Mark>) -> Result<(usize, u64), Failure> {
+    let mut lines = Lines::open(path, Mark::default())?;
+    let mut same = 0;
+    for mark in marks {
+        while lines.at.bytes < mark.bytes && lines.next()?.is_some() {}
+        if (lines.at.bytes, lines.at.hash) != (mark.bytes, mark.hash) {
+            break;
+        }
+        same += 1;
+    }
+    Ok((same, length(path)?))
+}
+
+/// The length of a file.
+pub(super) fn length(path: &Path) -> Result<u64, Failure> {
+    let cannot =
+        |why: &dyn fmt::Display| Failure::new(Exit::Usage, format!("cannot read {}: {why}", path.display()));
+    let about = File::open(path).and_then(|file| file.metadata()).map_err(|error| cannot(&error))?;
+    if about.is_dir() { Err(cannot(&"it is a directory").hint("name a file")) } else { Ok(about.len()) }
+}
+
+/// The records of a file from some place on.
+pub(super) struct Records {
+    lines: Lines,
     shape: Shape,
     hex: bool,
-    at: Mark,
 }
 
 impl Records {
     /// The records of `path` from `at` on.
     pub(super) fn open(path: &Path, shape: Shape, hex: bool, at: Mark) -> Result<Records, Failure> {
-        let name = path.display().to_string();
-        let cannot = |error| Failure::new(Exit::Usage, format!("cannot read {name}: {error}"));
-        let mut file = File::open(path).map_err(cannot)?;
-        file.seek(SeekFrom::Start(at.bytes)).map_err(cannot)?;
-        Ok(Records { reader: BufReader::with_capacity(1 << 16, file), name, shape, hex, at })
+        Ok(Records { lines: Lines::open(path, at)?, shape, hex })
+    }
+
+    /// The place that was reached.
+    pub(super) fn at(&self) -> Mark {
+        self.lines.at
     }
 
     /// The next record; nothing at the end. Blank lines are passed over.
     pub(super) fn next(&mut self) -> Result<Option<Record>, Failure> {
-        let mut line = Vec::new();
         loop {
-            line.clear();
-            let read = (&mut self.reader).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line);
-            let bytes =
-                read.map_err(|e| Failure::new(Exit::Failure, format!("cannot read {}: {e}", self.name)))?;
-            if bytes == 0 {
-                return Ok(None);
-            }
-            self.at.lines += 1;
-            self.at.bytes += bytes as u64;
-            if bytes as u64 > LINE_BYTES_MAX {
+            let Some(line) = self.lines.next()? else { return Ok(None) };
+            if line.len() as u64 > LINE_BYTES_MAX {
                 return Err(self.malformed(&format!("it has more than {LINE_BYTES_MAX} bytes")));
             }
-            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            let text = line.strip_suffix(b"\n").unwrap_or(line);
             let text = text.strip_suffix(b"\r").unwrap_or(text);
             if text.is_empty() {
                 continue;
@@ -120,15 +186,16 @@ impl Records {
             };
             let (name, value, ttl) = parsed.map_err(|why| self.malformed(&why))?;
             let key = place(&name, self.hex).map_err(|failure| self.malformed(&failure.message))?;
-            let index = self.at.records;
-            self.at.records += 1;
-            return Ok(Some(Record { index, line: self.at.lines, name, key, value, ttl, end: self.at }));
+            let at = &mut self.lines.at;
+            let index = at.records;
+            at.records += 1;
+            return Ok(Some(Record { index, line: at.lines, name, key, value, ttl, end: *at }));
         }
     }
 
     fn malformed(&self, why: &str) -> Failure {
-        Failure::new(Exit::Invalid, format!("{}, line {}: {why}", self.name, self.at.lines))
-            .hint("correct the line and run the same command again: it goes on where it stopped")
+        let Lines { name, at, .. } = &self.lines;
+        Failure::new(Exit::Invalid, format!("{name}, line {}: {why}", at.lines)).hint("correct the line")
     }
 }
 
@@ -183,7 +250,8 @@ pub(crate) mod tests {
         assert_eq!(failure, None);
         let values: Vec<_> = list.iter().map(|r| (r.index, r.line, r.name.as_str(), &r.value[..])).collect();
         assert_eq!(values, [(0, 1, "a", &b"1\tone"[..]), (1, 3, "b", b"\xff"), (2, 4, "c", b"")]);
-        assert_eq!(list[2].end, Mark { records: 3, lines: 4, bytes: 16 });
+        let Mark { records, lines, bytes, .. } = list[2].end;
+        assert_eq!((records, lines, bytes), (3, 4, 16));
     }
 
     #[test]
@@ -205,10 +273,34 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_place_is_known_again_by_what_is_before_it() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let before = b"a\t1\n\nb\t2\nc\t3";
+        let marks: Vec<Mark> = [Mark::default()]
+            .into_iter()
+            .chain(records(before, Shape::Tsv).0.into_iter().map(|record| record.end))
+            .collect();
+        for (after, same) in [
+            (&before[..], 4),
+            (b"a\t1\n\nb\t2\nC\t3\nd\t4\n", 3),
+            // A line that had no end is another one with it.
+            (b"a\t1\n\nb\t2\nc\t3\n", 3),
+            (b"a\t1\n\nb\t2\n", 3),
+            (b"a\t1\nb\t2\n\nc\t3", 2),
+            (b"b\t1\n\nb\t2\nc\t3", 1),
+            (b"", 1),
+        ] {
+            std::fs::write(file.path(), after).expect("a temporary file");
+            let found = unchanged(file.path(), marks.iter().copied());
+            assert_eq!(found, Ok((same, after.len() as u64)), "{}", String::from_utf8_lossy(after));
+        }
+    }
+
+    #[test]
     fn reading_goes_on_at_a_mark() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), b"a\t1\nb\t2\nc\t3\n").expect("a temporary file");
-        let at = Mark { records: 2, lines: 2, bytes: 8 };
+        let at = Mark { records: 2, lines: 2, bytes: 8, ..Mark::default() };
         let mut reader = Records::open(file.path(), Shape::Tsv, false, at).expect("it is there");
         let record = reader.next().expect("well formed").expect("the third");
         assert_eq!((record.index, record.line, record.name.as_str()), (2, 3, "c"));
