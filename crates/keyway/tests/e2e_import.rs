@@ -72,3 +72,18 @@ fn a_refused_record_is_not_called_stored_and_a_missing_one_has_a_remedy() {
     let said = keyway(["import", "/", "--format", "tsv"]).failed(2);
     assert!(said.contains("it is a directory"), "{said}");
 }
+
+#[test]
+fn lines_of_other_systems_are_remarked_and_their_bytes_kept() {
+    let network = alone();
+    let file = network.dir.path().join("names.tsv");
+    std::fs::write(&file, "\u{feff}colors\tred\r\n\r\nshapes\tround\r\n").expect("a file");
+    let name = file.display().to_string();
+    let ran = network.run(&["import", &name, "--verify"]);
+    assert_eq!(ran.stderr.matches("byte order mark").count(), 1, "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("carriage return").count(), 1, "{}", ran.stderr);
+    assert!(ran.good().contains("2 of 2 equal"));
+    assert_eq!(network.run(&["get", "colors", "-o", "raw"]).good(), "red\r");
+    let said = network.run(&["export", "shapes", "--format", "tsv"]).good();
+    assert_eq!(said, "shapes\tround\r\n");
+}

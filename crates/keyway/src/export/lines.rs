@@ -38,10 +38,14 @@ impl Line<'_> {
     }
 
     fn tsv(&self) -> Result<Vec<u8>, &'static str> {
-        if self.key.contains(['\t', '\n', '\r']) {
+        if self.key.contains(['\t', '\n']) {
             return Err("its key has a tab or a line end");
         }
-        if self.value.contains(&b'\n') || self.value.ends_with(b"\r") {
+        if self.key.starts_with('\u{feff}') {
+            // In the first line it would be taken for the file's.
+            return Err("its key begins with a byte order mark");
+        }
+        if self.value.contains(&b'\n') {
             return Err("it has a line end");
         }
         Ok([self.key.as_bytes(), b"\t", self.value, b"\n"].concat())
@@ -94,7 +98,7 @@ mod tests {
     #[test]
     fn a_value_comes_back_from_tsv_or_is_refused() {
         let mut refused = 0;
-        for key in ["colors", "", "a\tb"] {
+        for key in ["colors", "", "cr\r", "\r", "a\tb", "\u{feff}"] {
             for value in VALUES {
                 match (Line { key, value, left_seconds: 1 }).encode(Shape::Tsv) {
                     Err(_) => refused += 1,
@@ -106,6 +110,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(refused, 2 * 3 + VALUES.len());
+        assert_eq!(refused, 4 + 2 * VALUES.len(), "a line feed in four keys' values, and two keys");
     }
 }

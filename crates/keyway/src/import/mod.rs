@@ -21,7 +21,7 @@ use serde::Serialize;
 use self::journal::{How, Journal, Kept};
 use self::load::Load;
 use self::pace::{Pace, Rate};
-use self::records::{Mark, Records, Shape, length};
+use self::records::{Mark, Records, Shape, length, remarks};
 use self::verify::{Tally, Verify};
 use crate::duration::Span;
 use crate::exit::{Exit, Failure};
@@ -31,7 +31,7 @@ use crate::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:
-  keyway import names.tsv                         key TAB value, the rest of the line
+  keyway import names.tsv                         key TAB value, the rest of the line but its line feed
   keyway import records.ndjson --ttl 1w           {\"key\": .., \"value\": .. or \"value_base64\": .., \"ttl_seconds\": ..}
   keyway import names.tsv --rate 800/s            evenly, at most so fast
   keyway import names.tsv --verify                and read everything back
@@ -113,6 +113,7 @@ pub(crate) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Fai
     let bytes = length(&args.file)?;
     let clients = rotations(session)?;
     let output = session.output;
+    remarks(&args.file, shape)?.into_iter().for_each(|remark| output.note(remark));
     let mut report = Report { file: args.file.display().to_string(), loaded: None, verified: None };
     let mut exit = Exit::Ok;
 

@@ -21,11 +21,14 @@ use crate::session::place;
 /// Bound on a line: the greatest value in base64, and room for the key.
 const LINE_BYTES_MAX: u64 = VALUE_BYTES_MAX / 3 * 4 + (128 << 10);
 
+/// What some programs write before a text in UTF-8. It is no part of it.
+const BOM: &[u8] = "\u{feff}".as_bytes();
+
 /// How a file's lines are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Shape {
-    /// `key TAB value`; the value is the rest of the line, byte for byte.
+    /// `key TAB value`; the value is the rest of the line, byte for byte. Only a line feed ends a line.
     Tsv,
     /// `{"key": text, "value": text or "value_base64": base64, "ttl_seconds": number}`; the ttl may be left out.
     Ndjson,
@@ -150,6 +153,25 @@ pub(super) fn length(path: &Path) -> Result<u64, Failure> {
     if about.is_dir() { Err(cannot(&"it is a directory").hint("name a file")) } else { Ok(about.len()) }
 }
 
+/// What a person should know of a file before it is read, by its first line.
+pub(super) fn remarks(path: &Path, shape: Shape) -> Result<Vec<String>, Failure> {
+    let mut lines = Lines::open(path, Mark::default())?;
+    let first = lines.next()?.unwrap_or_default();
+    let name = path.display();
+    let mut remarks = Vec::new();
+    if first.starts_with(BOM) {
+        remarks.push(format!("{name} begins with a byte order mark, which is passed over"));
+    }
+    // JSON takes it for white space.
+    if shape == Shape::Tsv && first.ends_with(b"\r\n") {
+        remarks.push(format!(
+            "warning: the first line of {name} ends in a carriage return, which becomes the last byte of its value; \
+             if that is not meant: tr -d '\\r' < {name} > FILE"
+        ));
+    }
+    Ok(remarks)
+}
+
 /// The records of a file from some place on.
 pub(super) struct Records {
     lines: Lines,
@@ -171,13 +193,15 @@ impl Records {
     /// The next record; nothing at the end. Blank lines are passed over.
     pub(super) fn next(&mut self) -> Result<Option<Record>, Failure> {
         loop {
+            let is_first = self.lines.at.lines == 0;
             let Some(line) = self.lines.next()? else { return Ok(None) };
             if line.len() as u64 > LINE_BYTES_MAX {
                 return Err(self.malformed(&format!("it has more than {LINE_BYTES_MAX} bytes")));
             }
             let text = line.strip_suffix(b"\n").unwrap_or(line);
-            let text = text.strip_suffix(b"\r").unwrap_or(text);
-            if text.is_empty() {
+            let text = text.strip_prefix(BOM).filter(|_| is_first).unwrap_or(text);
+            // A carriage return alone is what other systems make of a blank line.
+            if matches!(text, b"" | b"\r") {
                 continue;
             }
             let parsed = match self.shape {
@@ -246,12 +270,37 @@ pub(crate) mod tests {
 
     #[test]
     fn a_tsv_value_is_the_rest_of_the_line() {
-        let (list, failure) = records(b"a\t1\tone\n\nb\t\xff\r\nc\t", Shape::Tsv);
+        let (list, failure) = records(b"a\t1\tone\n\nb\t\xff\r\n\r\nc\r\t", Shape::Tsv);
         assert_eq!(failure, None);
         let values: Vec<_> = list.iter().map(|r| (r.index, r.line, r.name.as_str(), &r.value[..])).collect();
-        assert_eq!(values, [(0, 1, "a", &b"1\tone"[..]), (1, 3, "b", b"\xff"), (2, 4, "c", b"")]);
+        assert_eq!(values, [(0, 1, "a", &b"1\tone"[..]), (1, 3, "b", b"\xff\r"), (2, 5, "c\r", b"")]);
         let Mark { records, lines, bytes, .. } = list[2].end;
-        assert_eq!((records, lines, bytes), (3, 4, 16));
+        assert_eq!((records, lines, bytes), (3, 5, 19));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_key() {
+        let (list, failure) = records("\u{feff}a\t1\n\u{feff}b\t2\n".as_bytes(), Shape::Tsv);
+        assert_eq!(failure, None);
+        let names: Vec<&str> = list.iter().map(|record| record.name.as_str()).collect();
+        assert_eq!(names, ["a", "\u{feff}b"], "elsewhere it is a character");
+        let (list, failure) = records("\u{feff}{\"key\":\"a\",\"value\":\"1\"}".as_bytes(), Shape::Ndjson);
+        assert_eq!((failure, list[0].name.as_str()), (None, "a"));
+    }
+
+    #[test]
+    fn what_the_first_line_shows_is_remarked_once() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let told = |text: &str, shape| {
+            std::fs::write(file.path(), text).expect("a temporary file");
+            remarks(file.path(), shape).expect("it is there").join("\n")
+        };
+        assert_eq!(told("a\t1\nb\t2\r\n", Shape::Tsv), "");
+        assert_eq!(told("", Shape::Tsv), "");
+        assert_eq!(told("{}\r\n", Shape::Ndjson), "");
+        let said = told("\u{feff}a\t1\r\nb\t2\r\n", Shape::Tsv);
+        assert_eq!(said.lines().count(), 2);
+        assert!(said.contains("byte order mark") && said.contains("tr -d '\\r'"), "{said}");
     }
 
     #[test]
