@@ -1,7 +1,7 @@
 //! Secrets, signing keys and access tokens of the command line: from files or descriptors, never from arguments, which every process of the
 //! machine can read.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,11 @@ use crate::output::Output;
 
 /// Longest file that is read for a secret or a key: more than either has.
 const FILE_BYTES_MAX: u64 = 256;
+
+/// What files hold.
+const SECRET: &str = "secret";
+const SIGNING_KEY: &str = "signing key";
+const SECRET_MADE: &str = "a good one: head -c 30 /dev/urandom | base64 > FILE (exactly 40 bytes)";
 
 /// Where a secret comes from.
 #[derive(Args, Clone, Debug)]
@@ -32,7 +37,7 @@ impl SecretArgs {
     pub(crate) fn read(&self, output: &Output) -> Result<Option<Secret>, Failure> {
         let (source, name) = match (&self.secret_file, self.secret_fd) {
             (None, None) => return Ok(None),
-            (Some(path), _) => (open(path, "secret", output)?, path.display().to_string()),
+            (Some(path), _) => (open(path, SECRET, output)?, path.display().to_string()),
             (None, Some(number)) => (descriptor(number)?, format!("descriptor {number}")),
         };
         let mut bytes = whole(source, &name)?;
@@ -45,15 +50,14 @@ impl SecretArgs {
         let length = bytes.len();
         Secret::new(bytes).map(Some).map_err(|_| {
             let message = format!("the secret in {name} has {length} bytes, not 1 to {SECRET_BYTES_MAX}");
-            Failure::new(Exit::Usage, message)
-                .hint("a good one: head -c 30 /dev/urandom | base64 > FILE (exactly 40 bytes)")
+            Failure::new(Exit::Usage, message).hint(SECRET_MADE)
         })
     }
 }
 
 /// The signing key in a file.
 pub(crate) fn signer(path: &Path, output: &Output) -> Result<Signer, Failure> {
-    let bytes = whole(open(path, "signing key", output)?, &path.display().to_string())?;
+    let bytes = whole(open(path, SIGNING_KEY, output)?, &path.display().to_string())?;
     let text = std::str::from_utf8(&bytes).unwrap_or_default();
     Signer::from_text(text).map_err(|_| {
         Failure::new(Exit::Usage, format!("{} is not a signing key", path.display()))
@@ -79,26 +83,37 @@ pub(crate) fn keep_signer(path: &Path, signer: &Signer) -> Result<(), Failure> {
 }
 
 fn keep(path: &Path, what: &str, bytes: &[u8]) -> Result<(), Failure> {
-    let written =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        });
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = made.and_then(|mut file| {
+        file.write_all(bytes).and_then(|()| file.sync_all()).inspect_err(|_| {
+            // It is ours since a moment, and holds nothing whole: left there it would only bar the next try.
+            let _ = fs::remove_file(path);
+        })
+    });
     written.map_err(|error| {
         let name = path.display();
         let failure = Failure::new(Exit::Refused, format!("no {what} was written to {name}: {error}"));
         match error.kind() {
             std::io::ErrorKind::AlreadyExists => failure
                 .hint(format!("it may be somebody's only {what}: name another file, or move that one away")),
-            _ => failure,
+            _ => failure.hint("nothing was left there: name a file in a directory that is there, that you may write and where there is room"),
         }
     })
 }
 
 fn open(path: &Path, what: &str, output: &Output) -> Result<File, Failure> {
     let name = path.display();
-    let file = File::open(path)
-        .map_err(|error| Failure::new(Exit::Usage, format!("cannot read the {what} in {name}: {error}")))?;
+    let file = File::open(path).map_err(|error| {
+        let failure = Failure::new(Exit::Usage, format!("cannot read the {what} in {name}: {error}"));
+        failure.hint(match what {
+            SECRET => format!("name a file that you may read; {SECRET_MADE}"),
+            SIGNING_KEY => {
+                format!("name a file that you may read; `keyway keygen {name}` makes a new key there")
+            }
+            _ => "name a file that you may read; who runs the gateway makes one by `keyway token create`"
+                .to_owned(),
+        })
+    })?;
     let mode = file.metadata().map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {
         output

@@ -3,6 +3,7 @@
 //! The file is worked on, not the gateway: it reads the file again when it has changed, and the same file may be copied to all
 //! gateways of a network.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -103,14 +104,28 @@ fn create(path: &Path, asked: &CreateArgs, session: &Session) -> Result<Exit, Fa
     if quotas.put_bytes_per_second == Some(0) {
         return Err(Failure::new(Exit::Usage, "--put-bytes-per-second 0: leave `write` out of --scope"));
     }
+    if asked.ttl.is_some_and(|ttl| ttl.as_secs() == 0) {
+        return Err(Failure::new(Exit::Usage, "--ttl 0s: a token lives for a second at least")
+            .hint("without --ttl it is good until it is revoked"));
+    }
     let now = now_ms();
     let expires = asked.ttl.map(|ttl| now.saturating_add(ttl.as_secs().saturating_mul(1000)));
     let (token, text) = Token::new(&asked.name, asked.scope, quotas, now, expires)?;
     let shown = describe(&token);
     // A token that cannot be written must not stand in the file, and one that stands nowhere else is lost.
-    TokenFile::change(path, |file| {
+    let mut kept = None;
+    let made = TokenFile::change(path, |file| {
         file.add(token)?;
-        asked.out.as_deref().map_or(Ok(()), |out| secrets::keep_token(out, &text))
+        if let Some(out) = &asked.out {
+            secrets::keep_token(out, &text).map_err(NotMade::Out)?;
+            kept = Some(out);
+        }
+        Ok(())
+    });
+    made.map_err(|why: NotMade| {
+        // A token that no gateway will know would only bar the next try.
+        let _ = kept.map(fs::remove_file);
+        why.failure()
     })?;
     let output = &session.output;
     match (&asked.out, output.is_json()) {
@@ -129,6 +144,34 @@ fn create(path: &Path, asked: &CreateArgs, session: &Session) -> Result<Exit, Fa
         output.note("it is not shown again: keep it in a file that only its owner may read");
     }
     Ok(Exit::Ok)
+}
+
+/// Why no token was made.
+enum NotMade {
+    /// By the file that gateways read.
+    Tokens(TokenFileError),
+    /// By the one for its bearer.
+    Out(Failure),
+}
+
+impl From<TokenFileError> for NotMade {
+    fn from(error: TokenFileError) -> NotMade {
+        NotMade::Tokens(error)
+    }
+}
+
+impl NotMade {
+    fn failure(self) -> Failure {
+        match self {
+            NotMade::Out(failure) => failure,
+            NotMade::Tokens(error @ TokenFileError::Io { .. }) => {
+                Failure::new(Exit::Failure, error.to_string()).hint(
+                    "name a file in a directory that is there, that you may write and where there is room",
+                )
+            }
+            NotMade::Tokens(error) => error.into(),
+        }
+    }
 }
 
 fn list(path: &Path, session: &Session) -> Result<Exit, Failure> {
@@ -197,8 +240,9 @@ impl From<TokenFileError> for Failure {
             TokenFileError::Exists(_) => failure(Exit::Conflict)
                 .hint("what is charged to a name stays charged to it: take another name"),
             TokenFileError::Malformed { .. } => failure(Exit::Invalid),
-            TokenFileError::Io { why, .. } if why.kind() == std::io::ErrorKind::NotFound => {
-                failure(Exit::NotFound).hint("`keyway token create NAME` makes it")
+            TokenFileError::Io { path, why } if why.kind() == std::io::ErrorKind::NotFound => {
+                failure(Exit::NotFound)
+                    .hint(format!("`keyway token create NAME --tokens {}` makes it", path.display()))
             }
             TokenFileError::Io { .. } | TokenFileError::Full | TokenFileError::Random(_) => {
                 failure(Exit::Failure)

@@ -3,12 +3,67 @@
 mod support;
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use serde_json::Value;
-use support::{Network, keyway};
+use support::{Network, Ran, command, keyway, run};
 
 fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+/// `keyway ARGS` on a disk that is full after `blocks` of 512 bytes.
+fn on_a_full_disk(blocks: u32, args: &[&str]) -> Ran {
+    // A limit on files stands for the disk: who ignores the signal gets an error from the write.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
+    shell.arg(command().get_program()).args(args).env("KEYWAY_CONFIG", "/dev/null");
+    run(&mut shell, b"")
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_that_bars_the_next_try() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (key, tokens, out) = (path("me.key"), path("tokens"), path("out"));
+    let is_there = |path: &str| std::path::Path::new(path).exists();
+
+    let said = on_a_full_disk(0, &["keygen", &key]).failed(4);
+    assert!(said.contains("no key was written") && said.contains("where there is room"), "{said}");
+    assert!(!is_there(&key));
+    keyway(["keygen", &key]).good();
+
+    let create = ["token", "create", "app", "--tokens", &tokens, "--out", &out];
+    on_a_full_disk(0, &create).failed(4);
+    assert!(!is_there(&out) && !is_there(&tokens));
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        keyway(["token", "create", name, "--tokens", &tokens]).good();
+    }
+    // The token has room, the file of all tokens has not.
+    let said = on_a_full_disk(1, &create).failed(1);
+    assert!(said.contains("the token file") && said.contains("where there is room"), "{said}");
+    assert!(!is_there(&out) && !is_there(&format!("{tokens}.new")));
+    keyway(create).good();
+}
+
+#[test]
+fn what_cannot_be_a_token_is_refused_with_a_next_step() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let tokens = dir.path().join("no/such/tokens").display().to_string();
+    let said = keyway(["token", "create", "app", "--tokens", &tokens]).failed(1);
+    assert!(said.contains("in a directory that is there") && !said.contains("makes it"), "{said}");
+    let tokens = dir.path().join("tokens").display().to_string();
+    let said = keyway(["token", "create", "app", "--tokens", &tokens, "--ttl", "0s"]).failed(2);
+    assert!(said.contains("a second at least"), "{said}");
+    let said = keyway(["token", "list", "--tokens", &tokens]).failed(3);
+    assert!(said.contains(&format!("keyway token create NAME --tokens {tokens}")), "{said}");
+    let missing = dir.path().join("missing").display().to_string();
+    for (flag, step) in
+        [("--secret-file", "urandom"), ("--sign", "keyway keygen"), ("--token-file", "token create")]
+    {
+        let said = keyway(["put", "k", "v", flag, &missing]).failed(2);
+        assert!(said.contains("missing") && said.contains(step), "{flag}: {said}");
+    }
 }
 
 #[test]

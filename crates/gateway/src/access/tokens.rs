@@ -267,7 +267,11 @@ impl TokenFile {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
         };
-        write().map_err(io)?;
+        write().map_err(|why| {
+            // What could not be written whole is of no use to anybody.
+            let _ = fs::remove_file(&new);
+            io(why)
+        })?;
         Ok(done)
     }
 
