@@ -12,22 +12,31 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Command, Subcommand};
+use keyway_client::GATEWAY_DEFAULT;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
 
 use crate::cli::Shared;
 use crate::exit::{Exit, Failure};
-use crate::log::LogFormat;
+use crate::log::{self, LogFormat};
 use crate::node::NodeArgs;
 use crate::output::{Colour, Format, Output};
+use crate::session::Session;
 use crate::up::UpArgs;
+
+/// What `node` logs when nobody says.
+pub(crate) const LOG_OF_NODE: &str = "info";
+/// What `up` logs when nobody says.
+pub(crate) const LOG_OF_UP: &str = "warn";
 
 /// What may stand in a configuration file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct File {
     /// As `--gateway`.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub(crate) gateway: Vec<String>,
     /// As `--token-file`.
     pub(crate) token_file: Option<PathBuf>,
@@ -56,6 +65,32 @@ impl File {
         }
     }
 
+    /// What flags and variables say of what all verbs share.
+    fn of(shared: &Shared) -> File {
+        File {
+            gateway: shared.gateway.clone(),
+            token_file: shared.token_file.clone(),
+            output: if shared.json { Some(Format::Json) } else { shared.output },
+            color: shared.color,
+            quiet: shared.quiet.then_some(true),
+            log: shared.log.clone(),
+            log_format: shared.log_format,
+            ..File::default()
+        }
+    }
+
+    /// What holds of it when nothing is said.
+    fn defaults() -> File {
+        File {
+            gateway: vec![GATEWAY_DEFAULT.to_owned()],
+            output: Some(Format::default()),
+            color: Some(Colour::default()),
+            quiet: Some(false),
+            log_format: Some(LogFormat::default()),
+            ..File::default()
+        }
+    }
+
     fn read(path: &Path) -> Result<File, Failure> {
         let name = path.display();
         let text = fs::read_to_string(path).map_err(|error| {
@@ -67,6 +102,20 @@ impl File {
                 .hint("`keyway config show` lists every setting with its value")
         })
     }
+}
+
+/// A list of texts, or one text, in which commas stand between several as in a flag.
+pub(crate) fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a text or a list of texts")]
+    enum Texts {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Texts::deserialize(from)? {
+        Texts::One(text) => text.split(',').map(str::to_owned).collect(),
+        Texts::Many(texts) => texts,
+    })
 }
 
 /// The file that counts, if there is one.
@@ -100,7 +149,7 @@ pub(crate) struct ConfigArgs {
 
 #[derive(Subcommand, Debug)]
 enum ConfigVerb {
-    /// Read a configuration file and report what is wrong with it, with the line
+    /// Read a configuration file and report what is wrong with it, also what `node` and `up` would refuse at once
     Check {
         /// The file [default: the one that would be used]
         file: Option<PathBuf>,
@@ -117,46 +166,121 @@ pub(crate) fn run(args: ConfigArgs, shared: &Shared, output: &Output) -> Result<
                 output.note("there is no configuration file; defaults apply");
                 return Ok(Exit::Ok);
             };
-            File::read(&path)?;
+            check(&File::read(&path)?, shared).map_err(|mut failure| {
+                failure.message = format!("configuration {}: {}", path.display(), failure.message);
+                failure
+            })?;
             output.line(format!("{}: good", path.display()))?;
         }
-        ConfigVerb::Show(flags) => {
-            let path = location(shared.config.as_deref());
-            let file = path.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
-            let effective = over(&*flags, &over(&file.node, &NodeArgs::defaults()));
-            if output.is_json() {
-                output.json(&effective)?;
-                return Ok(Exit::Ok);
-            }
-            let from_file = path.map_or_else(String::new, |path| path.display().to_string());
-            output.line("[node]")?;
-            lines(&effective, &*flags, &file.node, &from_file, output)?;
-            let up = over(&file.up, &UpArgs::defaults());
-            output.line("\n[up]")?;
-            lines(&up, &UpArgs::default(), &file.up, &from_file, output)?;
-        }
+        ConfigVerb::Show(flags) => show(&flags, shared, output)?,
     }
     Ok(Exit::Ok)
 }
 
-fn lines<T: Serialize>(
-    effective: &T,
-    flags: &T,
-    file: &T,
-    path: &str,
-    output: &Output,
-) -> Result<(), Failure> {
-    let (flags, file) = (table(flags), table(file));
-    for (name, value) in table(effective) {
-        let source = match () {
-            () if flags.contains_key(&name) => "flag or variable",
-            () if file.contains_key(&name) => path,
-            () => "default",
-        };
-        let setting = format!("{name} = {value}");
-        output.line(format!("{setting:<40} # {source}"))?;
+/// Refuses what any verb would refuse at once.
+fn check(file: &File, shared: &Shared) -> Result<(), Failure> {
+    if let Some(filter) = shared.log.as_deref().or(file.log.as_deref()) {
+        log::filter(filter)?;
     }
-    Ok(())
+    Session::new(shared, file).client()?;
+    let node = over(&of_environment::<NodeArgs>()?, &over(&file.node, &NodeArgs::defaults()));
+    node.check().map_err(|failure| said_by("node", failure))?;
+    let up = over(&of_environment::<UpArgs>()?, &over(&file.up, &UpArgs::defaults()));
+    up.check().map_err(|failure| said_by("up", failure))
+}
+
+fn said_by(verb: &str, mut failure: Failure) -> Failure {
+    failure.message = format!("`keyway {verb}` would refuse it: {}", failure.message);
+    failure
+}
+
+/// What the variables say to a verb that gets no flag.
+fn of_environment<T: Args>() -> Result<T, Failure> {
+    let read =
+        || T::from_arg_matches(&T::augment_args(Command::new("keyway")).try_get_matches_from(["keyway"])?);
+    read().map_err(|error| {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let message = format!("a KEYWAY_* variable: {}", first.trim_start_matches("error: "));
+        Failure::new(Exit::Usage, message).hint("env | grep KEYWAY_ shows which are set")
+    })
+}
+
+/// Prints every setting, what it is and who says so.
+fn show(flags: &NodeArgs, shared: &Shared, output: &Output) -> Result<(), Failure> {
+    let path = location(shared.config.as_deref());
+    let file = path.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
+    let from_file = path.map_or_else(String::new, |path| path.display().to_string());
+    let [above, within, below] = [&File::of(shared), &file, &File::defaults()].map(shared_table);
+    let common = Section::new(names::<Shared>(), above, within, below);
+    let [above, within, below] = [flags, &file.node, &NodeArgs::defaults()].map(table);
+    let node = Section::new(names::<NodeArgs>(), above, within, below);
+    let [above, within, below] = [&of_environment()?, &file.up, &UpArgs::defaults()].map(table);
+    let up = Section::new(names::<UpArgs>(), above, within, below);
+    if output.is_json() {
+        let mut all = serde_json::to_value(&node.effective).unwrap_or_default();
+        all["shared"] = json!(common.effective);
+        all["up"] = json!(up.effective);
+        return output.json(&all);
+    }
+    common.print(&from_file, output)?;
+    output.line("\n[node]")?;
+    node.print(&from_file, output)?;
+    output.line("\n[up]")?;
+    up.print(&from_file, output)
+}
+
+/// What of a file all verbs share.
+fn shared_table(file: &File) -> toml::Table {
+    let mut all = table(file);
+    all.retain(|_, value| !value.is_table());
+    all
+}
+
+/// The names of a struct's flags that may stand in a file.
+fn names<T: Args>() -> Vec<String> {
+    let command = T::augment_args(Command::new("keyway"));
+    let long = command.get_arguments().filter_map(|argument| argument.get_long());
+    long.filter(|name| !matches!(*name, "json" | "config")).map(str::to_owned).collect()
+}
+
+/// Settings that stand together, as they are shown.
+struct Section {
+    names: Vec<String>,
+    flags: toml::Table,
+    file: toml::Table,
+    effective: toml::Table,
+}
+
+impl Section {
+    fn new(names: Vec<String>, flags: toml::Table, file: toml::Table, defaults: toml::Table) -> Section {
+        let mut effective = defaults;
+        effective.extend(file.clone());
+        effective.extend(flags.clone());
+        Section { names, flags, file, effective }
+    }
+
+    fn print(&self, path: &str, output: &Output) -> Result<(), Failure> {
+        for name in &self.names {
+            let (setting, source) = match self.effective.get(name) {
+                Some(value) => (format!("{name} = {value}"), self.source(name, path)),
+                None if name == "log" => {
+                    (format!("# {name}"), format!("not set: {LOG_OF_NODE} of node, {LOG_OF_UP} of up"))
+                }
+                None => (format!("# {name}"), "not set".to_owned()),
+            };
+            output.line(format!("{setting:<40} # {source}"))?;
+        }
+        Ok(())
+    }
+
+    fn source(&self, name: &str, path: &str) -> String {
+        match () {
+            () if self.flags.contains_key(name) => "flag or variable".to_owned(),
+            () if self.file.contains_key(name) => path.to_owned(),
+            () => "default".to_owned(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +303,29 @@ mod tests {
         let node = over(&file.node, &NodeArgs::defaults());
         assert_eq!(node.acks, Some(1));
         assert_eq!(node.replicas, NodeArgs::defaults().replicas);
+    }
+
+    #[test]
+    fn one_text_is_a_list_of_one() {
+        let file = read("gateway = \"a:1\"\n[node]\njoin = \"b:2,c:3\"\n").expect("a good file");
+        assert_eq!(file.gateway, ["a:1"]);
+        assert_eq!(file.node.join, ["b:2", "c:3"], "as the flag takes it");
+        let error = read("quiet = true\ngateway = 7\n").expect_err("a number");
+        assert!(error.contains("line 2") && error.contains("a text or a list of texts"), "{error}");
+    }
+
+    #[test]
+    fn every_setting_of_a_file_has_a_name_to_show() {
+        let full = File { token_file: Some("t".into()), log: Some("info".into()), ..File::defaults() };
+        let names = names::<Shared>();
+        assert_eq!(names.len(), shared_table(&full).len());
+        assert!(shared_table(&full).keys().all(|key| names.contains(key)), "{names:?}");
+        for key in table(&NodeArgs::defaults()).keys() {
+            assert!(super::names::<NodeArgs>().contains(key), "{key}");
+        }
+        for key in table(&UpArgs::defaults()).keys() {
+            assert!(super::names::<UpArgs>().contains(key), "{key}");
+        }
     }
 
     #[test]

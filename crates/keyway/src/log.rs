@@ -17,13 +17,17 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Begins to log what passes `filter`.
-pub(crate) fn start(filter: &str, format: LogFormat, colour: bool) -> Result<(), Failure> {
-    let parsed = EnvFilter::try_new(filter).map_err(|error| {
-        Failure::new(Exit::Usage, format!("--log {filter:?}: {error}"))
+/// The filter that a text means.
+pub(crate) fn filter(text: &str) -> Result<EnvFilter, Failure> {
+    EnvFilter::try_new(text).map_err(|error| {
+        Failure::new(Exit::Usage, format!("--log {text:?}: {error}"))
             .hint("write a level (error, warn, info, debug, trace) or a filter such as info,keyway_net=debug")
-    })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
+    })
+}
+
+/// Begins to log what passes a filter.
+pub(crate) fn start(text: &str, format: LogFormat, colour: bool) -> Result<(), Failure> {
+    let lines = tracing_subscriber::fmt().with_env_filter(filter(text)?).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => lines.with_ansi(colour).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

@@ -98,12 +98,12 @@ fn main() -> ExitCode {
 fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Exit, Failure> {
     match verb {
         Verb::Up(args) => {
-            start_log("warn", shared, file, session)?;
+            start_log(config::LOG_OF_UP, shared, file, session)?;
             let args = config::over(&args, &config::over(&file.up, &up::UpArgs::defaults()));
             many_threads()?.block_on(up::run(args, session))
         }
         Verb::Node(args) => {
-            start_log("info", shared, file, session)?;
+            start_log(config::LOG_OF_NODE, shared, file, session)?;
             let args = config::over(&*args, &config::over(&file.node, &node::NodeArgs::defaults()));
             many_threads()?.block_on(node::run(args, session))
         }

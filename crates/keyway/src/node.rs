@@ -14,6 +14,7 @@ use keyway_gateway::access::Scopes;
 use keyway_net::NodeSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::config::one_or_many;
 use crate::door::Door;
 use crate::duration::Span;
 use crate::exit::{Exit, Failure};
@@ -85,7 +86,7 @@ pub(crate) struct NodeArgs {
     pub(crate) advertise: Option<SocketAddr>,
     /// A node of the network to join; repeatable. Without it, and without data of an earlier life, it founds a network
     #[arg(long, value_name = "HOST:PORT", env = "KEYWAY_JOIN", value_delimiter = ',')]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub(crate) join: Vec<String>,
     /// Where its gateway listens for clients [default: 127.0.0.1:5851]
     #[arg(long, value_name = "ADDR:PORT", env = "KEYWAY_HTTP")]
@@ -107,7 +108,7 @@ pub(crate) struct NodeArgs {
     pub(crate) legacy_page: Option<Size>,
     /// A name or address that clients may call the gateway by, beside loopback and the address it listens on; repeatable
     #[arg(long, value_name = "HOST", env = "KEYWAY_ALLOWED_HOST", value_delimiter = ',')]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub(crate) allowed_host: Vec<String>,
     /// The access tokens that the gateway admits (`keyway token`); read again when it changes [default: none]
     #[arg(long, value_name = "FILE", env = "KEYWAY_TOKENS")]
@@ -132,7 +133,7 @@ pub(crate) struct NodeArgs {
     pub(crate) overlay: Option<String>,
     /// A setting of the overlay by its own name, durations in milliseconds; repeatable
     #[arg(long, value_name = "NAME=N", env = "KEYWAY_OVERLAY_OPTION", value_delimiter = ',')]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub(crate) overlay_option: Vec<String>,
     /// How the lookups of this node's clients travel: iterative, recursive, semi-recursive [default: iterative]
     #[arg(long, value_name = "STYLE", env = "KEYWAY_LOOKUP_STYLE")]
@@ -185,6 +186,11 @@ impl NodeArgs {
             ttl_max: Some(Span::from_secs(net.ttl_max.as_secs())),
             ..NodeArgs::default()
         }
+    }
+
+    /// Refuses what a start would refuse at once, and touches nothing.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        serve::check(&self.settings()?, &self.gateway())
     }
 
     /// As the gateway takes it.
@@ -270,7 +276,9 @@ fn overlay_option(text: &str) -> Result<(String, u64), Failure> {
 fn network_key(path: &PathBuf) -> Result<Vec<u8>, Failure> {
     let name = path.display();
     let bytes = std::fs::read(path).map_err(|error| {
-        Failure::new(Exit::Usage, format!("cannot read the network key in {name}: {error}"))
+        Failure::new(Exit::Usage, format!("cannot read the network key in {name}: {error}")).hint(format!(
+            "name a file that you may read; for a new network: head -c 32 /dev/urandom | base64 > {name}"
+        ))
     })?;
     let key = bytes.trim_ascii();
     if key.len() < NETWORK_KEY_BYTES_MIN {

@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use keyway_core::Id;
+use keyway_core::overlay::registry;
 use keyway_gateway::access::{Scopes, TokenFile};
 use keyway_gateway::{GatewayConfig, Listeners};
+use keyway_net::disk::engine::Life;
 use keyway_net::{NodeHandle, NodeSettings, StartError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -39,13 +42,17 @@ pub(crate) struct Ports {
     pub(crate) sunrpc: Option<SocketAddr>,
 }
 
-/// Starts a node and its gateway. The gateway's ports are taken first: a node that nobody can reach is not begun.
-pub(crate) async fn start(
-    settings: NodeSettings,
-    ports: Ports,
-    config: GatewayConfig,
-) -> Result<Served, Failure> {
-    let open = config.access.open;
+/// Refuses what cannot work, before anything is touched.
+pub(crate) fn check(settings: &NodeSettings, config: &GatewayConfig) -> Result<(), Failure> {
+    settings.validate()?;
+    let overlay = registry::find(&settings.overlay).ok_or_else(|| {
+        let known: Vec<&str> = registry::OVERLAYS.iter().map(|entry| entry.name).collect();
+        let message = format!("there is no overlay `{}`; there are: {}", settings.overlay, known.join(", "));
+        Failure::new(Exit::Usage, message)
+    })?;
+    // Its options are its own: what it says when it is made.
+    let nobody = Life { id: Id([0; 20]), incarnation: 1, has_notes: false };
+    (overlay.make)(settings.node_config(nobody, settings.listen, [0; 32])).map_err(StartError::Setting)?;
     if let Some(path) = &config.access.tokens {
         // Better not begun than begun and closed to everybody.
         TokenFile::read(path).map_err(|error| {
@@ -53,6 +60,17 @@ pub(crate) async fn start(
                 .hint(format!("`keyway token create NAME --tokens {}` makes the file", path.display()))
         })?;
     }
+    Ok(())
+}
+
+/// Starts a node and its gateway. The gateway's ports are taken first: a node that nobody can reach is not begun.
+pub(crate) async fn start(
+    settings: NodeSettings,
+    ports: Ports,
+    config: GatewayConfig,
+) -> Result<Served, Failure> {
+    check(&settings, &config)?;
+    let open = config.access.open;
     let (http_listener, http) =
         listen("clients (HTTP)", ports.http, "--http or, with `up`, --base-port", open).await?;
     let (sunrpc_listener, sunrpc) = match ports.sunrpc {

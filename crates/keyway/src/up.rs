@@ -66,6 +66,12 @@ pub(crate) struct UpArgs {
 }
 
 impl UpArgs {
+    /// Refuses what a start would refuse at once, and touches nothing.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let plan = Plan::new(self.clone())?;
+        serve::check(&plan.settings(0), &GatewayConfig::default())
+    }
+
     /// What holds when nothing is said.
     pub(crate) fn defaults() -> UpArgs {
         UpArgs {
@@ -94,6 +100,10 @@ impl Plan {
         else {
             return Err(Failure::new(Exit::Failure, "our own bug: a setting of `up` without a default"));
         };
+        // A flag is bounded by its parser; a file is not.
+        if !(1..=NODES_MAX).contains(&i64::from(nodes)) {
+            return Err(Failure::new(Exit::Usage, format!("{nodes} nodes: `up` runs 1 to {NODES_MAX}")));
+        }
         let last = u32::from(base_port) + u32::from(PORT_STEP) * u32::from(nodes - 1) + 2;
         if base_port == 0 || last > u32::from(u16::MAX) {
             return Err(Failure::new(

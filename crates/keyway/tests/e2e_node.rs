@@ -47,6 +47,71 @@ fn settings_come_from_flags_then_variables_then_the_file_and_ports_from_the_syst
 }
 
 #[test]
+fn a_configuration_is_called_good_only_if_a_node_would_start_with_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let config = dir.path().join("config.toml");
+    let config_name = config.display().to_string();
+    let missing = dir.path().join("missing").display().to_string();
+    let check = |text: &str| {
+        std::fs::write(&config, text).expect("a file");
+        keyway(["config", "check", &config_name])
+    };
+    let good = check("gateway = \"http://127.0.0.1:5851\"\n[node]\nreplicas = 5\nacks = 3\n").good();
+    assert!(good.ends_with(": good\n"), "{good}");
+    for (text, why) in [
+        ("[node]\nreplicas = 2\nacks = 3\n", "`keyway node` would refuse it: --acks 3 with --replicas 2"),
+        ("[node]\nvalue-max = \"2MiB\"\n", "the greatest value"),
+        ("[node]\nlisten = \"10.0.0.1:5850\"\n", "needs a network key"),
+        ("[node]\noverlay = \"ring\"\n", "there is no overlay `ring`"),
+        ("[node]\noverlay-option = \"no-such=1\"\n", "no-such"),
+        ("[up]\nnodes = 0\n", "`keyway up` would refuse it: 0 nodes"),
+        ("log = \"=loud=\"\n", "--log"),
+        ("gateway = \"\"\n", "gateway"),
+        (&format!("token-file = {missing:?}\n"), "cannot read the access token"),
+        (&format!("[node]\nnetwork-key-file = {missing:?}\n"), "head -c 32 /dev/urandom"),
+        (&format!("[node]\ntokens = {missing:?}\n"), "keyway token create"),
+    ] {
+        let said = check(text).failed(2);
+        assert!(said.contains(why) && said.contains(&config_name), "{text}: {said}");
+    }
+}
+
+#[test]
+fn all_settings_are_shown_with_who_says_so() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let config = dir.path().join("config.toml");
+    std::fs::write(&config, "quiet = true\n[up]\nbase-port = 6000\nnodes = 4\n").expect("a file");
+    let show = |variables: &[(&str, &str)], more: &[&str]| {
+        let mut command = support::command();
+        command.args(["config", "show", "--config", &config.display().to_string()]).args(more);
+        support::run(command.envs(variables.iter().copied()), b"")
+    };
+    let said = show(&[("KEYWAY_NODES", "3"), ("KEYWAY_LOG", "debug")], &["--color", "never"]).good();
+    let line = |setting: &str| {
+        let found = said.lines().find(|line| line.starts_with(setting));
+        found.unwrap_or_else(|| panic!("{setting}: {said}")).to_owned()
+    };
+    assert!(line("nodes = 3 ").ends_with("# flag or variable"));
+    assert!(line("base-port = 6000 ").ends_with("config.toml"));
+    assert!(line("quiet = true ").ends_with("config.toml"));
+    assert!(line("log = \"debug\" ").ends_with("# flag or variable"));
+    assert!(line("color = \"never\" ").ends_with("# flag or variable"));
+    assert!(line("gateway = [\"http://127.0.0.1:5851\"] ").ends_with("# default"));
+    assert!(line("# token-file ").ends_with("# not set"));
+    assert!(line("output = ").ends_with("# default") && line("log-format = ").ends_with("# default"));
+    // What is shown is itself a configuration.
+    std::fs::write(&config, &said).expect("a file");
+    keyway(["config", "check", &config.display().to_string()]).good();
+
+    let json: Value =
+        serde_json::from_str(&show(&[("KEYWAY_NODES", "3")], &["-o", "json"]).good()).expect("JSON");
+    assert_eq!((&json["up"]["nodes"], &json["shared"]["log-format"]), (&3.into(), &"text".into()), "{json}");
+    assert_eq!(json["replicas"], 3, "{json}");
+    let said = show(&[("KEYWAY_NODES", "foo")], &[]).failed(2);
+    assert!(said.contains("KEYWAY_*") && said.contains("'foo'") && said.contains("--nodes"), "{said}");
+}
+
+#[test]
 fn a_value_of_a_mebibyte_travels_where_nodes_are_set_to_take_it() {
     let network = Network::start(3, &["--value-max", "1MiB", "--durability", "os"]);
     let file = network.dir.path().join("value");
