@@ -37,7 +37,7 @@ Examples:
   keyway node --replicas 8 --acks 2 --read-quorum 5 --open read,write  as the public service of 2005
   head -c 32 /dev/urandom | base64 > /etc/keyway/key
 
-Off loopback a node needs a network key, and its clients an access token unless --open says what they may do without. SIGTERM or Ctrl-C hands its records over and leaves; a second one quits at \
+Off loopback a node needs a network key, and its clients an access token unless --open says what they may do without. SIGTERM or Ctrl-C hands its records over and leaves; a second one, half a second later or more, quits at \
 once. Run again with the same data it is the same node.
 ";
 

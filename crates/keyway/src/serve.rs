@@ -1,7 +1,7 @@
 //! A node with its gateway in this process: what `up` and `node` share.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyway_core::Id;
 use keyway_core::overlay::registry;
@@ -21,6 +21,9 @@ use crate::session::Session;
 
 /// For the gateway to finish what it has begun when it is closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Signals that come so soon after the first one are the same wish, told twice.
+const ONE_INTENTION: Duration = Duration::from_millis(500);
 
 /// A node and its gateway, serving.
 pub(crate) struct Served {
@@ -156,6 +159,25 @@ impl Served {
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    first: First,
+}
+
+/// When the first signal was heard.
+#[derive(Default)]
+struct First(Option<Instant>);
+
+impl First {
+    /// Whether a signal says something that the first one did not. Who ends a process may send one to it and another to its group,
+    /// as `timeout` does, or one of each kind, as a terminal that closes.
+    fn is_news(&mut self, now: Instant) -> bool {
+        match self.0 {
+            Some(first) => now.saturating_duration_since(first) >= ONE_INTENTION,
+            None => {
+                self.0 = Some(now);
+                true
+            }
+        }
+    }
 }
 
 impl Signals {
@@ -167,14 +189,20 @@ impl Signals {
         Ok(Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            first: First::default(),
         })
     }
 
-    /// The next of either.
+    /// The next of either that means anything beyond those before.
     pub(crate) async fn leave(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+            }
+            if self.first.is_news(Instant::now()) {
+                return;
+            }
         }
     }
 }
@@ -189,5 +217,20 @@ impl From<StartError> for Failure {
             _ => Exit::Failure,
         };
         Failure::new(exit, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_in_one_instant_are_one_wish() {
+        let mut first = First::default();
+        let began = Instant::now();
+        let after = |ms| began + Duration::from_millis(ms);
+        assert!(first.is_news(began));
+        assert!(!first.is_news(began) && !first.is_news(after(499)));
+        assert!(first.is_news(after(500)) && first.is_news(after(501)));
     }
 }

@@ -40,3 +40,13 @@ fn nodes_leave_one_after_another_and_every_record_is_still_there() {
     let said = support::keyway(["--gateway", &only, "import", &file, "--verify-only"]).good();
     assert_eq!(said, format!("{RECORDS} of {RECORDS} equal\n"));
 }
+
+#[test]
+fn two_signals_in_one_instant_are_one_wish_to_leave() {
+    let mut network = Network::start(3, &["--durability", "memory", "--replicas", "2", "--acks", "1"]);
+    network.run(&["put", "colors", "red"]).good();
+    // As `timeout` does, to the process and to its group. Of two kinds, since the system makes one of two alike.
+    network.nodes[1].process().interrupt();
+    network.nodes[1].leave(LEAVE);
+    assert_eq!(support::keyway(["--gateway", &network.nodes[0].url(), "get", "colors"]).good(), "red\n");
+}
