@@ -198,7 +198,11 @@ pub(crate) fn value(argument: &str) -> Result<Bytes, Failure> {
 pub(crate) fn bounded(source: impl Read, name: &str) -> Result<Bytes, Failure> {
     let mut bytes = Vec::new();
     source.take(VALUE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| {
-        Failure::new(Exit::Failure, format!("cannot read the value from {name}: {error}"))
+        let failure = Failure::new(Exit::Usage, format!("cannot read the value from {name}: {error}"));
+        match error.kind() {
+            io::ErrorKind::IsADirectory => failure.hint("name a file; `keyway publish` takes whole folders"),
+            _ => failure.hint("name a file that can be read"),
+        }
     })?;
     if bytes.len() as u64 > VALUE_BYTES_MAX {
         let max = thousands(VALUE_BYTES_MAX);

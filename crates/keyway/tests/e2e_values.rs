@@ -212,6 +212,13 @@ fn keys_and_secrets_are_kept_well_and_mistakes_are_named() {
     assert!(error.contains("descriptor 77"), "{error}");
     let error = keyway(["put", "--immutable", "k", "v"]).failed(2);
     assert!(error.contains("no KEY"), "{error}");
+    let folder = dir.path().display().to_string();
+    let error = keyway(["put", "k", &format!("@{folder}")]).failed(2);
+    assert!(error.contains("irectory") && error.contains("name a file"), "{error}");
+    let error = keyway(["snapshot", &folder]).failed(2);
+    assert!(error.contains("it is a directory") && !error.contains("room"), "{error}");
+    let help = keyway(["snapshot", "--help"]).good();
+    assert!(help.contains("--data-dir keyway-data/node-0 "), "as `keyway up` names it: {help}");
     keyway(["put", "k", "v", "--series", "x"]).failed(2);
     keyway(["put", "k"]).failed(2);
     // A secret by a descriptor gets as far as the gateway that is not there.

@@ -24,6 +24,14 @@ pub(crate) struct Draft {
 impl Draft {
     /// Begins one, for its owner's eyes only.
     pub(crate) fn create(path: &Path) -> Result<Draft, Failure> {
+        if path.is_dir() {
+            // Told now: renaming would tell it when all the work is done.
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("cannot write {}: it is a directory", path.display()),
+            )
+            .hint("name a file in it"));
+        }
         let mut beside = path.as_os_str().to_owned();
         beside.push(format!(".{}.partial", std::process::id()));
         let beside = PathBuf::from(beside);
@@ -120,6 +128,8 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).expect("there"), "after");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o077, 0);
         assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1, "no draft is left");
+        let said = Draft::create(dir.path()).err().expect("a directory is no file");
+        assert!(said.exit == Exit::Usage && said.message.contains("it is a directory"), "{said}");
         assert!(Draft::create(&dir.path().join("no/such/f")).is_err_and(|f| f.exit == Exit::Usage));
     }
 }

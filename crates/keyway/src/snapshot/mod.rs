@@ -36,7 +36,7 @@ const EXAMPLES: &str = "\
 Examples:
   keyway snapshot monday.snapshot                            the records of the node behind the gateway
   keyway snapshot monday.snapshot --gateway http://HOST:5851 of another one
-  keyway snapshot old.snapshot --data-dir keyway-data/0      of a node that does not run, by its directory
+  keyway snapshot old.snapshot --data-dir keyway-data/node-0 of a node that does not run, by its directory
   keyway restore --check monday.snapshot                     what is in it
   keyway restore monday.snapshot                             put it back
 
