@@ -55,7 +55,7 @@ fn read(record: &[u8]) {
         Ok(Call::Null) => {}
         Ok(Call::Put { value, secret_hash, .. }) => {
             assert!(value.len() <= VALUE_BYTES_MAX);
-            assert!(secret_hash.is_none_or(|hash| head.version == 3 && (1..=40).contains(&hash.bytes.len())));
+            assert!(secret_hash.is_none_or(|hash| head.version == 3 && (1..=40).contains(&hash.len())));
         }
         Ok(Call::Get { placemark, .. }) => assert!(placemark.len() <= 100),
         Ok(Call::Remove { secret, .. }) => assert!(head.version == 3 && secret.len() <= 40),

@@ -229,6 +229,8 @@ impl<'a, N: Node> Legacy<'a, N> {
 }
 
 pub(crate) fn check_algorithm(name: &[u8]) -> Result<(), Refused> {
+    // Indented documents indent their strings, too.
+    let name = name.trim_ascii();
     if SHA1_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name)) {
         return Ok(());
     }

@@ -29,6 +29,7 @@ mod rest;
 mod servers;
 mod settings;
 pub mod sunrpc;
+mod tasks;
 pub mod xmlrpc;
 
 use std::future::Future;

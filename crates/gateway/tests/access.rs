@@ -251,9 +251,17 @@ async fn a_client_shows_its_token_and_what_is_signed_may_be_charged_to_its_signe
     let client = Client::new(&[gateway.addr.to_string()]).expect("an address");
     let signer = keyway_client::Signer::generate().expect("a key");
     let nonce = keyway_client::Hex::random().expect("a nonce");
-    let claim = keyway_client::Claim::value(key, "mine".into(), nonce, 1_700_086_400);
+    let claim = keyway_client::Claim::value(key.clone(), "mine".into(), nonce, 1_700_086_400);
     client.put_signed(&claim, &signer, None).await.expect("stored");
     client.put(&key, "plain".into(), None).await.expect("stored");
+    // A signer is named by all of its authenticator; only the start of it is its place among the values.
+    let name = keyway_core::store::proof::sha256(&signer.public_key().0);
+    let mut other = name;
+    other[31] ^= 1;
+    for (name, found) in [(name, 1), (other, 0)] {
+        let options = GetOptions { signer: Some(keyway_client::Hex(name)), ..GetOptions::default() };
+        assert_eq!(client.get(&key, &options).await.expect("read").values.len(), found);
+    }
     let charged = gateway.node.charged();
     assert!(charged.contains(&ClientId::of_signer(&signer.public_key().0)), "{charged:?}");
     assert!(charged.contains(&ClientId::of_address([127, 0, 0, 1].into())), "{charged:?}");

@@ -318,9 +318,15 @@ async fn only_our_own_names_are_answered() {
         "it says how to allow it: {refused}"
     );
     // XML-RPC is behind the same check, and a page of another origin cannot write.
-    let post =
-        "POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Type: text/xml\r\nContent-Length: 1\r\n\r\nx";
+    let post = "POST / HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://evil.example\r\nContent-Type: text/xml\r\nContent-Length: 1\r\n\r\nx";
     assert_eq!(status(&gateway.exchange(post.as_bytes()).await), 421);
+    // No browser sends a post without an origin; programs of 2005 call the service what they like.
+    let call = "<methodCall><methodName>nothing</methodName><params></params></methodCall>";
+    let post = format!(
+        "POST / HTTP/1.0\r\nHost: opendht.nyuld.net:5851\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n{call}",
+        call.len()
+    );
+    assert_eq!(status(&gateway.exchange(post.as_bytes()).await), 200);
     let put = "PUT /v1/keys/k HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nContent-Length: 1\r\n\r\nx";
     assert_eq!(status(&gateway.exchange(put.as_bytes()).await), 403);
     assert_eq!(gateway.node.puts(), 0);

@@ -202,12 +202,12 @@ async fn without_a_secret_hash_a_value_is_not_removable() {
 async fn sha_1_has_four_names_and_no_other_algorithm_is_known() {
     let gateway = Gateway::start().await;
     let hash = secret_hash(b"sesame");
-    for name in ["", "SHA", "SHA1", "SHA-1", "sha", "Sha-1", "<string>SHA</string>", "<string/>"] {
+    for name in ["", "SHA", "SHA1", "SHA-1", "sha", "Sha-1", "\n SHA ", "<string>SHA</string>", "<string/>"] {
         assert_eq!(ask(&gateway, "put_removable", &[COLORS, RED, name, &hash, TTL, APP]).await, OK, "{name}");
         let secret = base64(b"sesame");
         assert_eq!(ask(&gateway, "rm", &[COLORS, RED_HASH, name, &secret, TTL, APP]).await, OK, "{name}");
     }
-    for (name, told) in [("MD5", "MD5"), ("SHA-256", "SHA-256"), (" SHA", " SHA"), ("a&lt;b", "a&lt;b")] {
+    for (name, told) in [("MD5", "MD5"), ("SHA-256", "SHA-256"), ("a&lt;b", "a&lt;b")] {
         let fault = format!("unknown secret hash algorithm: \"{told}\"");
         let hashes = [hash.as_str(), "<base64/>"];
         for hash in hashes {

@@ -12,6 +12,7 @@ use keyway_core::overlay::registry::OVERLAYS;
 use keyway_core::peer::Peer;
 use keyway_core::rng::Seed;
 use keyway_core::store::record::VALUE_BYTES_MAX;
+use keyway_core::store::{SHARED_PERCENT, put_bytes_max};
 
 use crate::disk::Durability;
 use crate::disk::directory::DirectoryError;
@@ -193,6 +194,16 @@ impl NodeSettings {
         if self.ttl_max < Duration::from_secs(1) {
             return setting("the greatest ttl must be at least a second".into());
         }
+        // Fair admission lets one greatest value in beyond what clients share; beside that there must be room for it.
+        let greatest = put_bytes_max(self.value_bytes_max);
+        let least = greatest.saturating_mul(100).div_ceil(100 - SHARED_PERCENT);
+        if self.store_bytes_max < least {
+            return setting(format!(
+                "a disk of {} bytes (--store-max) is too small: clients share {SHARED_PERCENT} % of it, and the rest must hold one greatest \
+                 value (--value-max), which takes {greatest}; allow at least {least} bytes, or smaller values",
+                self.store_bytes_max
+            ));
+        }
         if self.ops_max == 0 {
             return setting("at least one operation must be allowed at a time".into());
         }
@@ -302,5 +313,11 @@ mod tests {
         }
         assert!(refusal(&NodeSettings { value_bytes_max: 2 << 20, ..memory() }).contains("1048576"));
         assert!(refusal(&NodeSettings { data: Some("d".into()), ..memory() }).contains("keeps nothing"));
+        let small = refusal(&NodeSettings { store_bytes_max: 64 << 10, ..memory() });
+        let least =
+            small.split("at least ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a number");
+        let least: u64 = least.parse().expect("bytes");
+        NodeSettings { store_bytes_max: least, ..memory() }.validate().expect("as much as was asked for");
+        assert!(refusal(&NodeSettings { store_bytes_max: least - 1, ..memory() }).contains("--store-max"));
     }
 }

@@ -9,6 +9,7 @@ use crate::cx::Ticket;
 use crate::keyspace::Arc;
 use crate::machine::{GetAnswer, HELD_MAX, OpDone, OpError, OpId, RECORDS_MAX, Value};
 use crate::overlay::Overlay;
+use crate::store::record::{HEAD_BYTES, VALUE_BYTES_MAX};
 use crate::store::{Head, Identity, Read, Record};
 use crate::time::Now;
 
@@ -143,15 +144,16 @@ impl<O: Overlay> Node<O> {
 
     fn heads_of_page(&self, now: Now, request: &PageRequest) -> (Vec<Head>, bool) {
         let max = (request.max as usize).min(PAGE_RECORDS_MAX);
-        let budget = u64::from(request.page_bytes).min(crate::store::record::VALUE_BYTES_MAX as u64);
         let cut = |heads: &mut dyn Iterator<Item = Head>| {
-            let (mut page, mut sum) = (Vec::new(), 0u64);
+            // What the asker counts, and what the records take in a frame.
+            let (mut page, mut sum, mut whole) = (Vec::new(), 0u64, 0usize);
             for head in heads {
-                let cost = u64::from(head.value_bytes) + u64::from(request.overhead_bytes);
-                if page.len() >= max || (!page.is_empty() && sum + cost > budget) {
+                sum += request.cost_of(head.content_bytes());
+                whole += HEAD_BYTES + head.value_bytes as usize;
+                let full = sum > u64::from(request.page_bytes) || whole > VALUE_BYTES_MAX;
+                if page.len() >= max || (!page.is_empty() && full) {
                     return (page, true);
                 }
-                sum += cost;
                 page.push(head);
             }
             (page, false)

@@ -403,7 +403,7 @@ fn answer(now: Now, request: &PageRequest, pages: &[Page], merged: u8) -> GetAns
     let mut values = Vec::new();
     let (mut sum, mut last, mut cut) = (0u64, None, end.is_some());
     for (cursor, record) in ordered {
-        let cost = record.value.len() as u64 + u64::from(request.overhead_bytes);
+        let cost = request.cost_of(record.head.content_bytes());
         let full = !values.is_empty() && sum + cost > u64::from(request.page_bytes);
         if full || values.len() >= (request.max as usize).min(HEADS_MAX) {
             cut = true;

@@ -155,6 +155,8 @@ impl Wire for Routed {
 pub enum Verdict {
     /// Durable here.
     Stored,
+    /// So is a copy of it that lives longer, until then.
+    Longer(Wall),
     /// So is a removal of it, which hides it.
     Hidden,
     /// Not by my view of the ring: look the key up again.
@@ -169,6 +171,10 @@ impl Wire for Verdict {
     fn encode(&self, w: &mut Writer<'_>) {
         match self {
             Verdict::Stored => w.u8(0),
+            Verdict::Longer(end) => {
+                w.u8(5);
+                w.u64(end.0);
+            }
             Verdict::NotMine => w.u8(1),
             Verdict::Refused(r) => {
                 w.u8(2);
@@ -188,6 +194,7 @@ impl Wire for Verdict {
             2 => Ok(Verdict::Refused(Refusal::decode(r)?)),
             3 => Ok(Verdict::Hidden),
             4 => Ok(Verdict::Waiting(Duration(r.u64()?))),
+            5 => Ok(Verdict::Longer(Wall(r.u64()?))),
             _ => Err(Malformed("unknown verdict")),
         }
     }
@@ -208,6 +215,13 @@ pub struct PageRequest {
     pub overhead_bytes: u32,
     /// Only signed values with this in the place of their secret hash.
     pub signer: Option<Id>,
+}
+
+impl PageRequest {
+    /// What a value of that length takes of the page, by the asker's count.
+    pub(super) fn cost_of(&self, value_bytes: u32) -> u64 {
+        u64::from(value_bytes) + u64::from(self.overhead_bytes)
+    }
 }
 
 /// A frame's body.

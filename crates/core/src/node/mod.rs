@@ -51,7 +51,7 @@ use crate::peer::Peer;
 use crate::rng::Rng;
 use crate::rpc::{Answered, Class, Due, Rpc, Silence};
 use crate::store::{Store, StoreConfig, StoreEvent};
-use crate::time::{Duration, Mono, Now};
+use crate::time::{Duration, Mono, Now, Wall};
 
 use message::Message;
 use serials::Serials;
@@ -203,6 +203,8 @@ pub struct Node<O: Overlay> {
     phase: Phase,
     network: NetworkId,
     last_heard: Option<Mono>,
+    /// When the last put of a client was put.
+    last_put: Wall,
     rpc: Rpc<Message<O>, Why<O::Call>>,
     timers: Timers<Timer<O::Timer>>,
     ops_over: OpTimers,
@@ -300,6 +302,7 @@ impl<O: Overlay> Node<O> {
             contacts: join::Contacts::default(),
             skew: status::Skew::default(),
             last_heard: None,
+            last_put: Wall(0),
             counters: Counters::default(),
             config,
         })

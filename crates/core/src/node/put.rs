@@ -60,8 +60,12 @@ pub(super) struct Put {
     waits: Vec<Duration>,
     /// The last definite refusal, for the error.
     refusal: Option<Refusal>,
+    /// How many of the replicas asked last have no room for it.
+    full: u8,
     /// Somebody may hold it: stored it, stayed silent, or has a write under way.
     maybe_held: bool,
+    /// Until when a copy lives that a replica held before.
+    longer: Wall,
 }
 
 impl Put {
@@ -75,6 +79,9 @@ impl Put {
     }
 }
 
+/// Puts of one instant are told apart for so long, a microsecond each.
+const INSTANT_MAX: Duration = Duration::from_millis(10);
+
 pub(super) fn backoff(attempt: u8) -> Duration {
     BACKOFF_MIN.times(1 << u64::from(attempt.min(6))).min(BACKOFF_MAX)
 }
@@ -84,7 +91,8 @@ impl<O: Overlay> Node<O> {
     pub(super) fn on_put(&mut self, t: &mut Turn<'_, O>, op: OpId, what: Op) {
         self.counters.puts += 1;
         let restores = matches!(what, Op::Restore(_));
-        let asked = self.record_of(t.now.wall, what);
+        let asked = self.put_time(t.now.wall);
+        let asked = self.record_of(asked, what);
         let admissible = |record: &Record| self.admissible(record, restores);
         match asked.and_then(|(record, wanted)| admissible(&record).map(|()| (record, wanted))) {
             Ok((record, wanted)) => self.begin_put(t, op, record, wanted, restores),
@@ -93,6 +101,14 @@ impl<O: Overlay> Node<O> {
                 self.done(t, op, Err(error));
             }
         }
+    }
+
+    /// The time of a new put. Values stand in the order in which they were put, so of several in one instant each stands behind the one
+    /// before; a clock that was set back is believed.
+    fn put_time(&mut self, now: Wall) -> Wall {
+        let next = self.last_put + Duration(1);
+        self.last_put = if next > now && next.since(now) <= INSTANT_MAX { next } else { now };
+        self.last_put
     }
 
     /// The record that an operation asks to store, and what must be known before.
@@ -203,7 +219,9 @@ impl<O: Overlay> Node<O> {
             resting: false,
             waits: Vec::new(),
             refusal: None,
+            full: 0,
             maybe_held: false,
+            longer: Wall(0),
         };
         self.puts.insert(serial, put);
         self.ops_over.arm(serial, over);
@@ -231,6 +249,7 @@ impl<O: Overlay> Node<O> {
             (put.attempt, put.record.clone(), put.set.clone(), put.acked.clone());
         put.waiting = peers.len() as u8;
         put.waits.clear();
+        put.full = 0;
         for peer in &peers {
             if acked.contains(peer) {
                 self.on_verdict(t, serial, attempt, peer.clone(), Verdict::Stored);
@@ -278,9 +297,12 @@ impl<O: Overlay> Node<O> {
             put.waiting = put.waiting.saturating_sub(1);
         }
         match verdict {
-            Verdict::Stored | Verdict::Hidden => {
+            Verdict::Stored | Verdict::Hidden | Verdict::Longer(_) => {
                 put.maybe_held = true;
                 put.hidden |= verdict == Verdict::Hidden;
+                if let Verdict::Longer(end) = verdict {
+                    put.longer = put.longer.max(end.min(t.now.wall + longest));
+                }
                 if attempt >= put.acks_from && !put.acked.contains(&from) {
                     put.acked.push(from);
                 }
@@ -315,6 +337,7 @@ impl<O: Overlay> Node<O> {
             // A write that failed may have reached the disk.
             Verdict::Refused(why) => {
                 put.maybe_held |= matches!(why, Refusal::Halted(_));
+                put.full += u8::from(why == Refusal::OverCapacity && put.attempt == attempt);
                 put.refusal = Some(why);
             }
         }
@@ -348,6 +371,10 @@ impl<O: Overlay> Node<O> {
         let Some(put) = self.puts.get_mut(&serial) else { return };
         if let Some(error) = definite(put.refusal, &put.record, &self.config) {
             return self.end_put(t, serial, Err(error));
+        }
+        // Refused at once, and offered no more (`opendht` section 3.3): who asks too much keeps nobody waiting.
+        if usize::from(put.full) > put.set.len().saturating_sub(usize::from(put.need)) {
+            return self.end_put(t, serial, Err(OpError::OverCapacity));
         }
         let mut wait = backoff(put.attempt);
         if let Some(expected) = put.room_in() {
@@ -402,6 +429,8 @@ fn receipt(put: &Put, replicas: u8) -> OpDone {
         let fate = if put.hidden { Fate::Hidden } else { Fate::Stands };
         return OpDone::Restored(RestoreReceipt { identity, fate, acked, replicas, expires });
     }
+    // Putting again only lengthens a life.
+    let expires = expires.max(put.longer);
     if kind.is_remove() {
         OpDone::Removed(RemoveReceipt { identity, found: put.found, acked, replicas, expires })
     } else {

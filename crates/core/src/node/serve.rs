@@ -115,16 +115,17 @@ impl<O: Overlay> Node<O> {
         if let Some(why) = self.store.objection(t.now.wall, &record) {
             return Some(Verdict::Refused(why));
         }
-        let Head { identity, kind, .. } = record.head;
+        let (Head { identity, kind, .. }, expires) = (record.head, record.head.expires());
         let offered = self.store.offer(t.now.wall, record, Some(waiter), &mut t.out.disk);
         self.arm_admission(t.now);
         self.counters.records_waited += u64::from(matches!(offered, Stored::Waiting(_)));
         self.counters.records_over_capacity += u64::from(offered == Stored::Refused(Refusal::OverCapacity));
         match offered {
-            Stored::Held => {
-                let removed = self.store.head(&identity).is_some_and(|held| held.kind.is_remove());
-                Some(if removed && !kind.is_remove() { Verdict::Hidden } else { Verdict::Stored })
-            }
+            Stored::Held => Some(match self.store.head(&identity) {
+                Some(held) if held.kind.is_remove() && !kind.is_remove() => Verdict::Hidden,
+                Some(held) if held.expires() > expires => Verdict::Longer(held.expires()),
+                _ => Verdict::Stored,
+            }),
             Stored::Writing => None,
             Stored::Waiting(expected) => Some(Verdict::Waiting(expected)),
             Stored::Refused(why) => Some(Verdict::Refused(why)),

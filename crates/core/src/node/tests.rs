@@ -308,6 +308,67 @@ fn a_put_on_one_node_is_read_from_every_other() {
     }
 }
 
+/// Values put at one instant stand in the order in which they were put.
+#[test]
+fn puts_of_one_instant_keep_their_order() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 5, 3, 2);
+        let texts: Vec<_> = (0..20).map(|n| n.to_string()).collect();
+        let put = |text: &str| Op::put(Id::of_text("k"), text.as_bytes().to_vec(), Duration::from_secs(3600));
+        let mut inputs: Vec<_> = (1000u64..)
+            .zip(&texts)
+            .map(|(op, text)| NodeInput::Op { op: OpId(op), what: put(text) })
+            .collect();
+        net.feed(1, &mut inputs);
+        net.run(Duration::from_secs(20), |net| net.done.len() == 20);
+        assert!(net.done.drain(..).all(|(_, done)| done.is_ok()), "{}", entry.name);
+        assert_eq!(net.texts(3, "k"), texts, "{}", entry.name);
+    }
+}
+
+/// To put a value again for a shorter time changes nothing, and its receipt says how long it lives.
+#[test]
+fn a_receipt_tells_the_longer_life() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 5, 3, 2);
+        let mut put = |secs: u64| {
+            let ttl = Duration::from_secs(secs);
+            match net.op(1, Op::put(Id::of_text("k"), b"v".to_vec(), ttl)) {
+                Ok(OpDone::Put(receipt)) => receipt.expires,
+                other => panic!("{}: {other:?}", entry.name),
+            }
+        };
+        let long = put(3600);
+        assert_eq!(put(60), long, "{}", entry.name);
+        assert!(put(7200) > long, "{}", entry.name);
+    }
+}
+
+/// Who may not queue more is told so at once, not after the gateway has tried for as long as an operation may take.
+#[test]
+fn a_put_that_finds_the_queues_full_ends_at_once() {
+    for entry in OVERLAYS {
+        let mut net = Net::new(entry);
+        net.store_bytes_max = 200_000;
+        for _ in 0..3 {
+            net.add(3, 2);
+            net.calm();
+        }
+        let mut refused_after = None;
+        for n in 0..40 {
+            let began = net.now;
+            let value = vec![n; 60_000];
+            let ended = net.op(1, Op::put(Id::of_text("k"), value, Duration::from_secs(7 * 86_400)));
+            if ended == Err(OpError::OverCapacity) {
+                refused_after = Some(Duration(net.now - began));
+                break;
+            }
+        }
+        let refused_after = refused_after.unwrap_or_else(|| panic!("{}: nothing was refused", entry.name));
+        assert!(refused_after < Duration::from_secs(1), "{}: {refused_after:?}", entry.name);
+    }
+}
+
 #[test]
 fn one_node_alone_promises_nothing_it_cannot_keep() {
     for entry in OVERLAYS {

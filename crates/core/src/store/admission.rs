@@ -29,14 +29,23 @@ use crate::overlay::Violation;
 use crate::time::{Duration, Wall};
 
 /// Of a hundred bytes of the disk, those that clients share; the rest is for handoff and repair.
-pub(super) const SHARED_PERCENT: u64 = 75;
-/// Records that wait for room, of all clients.
-pub(super) const WAITING_MAX: usize = 1 << 14;
-/// Bytes of records that wait for room; beyond it further ones are refused.
+pub const SHARED_PERCENT: u64 = 75;
+/// Bytes of records that wait for room, of all clients; beyond it further ones are refused. A client that has some waiting may add as long
+/// as that is at most a sixteenth of the room left, so that however many ask for more than their share, somebody new finds room (Choudhury,
+/// Hahne, *Dynamic queue length thresholds for shared-memory packet switches*, 1998).
 pub(super) const WAITING_BYTES_MAX: u64 = 16 << 20;
+/// The part of the room left that one client may fill.
+const WAITING_OF_CLIENT: u64 = 16;
+/// What a short record counts for.
+const WAITING_BYTES_MIN: u64 = 1 << 10;
+/// So no more than so many wait.
+pub(super) const WAITING_MAX: usize = (WAITING_BYTES_MAX / WAITING_BYTES_MIN) as usize;
 
-/// Of these, those of one client; it may always have one record waiting.
-pub(super) const WAITING_OF_CLIENT_BYTES_MAX: u64 = WAITING_BYTES_MAX / 16;
+/// What a signed value of that length costs: nothing costs more where values are at most so long.
+#[must_use]
+pub fn put_bytes_max(value_bytes_max: u32) -> u64 {
+    (HEAD_BYTES + PROOF_BYTES) as u64 + u64::from(value_bytes_max)
+}
 
 /// What a client uses of a disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,8 +102,9 @@ pub(super) struct Admission<W> {
     /// `None`: the disk is not bounded.
     fair: Option<Box<Fair<Identity>>>,
     waiting: BTreeMap<Identity, Waiting<W>>,
+    /// What they count for, and the records that are held up.
     waiting_bytes: u64,
-    /// The same, by client.
+    /// What those that wait count for, by client.
     waiting_of: BTreeMap<ClientId, u64>,
     /// The greatest life that the allocation knows.
     ttl_ms_max: u64,
@@ -111,6 +121,11 @@ fn ends_ms(head: &Head) -> u64 {
     head.expires().0.div_ceil(1000)
 }
 
+/// What a record of that cost counts for while it waits.
+fn weight(bytes: u64) -> u64 {
+    bytes.max(WAITING_BYTES_MIN)
+}
+
 fn ms(now: Wall) -> u64 {
     now.0 / 1000
 }
@@ -119,8 +134,8 @@ impl<W> Admission<W> {
     pub(super) fn new(config: &StoreConfig) -> Admission<W> {
         let bounded = config.store_bytes_max != u64::MAX;
         let shared = config.store_bytes_max / 100 * SHARED_PERCENT;
-        let put_bytes_max = (HEAD_BYTES + PROOF_BYTES) as u64 + u64::from(config.value_bytes_max);
-        let paper = || FairConfig::paper(shared, config.ttl_max.as_millis(), put_bytes_max);
+        let greatest = put_bytes_max(config.value_bytes_max);
+        let paper = || FairConfig::paper(shared, config.ttl_max.as_millis(), greatest);
         let fair = bounded.then(paper).flatten();
         Admission {
             fair: fair.map(|fair| Box::new(Fair::new(FairConfig { queued_max: WAITING_MAX, ..fair }))),
@@ -165,18 +180,18 @@ impl<W> Admission<W> {
             return (Offer::Waits(Duration::from_millis(wait)), admitted);
         }
         let bytes = cost_bytes(&record.head);
-        let of_client = self.waiting_of.get(&client).copied().unwrap_or(0);
-        let too_much = of_client > 0 && of_client + bytes > WAITING_OF_CLIENT_BYTES_MAX
-            || self.waiting.len() + self.held_up.len() >= WAITING_MAX;
-        if too_much || self.waiting_bytes + bytes > WAITING_BYTES_MAX {
+        let (of_client, more) = (self.waiting_of.get(&client).copied().unwrap_or(0), weight(bytes));
+        let left = WAITING_BYTES_MAX.saturating_sub(self.waiting_bytes + more);
+        let too_much = of_client > 0 && of_client + more > left / WAITING_OF_CLIENT;
+        if too_much || self.waiting_bytes + more > WAITING_BYTES_MAX {
             return (Offer::Refused, admitted);
         }
         let ends_ms = ends_ms(&record.head);
         // A gateway's clock may be ahead, and removes outlive what they hide: the charge follows the true end (`take`).
         let ttl_ms = ends_ms.saturating_sub(ms(now)).min(self.ttl_ms_max);
         let mut accepted = core::mem::take(&mut self.accepted);
-        self.waiting_bytes += bytes;
-        *self.waiting_of.entry(client).or_default() += bytes;
+        self.waiting_bytes += more;
+        *self.waiting_of.entry(client).or_default() += more;
         self.waiting.insert(identity, Waiting { record, waiter, client, bytes, ends_ms, place: None });
         let arrived = fair.arrive(ms(now), client, identity, bytes, ttl_ms, &mut accepted);
         admitted.extend(self.take(now, accepted));
@@ -257,10 +272,9 @@ impl<W> Admission<W> {
     /// Keeps an admitted record, with its charge, until [`Admission::take_held_up`]; false if too many are kept, or if it is not the last that
     /// was admitted of its identity.
     pub(super) fn hold_up(&mut self, record: Record) -> bool {
-        let bytes = cost_bytes(&record.head);
+        let bytes = weight(cost_bytes(&record.head));
         let is_last = self.writing.get(&record.head.identity).is_some_and(|head| *head == record.head);
-        let fits = self.waiting.len() + self.held_up.len() < WAITING_MAX
-            && self.waiting_bytes + bytes <= WAITING_BYTES_MAX;
+        let fits = self.waiting_bytes + bytes <= WAITING_BYTES_MAX;
         if is_last && fits {
             self.waiting_bytes += bytes;
             self.held_up.push_back(record);
@@ -271,7 +285,7 @@ impl<W> Admission<W> {
     /// The next record whose write can begin now.
     pub(super) fn take_held_up(&mut self) -> Option<Record> {
         let record = self.held_up.pop_front()?;
-        self.waiting_bytes -= cost_bytes(&record.head);
+        self.waiting_bytes -= weight(cost_bytes(&record.head));
         Some(record)
     }
 
@@ -306,9 +320,10 @@ impl<W> Admission<W> {
 
     fn withdraw(&mut self, identity: &Identity) -> Option<Waiting<W>> {
         let waiting = self.waiting.remove(identity)?;
-        self.waiting_bytes -= waiting.bytes;
+        let less = weight(waiting.bytes);
+        self.waiting_bytes -= less;
         if let Some(of_client) = self.waiting_of.get_mut(&waiting.client) {
-            *of_client -= waiting.bytes;
+            *of_client -= less;
             if *of_client == 0 {
                 self.waiting_of.remove(&waiting.client);
             }

@@ -50,7 +50,7 @@ use crate::machine::{DiskEffect, DiskOp, DiskToken, Halt};
 use crate::overlay::Violation;
 use crate::time::{Duration, Wall};
 
-pub use admission::{Room, Share};
+pub use admission::{Room, SHARED_PERCENT, Share, put_bytes_max};
 pub use client::ClientId;
 pub use digest::Digest;
 pub use index::SPLIT_MAX;

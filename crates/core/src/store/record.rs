@@ -178,6 +178,18 @@ pub struct Cursor {
 pub type Rank = (u64, bool, Wall, Wall, u64, ClientId);
 
 impl Head {
+    /// Bytes of the signer's proof, which stand before the content.
+    #[must_use]
+    pub const fn proof_bytes(&self) -> usize {
+        if self.kind.is_signed() { PROOF_BYTES } else { 0 }
+    }
+
+    /// Bytes of the content: the value, without its signer's proof.
+    #[must_use]
+    pub const fn content_bytes(&self) -> u32 {
+        self.value_bytes.saturating_sub(self.proof_bytes() as u32)
+    }
+
     /// The instant from which it is not served any more.
     #[must_use]
     pub fn expires(&self) -> Wall {
@@ -313,8 +325,7 @@ impl Record {
     /// What a reader is given: the value.
     #[must_use]
     pub fn content(&self) -> &[u8] {
-        let front = if self.head.kind.is_signed() { PROOF_BYTES } else { 0 };
-        self.value.get(front..).unwrap_or_default()
+        self.value.get(self.head.proof_bytes()..).unwrap_or_default()
     }
 
     /// Whether the content is the one that the head names: its hash, of a remove also its secret. A copy that fails is

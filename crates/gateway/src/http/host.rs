@@ -2,8 +2,8 @@
 //!
 //! A web page of a stranger can make a browser send requests to a loopback address: by pointing its own name there (DNS
 //! rebinding), or by asking across origins. The first shows in `Host`, the second in `Origin`, or for what a page loads like a
-//! picture in `Sec-Fetch-Site`. Programs that are not browsers send neither a foreign `Host` nor any of the others, so the checks
-//! cost them nothing. A foreign page cannot read what it gets, so it may get; but not what costs the network much.
+//! picture in `Sec-Fetch-Site`. Programs that are not browsers send none of the others, and a foreign `Host` only
+//! where they are of 2005 and speak XML-RPC. A foreign page cannot read what it gets, so it may get; but not what costs the network much.
 
 use std::net::IpAddr;
 
@@ -15,15 +15,18 @@ use crate::rest::refusal::Refusal;
 
 /// Refuses a request that calls the gateway by a name that is not its own, or that comes from a foreign web page.
 ///
-/// `local` is the address that the client in fact connected to: no name was pointed at it when it stands in `Host`.
+/// `local` is the address that the client in fact connected to: no name was pointed at it when it stands in `Host`. Programs of 2005 that
+/// post XML-RPC may call it anything: they name the service by a host of long ago, the gateway behind a mapped port, some even themselves.
 pub(crate) fn check<B>(
     request: &Request<B>,
     local: Option<IpAddr>,
     allowed: &[String],
+    speaks_xmlrpc: bool,
 ) -> Result<(), Refusal> {
     let host = named_host(request)?;
     if let Some(host) = &host
         && !is_ours(host.host(), local, allowed)
+        && !(speaks_xmlrpc && !is_of_browser(request))
     {
         let name = printable(host.host());
         return Err(Refusal::new(
@@ -48,6 +51,11 @@ pub(crate) fn check<B>(
         Some(origin) if same_origin(origin.as_bytes(), host.as_ref()) => Ok(()),
         Some(_) => Err(foreign("web pages of other origins may not write through this gateway")),
     }
+}
+
+/// Whether a browser sent this POST: since 2019 all of them name its origin, also to that origin itself.
+fn is_of_browser<B>(request: &Request<B>) -> bool {
+    request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site")
 }
 
 fn foreign(why: &'static str) -> Refusal {
@@ -114,7 +122,8 @@ mod tests {
     fn ask(host: &str, local: &str, allowed: &[&str]) -> Result<(), &'static str> {
         let request = Request::builder().uri("/").header(HOST, host).body(()).expect("a request");
         let allowed: Vec<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
-        check(&request, Some(local.parse().expect("an address")), &allowed).map_err(|refusal| refusal.code())
+        check(&request, Some(local.parse().expect("an address")), &allowed, false)
+            .map_err(|refusal| refusal.code())
     }
 
     #[test]
@@ -147,6 +156,21 @@ mod tests {
     }
 
     #[test]
+    fn programs_of_2005_may_call_it_anything_and_browsers_may_not() {
+        let ask = |browser: Option<(&str, &str)>| {
+            let mut request =
+                Request::builder().method("POST").uri("/").header(HOST, "opendht.nyuld.net:5851");
+            if let Some((name, value)) = browser {
+                request = request.header(name, value);
+            }
+            check(&request.body(()).expect("a request"), None, &[], true).map_err(|refusal| refusal.code())
+        };
+        assert_eq!(ask(None), Ok(()));
+        assert_eq!(ask(Some(("origin", "http://opendht.nyuld.net:5851"))), Err("unknown_host"));
+        assert_eq!(ask(Some(("sec-fetch-site", "same-origin"))), Err("unknown_host"));
+    }
+
+    #[test]
     fn the_address_connected_to_and_configured_names_are() {
         assert_eq!(ask("10.0.0.1:5851", "10.0.0.1", &[]), Ok(()));
         assert_eq!(ask("10.0.0.1:5851", "::ffff:10.0.0.1", &[]), Ok(()));
@@ -158,7 +182,7 @@ mod tests {
         let ask = |origin: &str| {
             let request = Request::builder().method("PUT").uri("/").header(HOST, "localhost:5851");
             let request = request.header(ORIGIN, origin).body(()).expect("a request");
-            check(&request, None, &[]).map_err(|refusal| refusal.code())
+            check(&request, None, &[], false).map_err(|refusal| refusal.code())
         };
         assert_eq!(ask("http://evil.example"), Err("foreign_origin"));
         assert_eq!(ask("null"), Err("foreign_origin"));
@@ -170,7 +194,7 @@ mod tests {
         let ask = |path: &str, site: &str| {
             let request = Request::builder().uri(path).header(HOST, "localhost:5851");
             let request = request.header("sec-fetch-site", site).body(()).expect("a request");
-            check(&request, None, &[]).map_err(|refusal| refusal.code())
+            check(&request, None, &[], false).map_err(|refusal| refusal.code())
         };
         for path in ["/v1/network?max=1024", "/v1/keys/colors/trace"] {
             assert_eq!(ask(path, "cross-site"), Err("foreign_origin"));

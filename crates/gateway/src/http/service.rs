@@ -87,9 +87,12 @@ impl<N: Node> Connection<N> {
         &self,
         mut request: Request<Incoming>,
     ) -> Result<(&'static str, Result<Response<Body>, Refusal>), Cut> {
-        if let Err(refusal) =
-            host::check(&request, self.local.map(|local| local.ip()), &self.shop.config.allowed_hosts)
-        {
+        if let Err(refusal) = host::check(
+            &request,
+            self.local.map(|local| local.ip()),
+            &self.shop.config.allowed_hosts,
+            is_xmlrpc(&request),
+        ) {
             self.shop.desk.metrics.turned_away(refusal.code());
             return Ok(("refused", Err(refusal)));
         }

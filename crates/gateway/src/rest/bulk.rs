@@ -41,6 +41,7 @@ use super::{
 use crate::access::Bearer;
 use crate::http::body;
 use crate::node::Node;
+use crate::tasks::spawn_begun;
 
 /// Bytes of its body: a thousand values of 4 KiB, or four of the greatest, in base64.
 const BODY_BYTES_MAX: u64 = 8 << 20;
@@ -293,7 +294,8 @@ async fn in_order<T, F: Future<Output = String> + Send + 'static>(
             && let Some((at, entry)) = entries.next()
         {
             let entry = work(entry);
-            under_way.spawn(async move { (at, entry.await) });
+            // Values under one key stand in the order of their entries.
+            spawn_begun(&mut under_way, async move { (at, entry.await) });
         }
         match under_way.join_next().await {
             Some(Ok((at, result))) => results[at] = result,

@@ -73,7 +73,8 @@ impl Receipt {
             secret_hash: guarded.then(|| secret_hash.to_string()),
             signer: signed.map(|put| authenticator(&put.proof)),
             seq: signed.map(|put| put.seq).filter(|seq| *seq > 0),
-            ttl_seconds: ttl.as_secs(),
+            // The same value may live longer than this put asked for.
+            ttl_seconds: receipt.expires.since(super::writes::now()).as_secs().max(ttl.as_secs()),
             expires_ms: millis(receipt.expires),
             acked: receipt.acked.iter().map(PeerName::from).collect(),
             replicas: receipt.replicas,

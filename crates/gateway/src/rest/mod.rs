@@ -47,6 +47,8 @@ use http::uri::Authority;
 use http::{HeaderMap, Response, StatusCode, Uri};
 use keyway_core::id::ID_BYTES;
 use keyway_core::machine::{Op, OpDone, Reads};
+use keyway_core::store::Proof;
+use keyway_core::store::proof::sha256;
 use keyway_core::{Duration, Id};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -314,7 +316,7 @@ async fn read<N: Node>(shop: &Shop<N>, named: Named, uri: &Uri) -> Answer {
     };
     let signer = match asked.signer.as_deref() {
         None => None,
-        Some(authenticator) => Some(place_of(&writes::digits("signer", authenticator)?)),
+        Some(authenticator) => Some(writes::digits("signer", authenticator)?),
     };
     let op = Op::Get {
         key,
@@ -323,9 +325,14 @@ async fn read<N: Node>(shop: &Shop<N>, named: Named, uri: &Uri) -> Answer {
         reads: asked.reads.into(),
         page_bytes: PAGE_BYTES,
         overhead_bytes: VALUE_OVERHEAD_BYTES,
-        signer,
+        signer: signer.as_ref().map(place_of),
     };
-    let OpDone::Got(found) = shop.desk.op(op).await? else { return Err(our_fault()) };
+    let OpDone::Got(mut found) = shop.desk.op(op).await? else { return Err(our_fault()) };
+    if let Some(authenticator) = signer {
+        // The place is its start; whoever names another end means somebody else.
+        let whole = |proof: &Proof| sha256(&proof.public_key) == authenticator;
+        found.values.retain(|value| value.proof.as_deref().is_some_and(whole));
+    }
     match found.values.first() {
         None if after.is_none() || asked.raw => Err(Refusal::new(
             StatusCode::NOT_FOUND,

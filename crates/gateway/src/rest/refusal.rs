@@ -266,8 +266,10 @@ impl From<OpError> for Refusal {
             OpError::Timeout => {
                 no(S::GATEWAY_TIMEOUT, "timeout").hint("repeat it: repeating a put is harmless")
             }
-            OpError::Quorum { .. } => no(S::SERVICE_UNAVAILABLE, "quorum")
-                .hint("repeat it; GET /v1/keys/KEY/where shows which replicas answer"),
+            OpError::Quorum { want, .. } => no(S::SERVICE_UNAVAILABLE, "quorum").hint(format!(
+                "repeat it; GET /v1/keys/KEY/where shows which replicas answer. A network of fewer than {want} nodes can never answer it: \
+                 start more, or all with lower --replicas and --acks"
+            )),
             OpError::TooLarge { max, .. } => Refusal { message: why.to_string(), ..Refusal::too_large(*max) },
             OpError::BadTtl { max_secs } => {
                 no(S::UNPROCESSABLE_ENTITY, "bad_ttl").hint(format!("use ?ttl=SECONDS with 1 to {max_secs}"))

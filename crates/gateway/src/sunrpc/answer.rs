@@ -68,19 +68,20 @@ async fn perform<N: Node>(legacy: &Legacy<'_, N>, call: Call) -> Result<Results,
     match call {
         Call::Null => Ok(Results::Void),
         Call::Put { key, value, secret_hash, ttl_secs } => {
-            let secret_hash = secret_hash.as_ref().map(hash);
+            let secret_hash = secret_hash.as_deref().map(hash);
             legacy.put(key, &value, secret_hash, ttl_secs.into()).await.map(Results::Status)
         }
         Call::Get { key, maxvals, placemark } => {
             legacy.get_short(key, maxvals.into(), &placemark).await.map(Results::Page)
         }
-        Call::Remove { key, value_hash, algorithm, secret, ttl_secs } => legacy
-            .remove(key, hash(&value_hash), &algorithm, &secret, ttl_secs.into())
+        Call::Remove { key, value_hash, secret, ttl_secs } => legacy
+            .remove(key, hash(&value_hash), program::ALGORITHM, &secret, ttl_secs.into())
             .await
             .map(Results::Status),
     }
 }
 
-fn hash(hash: &program::Hash) -> Hash<'_> {
-    Hash { algorithm: &hash.algorithm, bytes: &hash.bytes }
+/// Whatever its sender called it.
+fn hash(bytes: &[u8]) -> Hash<'_> {
+    Hash { algorithm: program::ALGORITHM, bytes }
 }

@@ -36,6 +36,7 @@ use crate::access::Bearer;
 use crate::crowd::Place;
 use crate::node::Node;
 use crate::rest::Shop;
+use crate::tasks::spawn_begun;
 
 /// Read from the socket at once.
 const CHUNK_BYTES: usize = 16 << 10;
@@ -285,7 +286,8 @@ impl<N: Node> Connection<N> {
             self.place.work();
         }
         let (shop, who) = (self.shop.clone(), self.who.clone());
-        self.calls.spawn(async move {
+        // Values come back in the order in which they were put, so calls reach the node in the order in which they were sent.
+        spawn_begun(&mut self.calls, async move {
             let answered = answer(&shop, &who, head, call).await;
             drop(seat);
             answered

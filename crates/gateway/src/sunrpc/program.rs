@@ -52,16 +52,7 @@ const HASH_BYTES_MAX: usize = 40;
 /// Longest secret.
 const SECRET_BYTES_MAX: usize = 40;
 /// What our hashes are called here: the word that the deployed server sent.
-const ALGORITHM: &[u8] = b"SHA";
-
-/// A hash as the wire has it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Hash {
-    /// Its algorithm's name, of at most 20 bytes.
-    pub algorithm: Vec<u8>,
-    /// At most 40 bytes.
-    pub bytes: Vec<u8>,
-}
+pub(super) const ALGORITHM: &[u8] = b"SHA";
 
 /// A call with its arguments.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,7 +66,7 @@ pub enum Call {
         /// What.
         value: Vec<u8>,
         /// Whose secret removes it; version 2 has none.
-        secret_hash: Option<Hash>,
+        secret_hash: Option<Vec<u8>>,
         /// For how long.
         ttl_secs: i32,
     },
@@ -93,9 +84,7 @@ pub enum Call {
         /// Where.
         key: Id,
         /// The hash of what.
-        value_hash: Hash,
-        /// How the secret was hashed.
-        algorithm: Vec<u8>,
+        value_hash: Vec<u8>,
         /// The secret itself.
         secret: Vec<u8>,
         /// For how long the removal is remembered.
@@ -146,9 +135,10 @@ fn key(args: &mut Reader<'_>) -> Result<Id, Undecodable> {
     args.fixed().map(Id)
 }
 
-fn hash(args: &mut Reader<'_>) -> Result<Hash, Undecodable> {
-    let algorithm = args.opaque(ALGORITHM_BYTES_MAX)?.to_vec();
-    Ok(Hash { algorithm, bytes: args.opaque(HASH_BYTES_MAX)?.to_vec() })
+/// A hash, without its algorithm's name: on this wire nobody ever looked at that (`opendht` section 1.2).
+fn hash(args: &mut Reader<'_>) -> Result<Vec<u8>, Undecodable> {
+    let _algorithm = args.opaque(ALGORITHM_BYTES_MAX)?;
+    Ok(args.opaque(HASH_BYTES_MAX)?.to_vec())
 }
 
 fn put(version: u32, mut args: Reader<'_>, value_bytes_max: usize) -> Result<Call, Undecodable> {
@@ -158,7 +148,7 @@ fn put(version: u32, mut args: Reader<'_>, value_bytes_max: usize) -> Result<Cal
     let ttl_secs = args.i32()?;
     args.finish()?;
     // An empty hash is nobody's.
-    let secret_hash = secret_hash.filter(|hash| !hash.bytes.is_empty());
+    let secret_hash = secret_hash.filter(|hash| !hash.is_empty());
     Ok(Call::Put { key, value: value.to_vec(), secret_hash, ttl_secs })
 }
 
@@ -173,11 +163,11 @@ fn get(mut args: Reader<'_>) -> Result<Call, Undecodable> {
 fn remove(mut args: Reader<'_>) -> Result<Call, Undecodable> {
     let key = key(&mut args)?;
     let value_hash = hash(&mut args)?;
-    let algorithm = args.opaque(ALGORITHM_BYTES_MAX)?.to_vec();
+    let _algorithm = args.opaque(ALGORITHM_BYTES_MAX)?;
     let secret = args.opaque(SECRET_BYTES_MAX)?.to_vec();
     let ttl_secs = args.i32()?;
     args.finish()?;
-    Ok(Call::Remove { key, value_hash, algorithm, secret, ttl_secs })
+    Ok(Call::Remove { key, value_hash, secret, ttl_secs })
 }
 
 /// The results of a get.

@@ -98,6 +98,44 @@ fn what_waited_is_written_although_the_node_was_busy_or_halted_in_its_hour() {
     }
 }
 
+/// However many ask for more than their share, and whatever they send, somebody new is queued.
+#[test]
+fn a_crowd_that_fills_the_queues_leaves_room_for_newcomers() {
+    // Long records fill the bytes, short ones the places.
+    for (bytes, crowd, value_bytes_max) in [(60_000, 100, 60_000), (10, 100, 100), (200_000, 40, 200_000)] {
+        let store_bytes_max = 8 * put_bytes_max(value_bytes_max);
+        let mut w = World::new(StoreConfig { store_bytes_max, value_bytes_max, ..config() });
+        let mut number = 0;
+        let mut put = |w: &World, client: u64| {
+            number += 1;
+            let mut value = Vec::from_iter(core::iter::repeat_n(7, bytes));
+            value[..8].copy_from_slice(&u64::to_be_bytes(number));
+            let record = Record::plain(Id::from_u64(number), value, w.now, Duration::from_secs(100), 7);
+            record.charged_to(ClientId(client))
+        };
+        let mut refused = 0;
+        // Until nobody of the crowd gets anything more.
+        for _ in 0..20_000 {
+            let before = refused;
+            for client in 0..crowd {
+                let record = put(&w, client);
+                refused += u64::from(w.offer(&record) == Put::Refused(Refusal::OverCapacity));
+            }
+            w.settle();
+            if refused == before + crowd {
+                break;
+            }
+        }
+        assert!(refused >= crowd, "{bytes} bytes each: the crowd asks for too much");
+        for newcomer in 1_000..1_000 + crowd / 4 {
+            let record = put(&w, newcomer);
+            let offered = w.offer(&record);
+            assert!(matches!(offered, Put::Waiting(_)), "{bytes} bytes each, client {newcomer}: {offered:?}");
+        }
+        w.store.check().expect("the store's rules hold");
+    }
+}
+
 #[test]
 fn what_ends_while_it_is_held_up_gives_its_room_back() {
     let mut w = bounded();
