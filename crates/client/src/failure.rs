@@ -72,6 +72,15 @@ impl ClientError {
         }
     }
 
+    /// Whether the same may succeed later without anybody changing the request: nobody answers, or a gateway cannot serve now.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            ClientError::Unreachable { .. } | ClientError::Timeout { .. } => true,
+            ClientError::Refused { status, .. } => matches!(status, 408 | 429 | 500..),
+            _ => false,
+        }
+    }
+
     /// What to do about it, if the gateway said so.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {

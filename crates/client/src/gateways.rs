@@ -201,7 +201,11 @@ impl Gateways {
                     return Ok(response.into_body());
                 }
                 Ok(Ok(response)) => match timeout_at(until, self.read(response)).await {
-                    Ok(Attempt::Answer(answer)) => return Err(refusal(&answer)),
+                    Ok(Attempt::Answer(answer)) => match refusal(&answer) {
+                        // A proxy's, while the gateway behind it is away.
+                        ClientError::Protocol(why) if answer.status.is_server_error() => why,
+                        error => return Err(error),
+                    },
                     Ok(Attempt::Fail(error)) => return Err(error),
                     Ok(Attempt::Next { why, how }) => {
                         if let Miss::Refused(error) = how {

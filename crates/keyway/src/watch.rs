@@ -55,7 +55,7 @@ pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<Exit, Fail
                 continue;
             }
             Event::Trouble { message } => {
-                output.note(format!("cannot read the key now: {}; the watch goes on", harmless(message)));
+                output.note(format!("cannot read the key now: {}; trying again", harmless(message)));
                 continue;
             }
             _ if args.new && !ready => continue,

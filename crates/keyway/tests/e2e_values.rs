@@ -6,7 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use support::{Network, SOON, keyway, put, run};
+use support::{Network, SOON, keyway, put, run, wait_until};
 
 fn file(dir: &Path, name: &str, text: &str) -> PathBuf {
     let path = dir.join(name);
@@ -185,6 +185,28 @@ fn a_watch_tells_what_happens_and_runs_commands() {
     let command = "printf '%s ' $KEYWAY_EVENT; cat";
     let said = network.run(&["watch", "hook", "--max", "1", "--exec", command]).good();
     assert_eq!(said, "value the value");
+}
+
+#[test]
+fn a_watch_outlives_a_restart_of_its_only_gateway() {
+    let mut network = Network::start(1, &["--replicas", "1", "--acks", "1"]);
+    network.run(&["put", "colors", "red", "--ttl", "1h"]).good();
+    let mut verb = network.verb(&["watch", "colors", "--max", "2", "-o", "ndjson"]);
+    let mut watch = support::Process::start(&mut verb, &network.dir.path().join("watch.log"));
+    assert_eq!(json_of(&watch.line())["text"], "red");
+    network.nodes[0].kill();
+    wait_until("it says that nobody answers", SOON, || watch.log().contains("trying again").then_some(()));
+    network.restart(0);
+    network.wait_ready(SOON);
+    network.run(&["put", "colors", "blue"]).good();
+    let next = json_of(&watch.line());
+    assert_eq!((&next["event"], &next["text"]), (&json!("value"), &json!("blue")), "{next}");
+    assert!(watch.end(SOON).success(), "{}", watch.log_end());
+    assert_eq!(watch.log().matches("trying again").count(), 1, "{}", watch.log());
+    // A first connection in vain ends at once.
+    network.nodes[0].kill();
+    let absent = network.nodes[0].url();
+    keyway(["--gateway", &absent, "watch", "colors"]).failed(6);
 }
 
 #[test]
