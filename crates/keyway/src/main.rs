@@ -100,12 +100,12 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Up(args) => {
             start_log("warn", shared, file, session)?;
             let args = config::over(&args, &config::over(&file.up, &up::UpArgs::defaults()));
-            many_threads()?.block_on(up::run(args, session))
+            drive(many_threads()?, up::run(args, session))
         }
         Verb::Node(args) => {
             start_log("info", shared, file, session)?;
             let args = config::over(&*args, &config::over(&file.node, &node::NodeArgs::defaults()));
-            many_threads()?.block_on(node::run(args, session))
+            drive(many_threads()?, node::run(args, session))
         }
         Verb::Import(args) => many_threads()?.block_on(import::run(args, session)),
         Verb::Export(args) => drive(one_thread()?, export::run(args, session)),
@@ -142,7 +142,8 @@ fn start_log(default: &str, shared: &Shared, file: &File, session: &Session) -> 
     log::start(filter, format, session.output.err_is_terminal)
 }
 
-/// Runs a verb that may be interrupted in the middle of reading a file: what a thread is still doing then is not waited for.
+/// Runs a verb that may be interrupted in the middle of reading a file or of looking up a name: what a thread is still doing then
+/// is not waited for.
 fn drive<T>(runtime: Runtime, verb: impl Future<Output = T>) -> T {
     let ended = runtime.block_on(verb);
     runtime.shutdown_background();

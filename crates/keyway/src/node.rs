@@ -302,7 +302,14 @@ pub(crate) async fn run(args: NodeArgs, session: &Session) -> Result<Exit, Failu
     let http = args.http.unwrap_or((Ipv4Addr::LOCALHOST, 5851).into());
     let settings = args.settings()?;
     let ports = Ports { http, sunrpc: args.sunrpc.and_then(Door::at) };
-    let served = serve::start(settings, ports, args.gateway()).await?;
+    // To find the names that --join gives takes up to half a minute, and a great disk takes its time to open.
+    let served = tokio::select! {
+        served = serve::start(settings, ports, args.gateway()) => served?,
+        () = signals.leave() => {
+            session.output.note("left before it had begun");
+            return Ok(Exit::Ok);
+        }
+    };
     let id = served.node.status().await.map(|status| status.me.id().to_string()).unwrap_or_default();
 
     let say = |event: &str| -> Result<(), Failure> {

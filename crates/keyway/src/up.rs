@@ -166,7 +166,11 @@ pub(crate) async fn run(args: UpArgs, session: &Session) -> Result<Exit, Failure
     warn_of_strangers(&plan, session);
     let mut served = Vec::new();
     for node in 0..plan.nodes {
-        let started = serve::start(plan.settings(node), plan.ports(node), GatewayConfig::default()).await;
+        let starting = serve::start(plan.settings(node), plan.ports(node), GatewayConfig::default());
+        let started = tokio::select! {
+            started = starting => started,
+            () = signals.leave() => return leave(served, &mut signals, session).await,
+        };
         served.push(started.map_err(|mut failure| {
             failure.message = format!("node {node}: {}", failure.message);
             failure
