@@ -185,6 +185,7 @@ fn a_watch_tells_what_happens_and_runs_commands() {
     let command = "printf '%s ' $KEYWAY_EVENT; cat";
     let said = network.run(&["watch", "hook", "--max", "1", "--exec", command]).good();
     assert_eq!(said, "value the value");
+    assert_eq!(network.run(&["watch", "hook", "--max", "1", "-o", "raw"]).good(), "the value", "exact bytes");
 }
 
 #[test]
