@@ -291,6 +291,19 @@ async fn absence_is_told_at_once_and_names_every_gateway() {
     assert_eq!(error.exit_code(), 6);
     let text = error.to_string();
     assert!(text.contains(&first) && text.contains(&second) && text.contains("refused"), "{text}");
+    assert!(matches!(error, ClientError::Unreachable { hung_up: false, .. }), "{error:?}");
+    let other = Fake::start(Deed::HangUp).await;
+    let error = client(&[&other.url]).node().await.expect_err("it hangs up");
+    assert!(matches!(error, ClientError::Unreachable { hung_up: true, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_carries_where_the_series_is_and_what_stands_in_the_way() {
+    let body = "{\"error\":{\"code\":\"outlived\",\"message\":\"no\",\"seq\":4,\"expires_ms\":7}}";
+    let fake = Fake::start(Deed::Say(409, body.into())).await;
+    let error = client(&[&fake.url]).put(&key(), "red".into(), None).await.expect_err("outlived");
+    let told = matches!(error, ClientError::Refused { seq: Some(4), expires_ms: Some(7), .. });
+    assert!(told && error.exit_code() == 7, "{error:?}");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@
 //!
 //! Data goes to stdout, all else to stderr; the exit codes are those of [`exit`].
 
+mod advice;
 mod bench;
 mod beneath;
 mod chosen;

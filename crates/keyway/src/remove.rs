@@ -110,7 +110,15 @@ async fn unsay(client: &Client, key: &Key, value: &Value, signer: &Signer) -> Re
     Ok(match (value.kind, value.seq) {
         (Kind::Sequenced, Some(seq)) => {
             let claim = Claim::end(*key, proof.nonce, seq.saturating_add(1), until);
-            client.remove_signed(&claim, signer, Some(seq)).await?
+            client.remove_signed(&claim, signer, Some(seq)).await.map_err(|error| {
+                let failure = Failure::from(error);
+                match failure.code() {
+                    Some("conflict") => {
+                        failure.hint("somebody put the next number meanwhile: look, then remove that")
+                    }
+                    _ => failure,
+                }
+            })?
         }
         _ => {
             let claim = Claim::removal(*key, Hex::sha256(&value.bytes), proof.nonce, until);

@@ -137,6 +137,18 @@ fn a_series_moves_on_by_one_and_conflicts_are_told() {
     network.run(&["get", "visits"]).failed(3);
     series("again", &["--cas", "4"]).good();
     assert_eq!(network.run(&["get", "visits"]).good(), "again\n");
+    // After a removal there is nothing to read, and the series goes on all the same.
+    network.run(&["remove", "visits", "again", "--sign", &key]).good();
+    series("and again", &["--ttl", "2d"]).good();
+    let said = network.run(&["get", "visits", "--details"]).good();
+    assert!(said.contains("number 7"), "{said}");
+    let error = series("short", &["--ttl", "1m"]).failed(7);
+    assert!(error.contains("until ") && error.contains("--ttl 2d"), "{error}");
+    let error = json_of(&series("short", &["--ttl", "1m", "-o", "json"]).failed(7))["error"].clone();
+    assert_eq!((&error["code"], &error["exit"]), (&json!("outlived"), &json!(7)), "{error}");
+    assert!(error["expires_ms"].as_u64().is_some_and(|ms| ms > 1_700_000_000_000), "{error}");
+    let error = json_of(&series("late", &["--cas", "3", "-o", "json"]).failed(7))["error"].clone();
+    assert_eq!((&error["code"], &error["seq"]), (&json!("conflict"), &json!(7)), "{error}");
 
     // Lives: whoever can see a value can renew it, but only its signer what is signed.
     let secret = file(dir, "secret", "open").display().to_string();
