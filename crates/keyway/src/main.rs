@@ -48,6 +48,7 @@ mod restore;
 mod secrets;
 mod serve;
 mod session;
+mod shell;
 mod sim;
 mod size;
 mod snapshot;

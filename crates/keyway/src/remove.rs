@@ -68,9 +68,9 @@ pub(crate) async fn run(args: RemoveArgs, session: &Session) -> Result<Exit, Fai
             if found.is_empty() {
                 let message = "nothing was removed: this key has signed no such value";
                 return Err(Failure::new(Exit::NotFound, message).hint(format!(
-                    "`keyway get {} --details --signer {}` shows what it has signed",
-                    harmless(&args.key.key),
-                    signer.authenticator()
+                    "`keyway get --details --signer {} {}` shows what it has signed",
+                    signer.authenticator(),
+                    args.key.words()
                 )));
             }
             let mut receipts = Vec::with_capacity(found.len());

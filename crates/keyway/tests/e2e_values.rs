@@ -173,6 +173,35 @@ fn a_series_moves_on_by_one_and_conflicts_are_told() {
     let page = json_of(&network.run(&["get", "pages", "-o", "json", "--max", "2"]).good());
     let next = page["next"].as_str().expect("a cursor");
     assert_eq!(network.run(&["get", "pages", "--cursor", next]).good(), "page 2\n");
+    let got = network.run(&["get", "pages", "--max", "2"]);
+    let hint = got.stderr.split("--cursor ").nth(1).expect("it names the cursor").to_owned();
+    let cursor = hint.split(' ').next().expect("a word").trim_matches('\'');
+    assert_eq!(network.run(&["get", "pages", "--cursor", cursor]).good(), "page 2\n");
+    let error = network.run(&["get", "pages", "--cursor", "nonsense"]).failed(2);
+    assert!(error.contains("--cursor takes"), "{error}");
+}
+
+#[test]
+fn hints_are_commands_that_can_be_pasted() {
+    let network = Network::start(1, &["--durability", "memory", "--replicas", "1", "--acks", "1"]);
+    let digits = "f8bd696759805b9098f9e13be67d2b248c7619d0";
+    let keys: [(&[&str], &str); 5] = [
+        (&["two words"], "'two words'"),
+        (&["--", "-x"], "-- -x"),
+        (&["--hex", digits], "--hex f8bd696759805b9098f9e13be67d2b248c7619d0"),
+        (&[""], "''"),
+        (&["it's"], "'it'\\''s'"),
+    ];
+    for (key, words) in keys {
+        let error = network.run(&[&["get"], key].concat()).failed(3);
+        assert!(error.contains(&format!("`keyway where {words}`")), "{error}");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("\"$0\" where {words}")]).arg(support::command().get_program());
+        shell.env("KEYWAY_GATEWAY", network.gateways()).env("KEYWAY_CONFIG", "/dev/null");
+        run(&mut shell, b"").good();
+    }
+    let error = network.run(&["put", "k", "v", "--ttl", "0"]).failed(4);
+    assert!(error.contains("another --ttl") && !error.contains('?'), "{error}");
 }
 
 #[test]
