@@ -49,6 +49,7 @@ mod secrets;
 mod serve;
 mod session;
 mod shell;
+mod shortage;
 mod sim;
 mod size;
 mod snapshot;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
+            let failure = explained(failure, &session);
             if !failure.is_closed_pipe() {
                 session.output.failure(&failure);
             }
@@ -135,6 +137,14 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Config(args) => config::run(args, shared, &session.output),
         Verb::Completions(args) => completions::run(&args, &session.output),
         Verb::Man(args) => man::run(&args, &session.output),
+    }
+}
+
+/// Asks the gateway for more about a failure whose cause only the state of its network tells.
+fn explained(failure: Failure, session: &Session) -> Failure {
+    match one_thread() {
+        Ok(runtime) => drive(runtime, shortage::explained(failure, session)),
+        Err(_) => failure,
     }
 }
 

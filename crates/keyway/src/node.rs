@@ -20,6 +20,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::Style;
 use crate::serve::{self, Ports, Served, Signals};
 use crate::session::Session;
+use crate::shortage::Shortage;
 use crate::size::Size;
 
 /// Between two remarks about a node that has not joined yet.
@@ -335,6 +336,11 @@ pub(crate) async fn run(args: NodeArgs, session: &Session) -> Result<Exit, Failu
         () = signals.leave() => return served.leave(&mut signals, session).await,
     }
     say("ready")?;
+    if let Ok(status) = served.node.status().await
+        && let Some(shortage) = Shortage::of_node(&status)
+    {
+        tracing::warn!("{shortage}; {}", shortage.way_out());
+    }
     tokio::select! {
         () = served.node.stopped() => {
             served.close().await;

@@ -42,9 +42,13 @@ impl Session {
 
     /// The same of these.
     pub(crate) fn client_of(&self, gateways: &[String]) -> Result<Client, Failure> {
+        Ok(Client::with_settings(gateways, self.client_settings()?)?)
+    }
+
+    /// How a client asks them: with the usual bounds, and the token.
+    pub(crate) fn client_settings(&self) -> Result<ClientSettings, Failure> {
         let token = self.token_file.as_deref().map(|path| secrets::access_token(path, &self.output));
-        let settings = ClientSettings { token: token.transpose()?, ..ClientSettings::default() };
-        Ok(Client::with_settings(gateways, settings)?)
+        Ok(ClientSettings { token: token.transpose()?, ..ClientSettings::default() })
     }
 }
 

@@ -23,6 +23,7 @@ use crate::node::Durability;
 use crate::output::Style;
 use crate::serve::{self, Ports, Served, Signals};
 use crate::session::Session;
+use crate::shortage::Shortage;
 
 /// Ports from one node's to the next one's.
 const PORT_STEP: u16 = 10;
@@ -181,6 +182,12 @@ pub(crate) async fn run(args: UpArgs, session: &Session) -> Result<Exit, Failure
         () = signals.leave() => return leave(served, &mut signals, session).await,
     }
     announce(&plan, &served, began.elapsed(), session).await?;
+    let NodeSettings { replicas, acks, .. } = plan.settings(0);
+    if let Some(shortage) = Shortage::new(served.len(), replicas, acks) {
+        session.output.note(format!(
+            "\nwarning: {shortage}; take --nodes {replicas} or more. A node all by itself is `keyway node --replicas 1 --acks 1`"
+        ));
+    }
     let ended = any_ended(&served);
     tokio::select! {
         node = ended => Err(Failure::new(Exit::Failure, format!("node {node} ended by itself")).hint("the log says why")),
