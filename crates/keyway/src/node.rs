@@ -30,7 +30,8 @@ const NETWORK_KEY_BYTES_MIN: usize = 16;
 
 const EXAMPLES: &str = "\
 Examples:
-  keyway node                                        found a network on this machine
+  keyway node                                        found a network on this machine; puts wait for a second node
+  keyway node --replicas 1 --acks 1                  a node all by itself
   keyway node --listen 127.0.0.1:5860 --http 127.0.0.1:5861 --sunrpc none --data d2 --join 127.0.0.1:5850
   keyway node --listen 10.0.0.7:5850 --join 10.0.0.1:5850 --network-key-file /etc/keyway/key
   keyway node --http 10.0.0.7:5851 --tokens /etc/keyway/tokens ...     clients show a token (keyway token create)
