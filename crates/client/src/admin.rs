@@ -39,7 +39,8 @@ impl SnapshotBytes {
                     Err(_) => continue,
                 },
                 Ok(Some(Err(_))) => {
-                    return Err(ClientError::Unreachable { tried: tried("the snapshot was cut off") });
+                    let tried = tried("the snapshot was cut off");
+                    return Err(ClientError::Unreachable { tried, hung_up: true });
                 }
                 Err(_) => return Err(ClientError::Timeout { tried: tried("nothing more came") }),
             }

@@ -486,9 +486,11 @@ pub(crate) struct ErrorText {
     pub(crate) code: String,
     pub(crate) message: String,
     #[serde(default)]
-    pub(crate) hint: Option<String>,
+    pub(crate) hint: Option<Box<str>>,
     #[serde(default)]
     pub(crate) seq: Option<u64>,
+    #[serde(default)]
+    pub(crate) expires_ms: Option<u64>,
 }
 
 /// Bytes as base64 text.

@@ -136,10 +136,15 @@ impl<T> BulkAnswer<T> {
         }
         let outcome = |result: BulkResult<T>| match (result.done, result.error) {
             (Some(done), _) => Ok(done),
-            (None, Some(ErrorText { code, message, hint, seq })) => {
-                let status = result.status;
-                Err(ClientError::Refused { status, code, message, hint, seq, retry_after_secs: None })
-            }
+            (None, Some(ErrorText { code, message, hint, seq, expires_ms })) => Err(ClientError::Refused {
+                status: result.status,
+                code,
+                message,
+                hint,
+                seq,
+                expires_ms,
+                retry_after_secs: None,
+            }),
             (None, None) => Err(ClientError::Protocol("a result that says nothing".into())),
         };
         Ok(self.results.into_iter().map(outcome).collect())

@@ -297,6 +297,7 @@ impl Client {
                 message: "the gateway's node has not found its network".into(),
                 hint: None,
                 seq: None,
+                expires_ms: None,
                 retry_after_secs: None,
             })?;
             u64::from_str_radix(&network, 16).map_err(|e| ClientError::Protocol(e.to_string()))

@@ -9,11 +9,13 @@ pub type Tried = Vec<(String, String)>;
 /// Why a request did not succeed. Its text is for people: of a refusal the gateway's own words, and when to come back if it said so.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClientError {
-    /// No gateway could be reached. Nothing was stored.
+    /// No gateway could be reached. Nothing was stored, unless something was there and hung up.
     #[error("no gateway could be reached: {}", list(tried))]
     Unreachable {
         /// What each attempt met.
         tried: Tried,
+        /// Whether something took a connection and ended it without an answer: a gateway that was ended, or a port where none listens.
+        hung_up: bool,
     },
     /// A gateway answered, and the answer is no.
     #[error("{message}{}", when(*retry_after_secs))]
@@ -25,9 +27,12 @@ pub enum ClientError {
         /// For people.
         message: String,
         /// What to do about it, if the gateway knows.
-        hint: Option<String>,
+        hint: Option<Box<str>>,
         /// Of a `conflict`: the number at which the series is; 0 if there is none.
         seq: Option<u64>,
+        /// When what stands in the way ends (`outlived`), or until when a removal stands that found nothing: milliseconds since
+        /// 1970-01-01T00:00:00Z.
+        expires_ms: Option<u64>,
         /// When the same may be asked again: in so many seconds, if the gateway said so. What fits into the deadline of a request is
         /// waited for; this is what did not.
         retry_after_secs: Option<u64>,
@@ -69,6 +74,15 @@ impl ClientError {
                 "not_joined" | "isolated" => 6,
                 _ => 4,
             },
+        }
+    }
+
+    /// Whether the same may succeed later without anybody changing the request: nobody answers, or a gateway cannot serve now.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            ClientError::Unreachable { .. } | ClientError::Timeout { .. } => true,
+            ClientError::Refused { status, .. } => matches!(status, 408 | 429 | 500..),
+            _ => false,
         }
     }
 

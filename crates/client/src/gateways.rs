@@ -146,7 +146,7 @@ impl Gateways {
         let deadline = Instant::now() + self.settings.deadline;
         let mut tried = Tried::new();
         let mut refusal = None;
-        let mut silent = false;
+        let (mut silent, mut hung_up) = (false, false);
         let mut turns = vec![Turn::Next; self.list.len()];
         for round in 0..ROUNDS_MAX {
             let first = self.distances.first(self.settings.connect_timeout);
@@ -165,6 +165,7 @@ impl Gateways {
                         self.distances.missed(at);
                         turns[at] = Turn::after(&how);
                         silent |= matches!(how, Miss::Silent);
+                        hung_up |= matches!(how, Miss::Cut);
                         if let Miss::Refused(error) = how {
                             refusal = Some(error);
                         }
@@ -172,7 +173,7 @@ impl Gateways {
                     }
                 }
                 if Instant::now() >= deadline {
-                    return Err(summary(tried, refusal, true));
+                    return Err(summary(tried, refusal, true, hung_up));
                 }
             }
             let pause = ROUND_PAUSE * 2u32.pow(round);
@@ -184,12 +185,13 @@ impl Gateways {
                 _ => break,
             }
         }
-        Err(summary(tried, refusal, silent))
+        Err(summary(tried, refusal, silent, hung_up))
     }
 
     /// Sends `ask` until a gateway answers without an end, and gives what comes of it.
     pub(crate) async fn open(&self, ask: &Ask) -> Result<Stream, ClientError> {
-        let (mut tried, mut refused, mut silent) = (Tried::new(), None, false);
+        let (mut tried, mut refused) = (Tried::new(), None);
+        let (mut silent, mut hung_up) = (false, false);
         let first = self.distances.first(self.settings.connect_timeout);
         for step in 0..self.list.len() {
             let at = (first + step) % self.list.len();
@@ -201,7 +203,11 @@ impl Gateways {
                     return Ok(response.into_body());
                 }
                 Ok(Ok(response)) => match timeout_at(until, self.read(response)).await {
-                    Ok(Attempt::Answer(answer)) => return Err(refusal(&answer)),
+                    Ok(Attempt::Answer(answer)) => match refusal(&answer) {
+                        // A proxy's, while the gateway behind it is away.
+                        ClientError::Protocol(why) if answer.status.is_server_error() => why,
+                        error => return Err(error),
+                    },
                     Ok(Attempt::Fail(error)) => return Err(error),
                     Ok(Attempt::Next { why, how }) => {
                         if let Miss::Refused(error) = how {
@@ -211,7 +217,10 @@ impl Gateways {
                     }
                     Err(_) => "no answer in time".to_owned(),
                 },
-                Ok(Err(error)) => cause(&error),
+                Ok(Err(error)) => {
+                    hung_up |= !error.is_connect();
+                    cause(&error)
+                }
                 Err(_) => {
                     silent = true;
                     "no answer in time".to_owned()
@@ -220,7 +229,7 @@ impl Gateways {
             self.distances.missed(at);
             note(&mut tried, self.name(at), why);
         }
-        Err(summary(tried, refused, silent))
+        Err(summary(tried, refused, silent, hung_up))
     }
 
     pub(crate) fn answer_bytes_max(&self) -> usize {
@@ -351,6 +360,7 @@ pub(crate) fn refusal(answer: &Answer) -> ClientError {
             message: body.error.message,
             hint: body.error.hint,
             seq: body.error.seq,
+            expires_ms: body.error.expires_ms,
             retry_after_secs: answer.retry_after_secs,
         },
         Err(_) => ClientError::Protocol(format!("status {}: {}", answer.status, quote(&answer.body))),
@@ -376,11 +386,11 @@ fn note(tried: &mut Tried, gateway: String, why: String) {
 }
 
 /// The most telling of what was met: a gateway's own words, then silence, then absence.
-fn summary(tried: Tried, refusal: Option<ClientError>, silent: bool) -> ClientError {
+fn summary(tried: Tried, refusal: Option<ClientError>, silent: bool, hung_up: bool) -> ClientError {
     match refusal {
         Some(error) => error,
         None if silent => ClientError::Timeout { tried },
-        None => ClientError::Unreachable { tried },
+        None => ClientError::Unreachable { tried, hung_up },
     }
 }
 

@@ -8,7 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
-    Claim, Client, ClientError, ClientSettings, GetOptions, Hex, Key, PutOptions, Reads, Secret, Signer,
+    Claim, Client, ClientError, ClientSettings, Event, GetOptions, Hex, Key, PutOptions, Reads, Secret,
+    Signer,
 };
 
 /// What a fake gateway does with a request.
@@ -290,6 +291,19 @@ async fn absence_is_told_at_once_and_names_every_gateway() {
     assert_eq!(error.exit_code(), 6);
     let text = error.to_string();
     assert!(text.contains(&first) && text.contains(&second) && text.contains("refused"), "{text}");
+    assert!(matches!(error, ClientError::Unreachable { hung_up: false, .. }), "{error:?}");
+    let other = Fake::start(Deed::HangUp).await;
+    let error = client(&[&other.url]).node().await.expect_err("it hangs up");
+    assert!(matches!(error, ClientError::Unreachable { hung_up: true, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_carries_where_the_series_is_and_what_stands_in_the_way() {
+    let body = "{\"error\":{\"code\":\"outlived\",\"message\":\"no\",\"seq\":4,\"expires_ms\":7}}";
+    let fake = Fake::start(Deed::Say(409, body.into())).await;
+    let error = client(&[&fake.url]).put(&key(), "red".into(), None).await.expect_err("outlived");
+    let told = matches!(error, ClientError::Refused { seq: Some(4), expires_ms: Some(7), .. });
+    assert!(told && error.exit_code() == 7, "{error:?}");
 }
 
 #[tokio::test]
@@ -513,4 +527,67 @@ async fn a_signed_value_is_handed_on_only_with_its_signature() {
         assert_eq!(got.is_ok(), good, "{got:?}");
         assert!(good || matches!(got, Err(ClientError::Invalid(_))));
     }
+}
+
+/// A whole event of a watch.
+fn told(event: &str, data: &str) -> String {
+    format!("event: {event}\ndata: {data}\n\n")
+}
+
+#[tokio::test]
+async fn a_watch_waits_for_its_only_gateway_and_says_so_once() {
+    let value = |text: &str, base64: &str| {
+        let hash = Key::hash(text.as_bytes());
+        told(
+            "value",
+            &format!(
+                "{{\"value_base64\":\"{base64}\",\"put_time_ms\":1,\"ttl_seconds\":60,\"remaining_seconds\":59,\
+                 \"value_hash\":\"{hash}\"}}"
+            ),
+        )
+    };
+    let (red, ready) = (value("red", "cmVk"), told("ready", "{}"));
+    let count = AtomicUsize::new(0);
+    let fake = Fake::with(move |_, _| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Deed::Say(200, format!("{red}{ready}")),
+        1 => Deed::HangUp,
+        2 => refusal(503, "not_joined"),
+        3 => Deed::Say(502, "<html>a proxy speaks".into()),
+        4 => Deed::Say(200, format!("{red}{}{ready}", value("blue", "Ymx1ZQ=="))),
+        _ => refusal(401, "unauthorized"),
+    })
+    .await;
+    let mut watch = client(&[&fake.url]).watch(&key());
+    let mut events = Vec::new();
+    let error = loop {
+        let next = tokio::time::timeout(Duration::from_secs(30), watch.next());
+        match next.await.expect("it does not stand still") {
+            Ok(event) => events.push(event),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&error, ClientError::Refused { status: 401, .. }), "{error}");
+    let names: Vec<String> = events
+        .iter()
+        .map(|event| match event {
+            Event::Value(value) => String::from_utf8_lossy(&value.bytes).into_owned(),
+            Event::Ready => "ready".into(),
+            Event::Trouble { .. } => "trouble".into(),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(names, ["red", "ready", "trouble", "blue"], "{events:?}");
+    assert_eq!(fake.asked(), 6);
+}
+
+#[tokio::test]
+async fn a_watch_that_was_never_connected_fails_and_pauses_before_it_asks_again() {
+    let fake = Fake::start(refusal(503, "not_joined")).await;
+    let mut watch = client(&[&fake.url]).watch(&key());
+    let began = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(watch.next().await.expect_err("not there").exit_code(), 6);
+    }
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+    assert_eq!(fake.asked(), 3);
 }

@@ -7,14 +7,15 @@
 //! ```
 //!
 //! When a connection ends, the next gateway is asked. What it tells first is compared with what was told before: nothing is told
-//! twice, and what went meanwhile is told as gone.
+//! twice, and what went meanwhile is told as gone. A watch that was connected once waits for as long as nobody answers, such as
+//! while its only gateway is started again: that is trouble, told once, and no error. Who is turned away is told so.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::answer::{ErrorBody, Value};
 use crate::client::Client;
@@ -29,6 +30,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(45);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Longest pause because a gateway said so (`Retry-After`).
+const TOLD_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What happened to a key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -44,7 +47,8 @@ pub enum Event {
     Expired(Gone),
     /// All values that were there at the beginning have been told. Once.
     Ready,
-    /// The gateway's node cannot read the key; the watch goes on.
+    /// The key cannot be read now, because no gateway answers (told once until one does) or the gateway's node cannot; the
+    /// watch goes on.
     Trouble {
         /// Why.
         message: String,
@@ -74,7 +78,13 @@ pub struct Watch {
     confirmed: Option<BTreeSet<(Key, Key)>>,
     ready: bool,
     events: VecDeque<Event>,
+    /// Whether there was a connection ever.
+    connected: bool,
+    /// Whether it was told that no gateway answers, and nothing was heard since.
+    away: bool,
+    /// The next pause, and until when nobody is asked.
     pause: Duration,
+    rest: Option<Instant>,
 }
 
 impl Watch {
@@ -88,24 +98,25 @@ impl Watch {
             confirmed: None,
             ready: false,
             events: VecDeque::new(),
+            connected: false,
+            away: false,
             pause: PAUSE_MIN,
+            rest: None,
         }
     }
 
     /// Waits for the next event. Dropping the future loses none.
     ///
     /// # Errors
-    /// See [`ClientError`]: no gateway can be reached, or one answers nonsense. The next call begins with a new connection.
+    /// See [`ClientError`]: a gateway turns us away or answers nonsense, or nobody answers at the very first connection; later on
+    /// that is [`Event::Trouble`]. The next call begins with a new connection, after a pause: it may be made at once.
     pub async fn next(&mut self) -> Result<Event, ClientError> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Ok(event);
             }
             let Some(stream) = &mut self.stream else {
-                let path = format!("/v1/ids/{}/watch", self.key);
-                self.stream = Some(self.client.open(&Ask::get(path)).await?);
-                self.received.clear();
-                self.confirmed = Some(BTreeSet::new());
+                self.connect().await?;
                 continue;
             };
             match timeout(SILENCE_MAX, stream.frame()).await {
@@ -114,6 +125,7 @@ impl Watch {
                         self.received.extend_from_slice(&data);
                         if let Err(error) = self.read().await {
                             self.stream = None;
+                            self.rest(None);
                             return Err(error);
                         }
                     }
@@ -121,11 +133,45 @@ impl Watch {
                 // Ended, cut, or silent.
                 _ => {
                     self.stream = None;
-                    sleep(self.pause).await;
-                    self.pause = (self.pause * 2).min(PAUSE_MAX);
+                    self.rest(None);
                 }
             }
         }
+    }
+
+    /// A new connection, or trouble that is told once.
+    async fn connect(&mut self) -> Result<(), ClientError> {
+        // An instant and no span: whoever drops the future in the middle does not shorten the pause.
+        if let Some(until) = self.rest {
+            sleep_until(until).await;
+            self.rest = None;
+        }
+        match self.client.open(&Ask::get(format!("/v1/ids/{}/watch", self.key))).await {
+            Ok(stream) => {
+                self.stream = Some(stream);
+                self.received.clear();
+                self.confirmed = Some(BTreeSet::new());
+                self.connected = true;
+                Ok(())
+            }
+            Err(error) => {
+                self.rest(error.retry_after());
+                if !self.connected || !error.may_pass() {
+                    return Err(error);
+                }
+                if !std::mem::replace(&mut self.away, true) {
+                    self.events.push_back(Event::Trouble { message: error.to_string() });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Nobody is asked for a while, twice as long as the last time, or as long as was said.
+    fn rest(&mut self, told: Option<Duration>) {
+        let pause = self.pause.max(told.unwrap_or_default().min(TOLD_PAUSE_MAX));
+        self.rest = Some(Instant::now() + pause);
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
     }
 
     /// Reads the whole events among what was received.
@@ -137,7 +183,7 @@ impl Watch {
             let field =
                 |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim_start);
             if let Some(name) = field("event:") {
-                self.pause = PAUSE_MIN;
+                (self.pause, self.away) = (PAUSE_MIN, false);
                 self.take(name, field("data:").unwrap_or_default()).await?;
             }
         }

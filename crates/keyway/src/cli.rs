@@ -49,7 +49,8 @@ Text keys are the SHA-1 of the text; --hex takes 40 hex digits. Settings come fr
 then a TOML file (--config, ~/.config/keyway/config.toml, /etc/keyway/config.toml), then defaults.
 
 Exit codes: 0 done, 1 failure, 2 usage, 3 not found, 4 refused, 5 time-out or partial, 6 isolated, 7 conflict, \
-8 invalid data or signature, 130 interrupted.";
+8 invalid data or signature, 130 interrupted. With -o json a failure is a line of JSON on stderr: error.exit, .message, .hint, \
+and of a gateway's refusal .code, which is stable, .seq and .expires_ms.";
 
 /// A distributed hash table that can be studied, simulated and run in production
 #[derive(Parser, Debug)]

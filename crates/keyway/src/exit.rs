@@ -18,6 +18,9 @@ use std::io;
 use std::process::ExitCode;
 
 use keyway_client::ClientError;
+use serde::Serialize;
+
+use crate::advice;
 
 /// An exit code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,12 +80,27 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// The next command to run, or the thing to change.
     pub(crate) hint: Option<String>,
+    /// Of a gateway's refusal, for programs.
+    pub(crate) told: Option<Box<Told>>,
+}
+
+/// What a gateway's refusal says beside its words.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub(crate) struct Told {
+    /// Its stable word for it.
+    pub(crate) code: String,
+    /// Where the series is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seq: Option<u64>,
+    /// When what stands in the way ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_ms: Option<u64>,
 }
 
 impl Failure {
     /// A failure without advice.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Failure {
-        Failure { exit, message: message.into(), hint: None }
+        Failure { exit, message: message.into(), hint: None, told: None }
     }
 
     /// The same with advice.
@@ -90,6 +108,25 @@ impl Failure {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// A refusing gateway's word for it.
+    pub(crate) fn code(&self) -> Option<&str> {
+        self.told.as_ref().map(|told| told.code.as_str())
+    }
+
+    /// As programs read it.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        #[derive(Serialize)]
+        struct Error<'a> {
+            exit: u8,
+            message: &'a str,
+            hint: Option<&'a str>,
+            #[serde(flatten)]
+            told: Option<&'a Told>,
+        }
+        let (exit, hint, told) = (self.exit.code(), self.hint.as_deref(), self.told.as_deref());
+        serde_json::json!({ "error": Error { exit, message: &self.message, hint, told } })
     }
 
     /// Whether the reader of our output went away, which is not worth a word.
@@ -126,32 +163,42 @@ impl From<ClientError> for Failure {
             8 => Exit::Invalid,
             _ => Exit::Failure,
         };
-        let hint = error.hint().map(str::to_owned).or_else(|| next_step(&error).map(str::to_owned));
-        Failure { exit, message: error.to_string(), hint }
+        let told = match &error {
+            ClientError::Refused { code, seq, expires_ms, .. } => {
+                Some(Box::new(Told { code: code.clone(), seq: *seq, expires_ms: *expires_ms }))
+            }
+            _ => None,
+        };
+        Failure { exit, message: advice::cause(&error), hint: advice::next_step(&error), told }
     }
 }
 
-/// What to do about an error for which the gateway gave no advice.
-fn next_step(error: &ClientError) -> Option<&'static str> {
-    match error {
-        ClientError::Unreachable { .. } => Some(
-            "start a network with `keyway up`, or name a running gateway with --gateway URL or KEYWAY_GATEWAY",
-        ),
-        ClientError::Timeout { .. } => {
-            Some("`keyway health` tells whether the gateway's node serves; then try again")
-        }
-        ClientError::Protocol(_) => Some("does --gateway name a Keyway node's HTTP port (5851 by default)?"),
-        ClientError::Refused { code, .. } => match code.as_str() {
-            "quorum" | "not_joined" | "isolated" | "halted" | "clock_skew" => {
-                Some("`keyway status` and `keyway health` tell more about the gateway's node")
-            }
-            "waiting" => Some("nothing need be done: it will be stored when there is room"),
-            "busy" => Some("try again in a moment, or name more gateways"),
-            _ => None,
-        },
-        ClientError::Invalid(_) => {
-            Some("`keyway where KEY` shows the copies of the key; try another gateway")
-        }
-        ClientError::Usage(_) => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_to_programs_with_what_it_says_beside_its_words() {
+        let error = ClientError::Refused {
+            status: 409,
+            code: "outlived".into(),
+            message: "it must live as long as what it replaces".into(),
+            hint: Some("HTTP".into()),
+            seq: None,
+            expires_ms: Some(86_400_000),
+            retry_after_secs: None,
+        };
+        let failure = Failure::from(error);
+        let json = failure.json();
+        let json = &json["error"];
+        assert_eq!((&json["exit"], &json["code"]), (&7.into(), &"outlived".into()), "{json}");
+        assert_eq!(json["expires_ms"], 86_400_000);
+        assert!(json.get("seq").is_none(), "{json}");
+        assert!(
+            json["message"].as_str().is_some_and(|text| text.ends_with("1970-01-02 00:00:00 UTC")),
+            "{json}"
+        );
+        let json = Failure::new(Exit::Usage, "no").json();
+        assert_eq!(json.to_string(), r#"{"error":{"exit":2,"hint":null,"message":"no"}}"#);
     }
 }

@@ -8,6 +8,7 @@ use crate::duration::Span;
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Output, harmless};
 use crate::session::{KeyArgs, Session};
+use crate::shell;
 
 /// Values printed when neither `--all` nor `--max` is given.
 const VALUES_DEFAULT: usize = 100;
@@ -104,7 +105,7 @@ pub(crate) async fn run(args: GetArgs, session: &Session) -> Result<Exit, Failur
         let (values, more) = walk.collect(wanted).await?;
         let next = walk.next.clone();
         output.json(&Found { key, values: &values, more, next, merged: walk.merged })?;
-        return found(values.len(), &args.key.key, &key, walk.merged);
+        return found(values.len(), &args.key, &key, walk.merged);
     }
     if args.details && output.format == Format::Table {
         let (values, more) = walk.collect(wanted).await?;
@@ -112,9 +113,9 @@ pub(crate) async fn run(args: GetArgs, session: &Session) -> Result<Exit, Failur
             table(&values, &output)?;
         }
         if let Some(next) = walk.next.as_deref().filter(|_| more) {
-            output.note(format!("there are more: --cursor {next}"));
+            output.note(format!("there are more: --cursor {}", shell::word(next)));
         }
-        return found(values.len(), &args.key.key, &key, walk.merged);
+        return found(values.len(), &args.key, &key, walk.merged);
     }
     // Page by page, so that a long list needs no memory here.
     let mut count = 0;
@@ -128,30 +129,31 @@ pub(crate) async fn run(args: GetArgs, session: &Session) -> Result<Exit, Failur
             }
         }
         if !more || count >= wanted {
-            if more && !raw && args.max.is_none() {
+            if more && !raw {
                 let next = walk.next.as_deref().unwrap_or_default();
                 output.note(format!(
-                    "there are more than {count} values; --all prints them, --cursor {next} goes on"
+                    "there are more than {count} values; --all prints them, --cursor {} goes on",
+                    shell::word(next)
                 ));
             } else if more && raw {
                 output.note("there are more values; without --raw all are printed");
             }
-            return found(count, &args.key.key, &key, walk.merged);
+            return found(count, &args.key, &key, walk.merged);
         }
     }
 }
 
-fn found(count: usize, name: &str, key: &Key, merged: u8) -> Result<Exit, Failure> {
+fn found(count: usize, named: &KeyArgs, key: &Key, merged: u8) -> Result<Exit, Failure> {
     if count > 0 {
         return Ok(Exit::Ok);
     }
-    let name = harmless(name);
+    let name = if named.key.is_empty() { "the empty key".to_owned() } else { harmless(&named.key) };
     let asked = match merged {
         0 => String::new(),
         n => format!(", by {n} {} that answered", crate::output::plural(n.into(), "replica", "replicas")),
     };
     Err(Failure::new(Exit::NotFound, format!("no value under {name} (key {key}){asked}"))
-        .hint(format!("`keyway where {name}` shows what each replica holds")))
+        .hint(format!("`keyway where {}` shows what each replica holds", named.words())))
 }
 
 /// One line for each value, with all that is known of it.
@@ -222,7 +224,15 @@ impl Walk {
         let max = u32::try_from(max.min(VALUES_DEFAULT)).expect("bounded by a small constant");
         let options =
             GetOptions { max: Some(max), after: self.next.take(), reads: self.reads, signer: self.signer };
-        let page = self.client.get(&self.key, &options).await?;
+        let page = self.client.get(&self.key, &options).await.map_err(|error| {
+            let failure = Failure::from(error);
+            match (&options.after, failure.code()) {
+                (Some(_), Some("bad_request")) => {
+                    failure.hint("--cursor takes what the get before has named, unchanged")
+                }
+                _ => failure,
+            }
+        })?;
         self.merged = page.merged;
         // A page without values ends the walk even if it names a next one, so that the loop is bounded.
         self.next = page.next.filter(|_| !page.values.is_empty());

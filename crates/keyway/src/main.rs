@@ -14,6 +14,7 @@
 //!
 //! Data goes to stdout, all else to stderr; the exit codes are those of [`exit`].
 
+mod advice;
 mod bench;
 mod beneath;
 mod chosen;
@@ -47,6 +48,8 @@ mod restore;
 mod secrets;
 mod serve;
 mod session;
+mod shell;
+mod shortage;
 mod sim;
 mod size;
 mod snapshot;
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
+            let failure = explained(failure, &session);
             if !failure.is_closed_pipe() {
                 session.output.failure(&failure);
             }
@@ -100,12 +104,12 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
         Verb::Up(args) => {
             start_log(config::LOG_OF_UP, shared, file, session)?;
             let args = config::over(&args, &config::over(&file.up, &up::UpArgs::defaults()));
-            many_threads()?.block_on(up::run(args, session))
+            drive(many_threads()?, up::run(args, session))
         }
         Verb::Node(args) => {
             start_log(config::LOG_OF_NODE, shared, file, session)?;
             let args = config::over(&*args, &config::over(&file.node, &node::NodeArgs::defaults()));
-            many_threads()?.block_on(node::run(args, session))
+            drive(many_threads()?, node::run(args, session))
         }
         Verb::Import(args) => many_threads()?.block_on(import::run(args, session)),
         Verb::Export(args) => drive(one_thread()?, export::run(args, session)),
@@ -136,13 +140,22 @@ fn run(verb: Verb, shared: &Shared, file: &File, session: &Session) -> Result<Ex
     }
 }
 
+/// Asks the gateway for more about a failure whose cause only the state of its network tells.
+fn explained(failure: Failure, session: &Session) -> Failure {
+    match one_thread() {
+        Ok(runtime) => drive(runtime, shortage::explained(failure, session)),
+        Err(_) => failure,
+    }
+}
+
 fn start_log(default: &str, shared: &Shared, file: &File, session: &Session) -> Result<(), Failure> {
     let filter = shared.log.as_deref().or(file.log.as_deref()).unwrap_or(default);
     let format = shared.log_format.or(file.log_format).unwrap_or_default();
     log::start(filter, format, session.output.err_is_terminal)
 }
 
-/// Runs a verb that may be interrupted in the middle of reading a file: what a thread is still doing then is not waited for.
+/// Runs a verb that may be interrupted in the middle of reading a file or of looking up a name: what a thread is still doing then
+/// is not waited for.
 fn drive<T>(runtime: Runtime, verb: impl Future<Output = T>) -> T {
     let ended = runtime.block_on(verb);
     runtime.shutdown_background();

@@ -21,6 +21,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::Style;
 use crate::serve::{self, Ports, Served, Signals};
 use crate::session::Session;
+use crate::shortage::Shortage;
 use crate::size::Size;
 
 /// Between two remarks about a node that has not joined yet.
@@ -30,7 +31,8 @@ const NETWORK_KEY_BYTES_MIN: usize = 16;
 
 const EXAMPLES: &str = "\
 Examples:
-  keyway node                                        found a network on this machine
+  keyway node                                        found a network on this machine; puts wait for a second node
+  keyway node --replicas 1 --acks 1                  a node all by itself
   keyway node --listen 127.0.0.1:5860 --http 127.0.0.1:5861 --sunrpc none --data d2 --join 127.0.0.1:5850
   keyway node --listen 10.0.0.7:5850 --join 10.0.0.1:5850 --network-key-file /etc/keyway/key
   keyway node --http 10.0.0.7:5851 --tokens /etc/keyway/tokens ...     clients show a token (keyway token create)
@@ -310,7 +312,14 @@ pub(crate) async fn run(args: NodeArgs, session: &Session) -> Result<Exit, Failu
     let http = args.http.unwrap_or((Ipv4Addr::LOCALHOST, 5851).into());
     let settings = args.settings()?;
     let ports = Ports { http, sunrpc: args.sunrpc.and_then(Door::at) };
-    let served = serve::start(settings, ports, args.gateway()).await?;
+    // To find the names that --join gives takes up to half a minute, and a great disk takes its time to open.
+    let served = tokio::select! {
+        served = serve::start(settings, ports, args.gateway()) => served?,
+        () = signals.leave() => {
+            session.output.note("left before it had begun");
+            return Ok(Exit::Ok);
+        }
+    };
     let id = served.node.status().await.map(|status| status.me.id().to_string()).unwrap_or_default();
 
     let say = |event: &str| -> Result<(), Failure> {
@@ -336,6 +345,11 @@ pub(crate) async fn run(args: NodeArgs, session: &Session) -> Result<Exit, Failu
         () = signals.leave() => return served.leave(&mut signals, session).await,
     }
     say("ready")?;
+    if let Ok(status) = served.node.status().await
+        && let Some(shortage) = Shortage::of_node(&status)
+    {
+        tracing::warn!("{shortage}; {}", shortage.way_out());
+    }
     tokio::select! {
         () = served.node.stopped() => {
             served.close().await;

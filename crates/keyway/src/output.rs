@@ -162,10 +162,7 @@ impl Output {
     /// The failure on stderr, with its advice; as JSON when a program reads.
     pub(crate) fn failure(&self, failure: &Failure) {
         let text = if self.is_json() {
-            let error = serde_json::json!({ "error": {
-                "exit": failure.exit.code(), "message": failure.message, "hint": failure.hint,
-            }});
-            error.to_string()
+            failure.json().to_string()
         } else {
             let error = paint(self.colour_err, Style::Red, "error:");
             match &failure.hint {

@@ -1,7 +1,8 @@
 //! `keyway put`: store a value, and say for how long and on how many nodes.
 //!
 //! Plain, removable by a secret, under its own hash, or signed: alone, or as the next of a series. Whoever does not say which
-//! number is next lets this verb look: it reads the series and puts the next number only if nobody else did meanwhile.
+//! number is next lets this verb look: it reads the series and puts the next number only if nobody else did meanwhile, else the one
+//! after that. After a removal there is nothing to read; then, too, the refusal tells where the series is.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use keyway_client::{
-    Claim, Client, GetOptions, Hex, Key, Kind, Nonce, PutOptions, PutReceipt, Signer, expires_in,
+    Claim, Client, ClientError, GetOptions, Hex, Key, Kind, Nonce, PutOptions, PutReceipt, Signer, expires_in,
 };
 
 use crate::duration::Span;
@@ -27,6 +28,8 @@ pub(crate) const VALUE_BYTES_MAX: u64 = 1 << 20;
 pub(crate) const SIGNED_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Pages of a signer's values that are looked through for a series or a value.
 pub(crate) const PAGES_MAX: usize = 100;
+/// Times that the next number of a series is looked for while others put it.
+const NUMBERS_MAX: u32 = 16;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -145,16 +148,26 @@ async fn put_signed(
         return Ok(client.put_signed(&claim, signer, None).await?);
     }
     let series = Hex::series(args.series.as_deref().unwrap_or_default());
-    let (seq, cas) = match (args.seq, args.cas) {
-        (Some(seq), cas) => (seq, cas),
-        (None, Some(cas)) => (cas.saturating_add(1), Some(cas)),
-        (None, None) => {
-            let number = number_of(client, &key, signer, &series).await?;
-            (number.saturating_add(1), Some(number))
+    let claim = |seq: u64| Claim::next(key, value.clone(), series, seq, expires);
+    match (args.seq, args.cas) {
+        (Some(seq), cas) => return Ok(client.put_signed(&claim(seq), signer, cas).await?),
+        (None, Some(cas)) => {
+            return Ok(client.put_signed(&claim(cas.saturating_add(1)), signer, Some(cas)).await?);
         }
-    };
-    let claim = Claim::next(key, value, series, seq, expires);
-    Ok(client.put_signed(&claim, signer, cas).await?)
+        (None, None) => {}
+    }
+    let mut number = number_of(client, &key, signer, &series).await?;
+    let mut tries = 1;
+    loop {
+        match client.put_signed(&claim(number.saturating_add(1)), signer, Some(number)).await {
+            Err(ClientError::Refused { code, seq: Some(now), .. })
+                if code == "conflict" && tries < NUMBERS_MAX =>
+            {
+                (number, tries) = (now, tries + 1);
+            }
+            ended => return Ok(ended?),
+        }
+    }
 }
 
 /// Where a series is; 0 if nothing of it is to be seen.

@@ -68,9 +68,9 @@ pub(crate) async fn run(args: RemoveArgs, session: &Session) -> Result<Exit, Fai
             if found.is_empty() {
                 let message = "nothing was removed: this key has signed no such value";
                 return Err(Failure::new(Exit::NotFound, message).hint(format!(
-                    "`keyway get {} --details --signer {}` shows what it has signed",
-                    harmless(&args.key.key),
-                    signer.authenticator()
+                    "`keyway get --details --signer {} {}` shows what it has signed",
+                    signer.authenticator(),
+                    args.key.words()
                 )));
             }
             let mut receipts = Vec::with_capacity(found.len());
@@ -110,7 +110,15 @@ async fn unsay(client: &Client, key: &Key, value: &Value, signer: &Signer) -> Re
     Ok(match (value.kind, value.seq) {
         (Kind::Sequenced, Some(seq)) => {
             let claim = Claim::end(*key, proof.nonce, seq.saturating_add(1), until);
-            client.remove_signed(&claim, signer, Some(seq)).await?
+            client.remove_signed(&claim, signer, Some(seq)).await.map_err(|error| {
+                let failure = Failure::from(error);
+                match failure.code() {
+                    Some("conflict") => {
+                        failure.hint("somebody put the next number meanwhile: look, then remove that")
+                    }
+                    _ => failure,
+                }
+            })?
         }
         _ => {
             let claim = Claim::removal(*key, Hex::sha256(&value.bytes), proof.nonce, until);

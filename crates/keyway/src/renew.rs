@@ -56,7 +56,7 @@ pub(crate) async fn run(args: RenewArgs, session: &Session) -> Result<Exit, Fail
     let found = args.value.chosen()?.find(&client, &key, None).await?;
     if found.is_empty() {
         return Err(Failure::new(Exit::NotFound, format!("no such value under {name} (key {key})"))
-            .hint(format!("`keyway get {name} --details` shows what is there")));
+            .hint(format!("`keyway get --details {}` shows what is there", args.key.words())));
     }
     let mine = |value: &Value| match value.kind {
         Kind::Put | Kind::Immutable => true,

@@ -8,7 +8,7 @@ use crate::cli::Shared;
 use crate::config::File;
 use crate::exit::Failure;
 use crate::output::{Format, Output};
-use crate::secrets;
+use crate::{secrets, shell};
 
 /// The shared settings, decided.
 #[derive(Clone, Debug)]
@@ -42,9 +42,13 @@ impl Session {
 
     /// The same of these.
     pub(crate) fn client_of(&self, gateways: &[String]) -> Result<Client, Failure> {
+        Ok(Client::with_settings(gateways, self.client_settings()?)?)
+    }
+
+    /// How a client asks them: with the usual bounds, and the token.
+    pub(crate) fn client_settings(&self) -> Result<ClientSettings, Failure> {
         let token = self.token_file.as_deref().map(|path| secrets::access_token(path, &self.output));
-        let settings = ClientSettings { token: token.transpose()?, ..ClientSettings::default() };
-        Ok(Client::with_settings(gateways, settings)?)
+        Ok(ClientSettings { token: token.transpose()?, ..ClientSettings::default() })
     }
 }
 
@@ -64,9 +68,39 @@ impl KeyArgs {
     pub(crate) fn place(&self) -> Result<Key, Failure> {
         place(&self.key, self.hex)
     }
+
+    /// As it stands at the end of a command that can be pasted into a shell.
+    pub(crate) fn words(&self) -> String {
+        if self.hex {
+            return format!("--hex {}", shell::word(&self.key));
+        }
+        // What cannot be shown cannot be pasted either.
+        if self.key.chars().any(char::is_control) {
+            return format!("--hex {}", Key::text(&self.key));
+        }
+        let dashes = if self.key.starts_with('-') { "-- " } else { "" };
+        format!("{dashes}{}", shell::word(&self.key))
+    }
 }
 
 /// The place that a key names: SHA-1 of a text, or hex digits as they are.
 pub(crate) fn place(key: &str, hex: bool) -> Result<Key, Failure> {
     if hex { Ok(Key::hex(key)?) } else { Ok(Key::text(key)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_named_as_it_can_be_pasted() {
+        let words = |key: &str, hex| KeyArgs { key: key.to_owned(), hex }.words();
+        assert_eq!(words("colors", false), "colors");
+        assert_eq!(words("two words", false), "'two words'");
+        assert_eq!(words("", false), "''");
+        assert_eq!(words("-x y", false), "-- '-x y'");
+        let digits = Key::text("colors").to_string();
+        assert_eq!(words(&digits, true), format!("--hex {digits}"));
+        assert_eq!(words("a\u{1b}b", false), format!("--hex {}", Key::text("a\u{1b}b")));
+    }
 }

@@ -23,6 +23,7 @@ use crate::node::Durability;
 use crate::output::Style;
 use crate::serve::{self, Ports, Served, Signals};
 use crate::session::Session;
+use crate::shortage::Shortage;
 
 /// Ports from one node's to the next one's.
 const PORT_STEP: u16 = 10;
@@ -176,7 +177,11 @@ pub(crate) async fn run(args: UpArgs, session: &Session) -> Result<Exit, Failure
     warn_of_strangers(&plan, session);
     let mut served = Vec::new();
     for node in 0..plan.nodes {
-        let started = serve::start(plan.settings(node), plan.ports(node), GatewayConfig::default()).await;
+        let starting = serve::start(plan.settings(node), plan.ports(node), GatewayConfig::default());
+        let started = tokio::select! {
+            started = starting => started,
+            () = signals.leave() => return leave(served, &mut signals, session).await,
+        };
         served.push(started.map_err(|mut failure| {
             failure.message = format!("node {node}: {}", failure.message);
             failure
@@ -187,6 +192,12 @@ pub(crate) async fn run(args: UpArgs, session: &Session) -> Result<Exit, Failure
         () = signals.leave() => return leave(served, &mut signals, session).await,
     }
     announce(&plan, &served, began.elapsed(), session).await?;
+    let NodeSettings { replicas, acks, .. } = plan.settings(0);
+    if let Some(shortage) = Shortage::new(served.len(), replicas, acks) {
+        session.output.note(format!(
+            "\nwarning: {shortage}; take --nodes {replicas} or more. A node all by itself is `keyway node --replicas 1 --acks 1`"
+        ));
+    }
     let ended = any_ended(&served);
     tokio::select! {
         node = ended => Err(Failure::new(Exit::Failure, format!("node {node} ended by itself")).hint("the log says why")),

@@ -9,7 +9,7 @@ use tokio::signal::ctrl_c;
 
 use crate::duration::{Span, utc};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, Style, harmless};
+use crate::output::{Format, Output, Style, harmless, plural, thousands};
 use crate::session::{KeyArgs, Session};
 
 const EXAMPLES: &str = "\
@@ -17,7 +17,14 @@ Examples:
   keyway watch colors                          what is there, then what changes, until Ctrl-C
   keyway watch colors --new -o ndjson          only what changes, for a program
   keyway watch config --exec 'cat > conf.new'  the value comes on standard input
+  keyway watch config --max 1 -o raw           the exact bytes of values alone
+
+A gateway looks once a second, and at the first 1,000 values or 1 MiB of a key: what stands behind them is not told.
 ";
+
+/// Values of a key, and bytes of them, to which a gateway looks at most (docs/gateway.md).
+const VALUES_LOOKED_AT: u64 = 1_000;
+const BYTES_LOOKED_AT: u64 = 1 << 20;
 
 /// Print what happens to a key as it happens.
 #[derive(Args, Debug)]
@@ -41,8 +48,10 @@ pub(crate) struct WatchArgs {
 pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<Exit, Failure> {
     let key = args.key.place()?;
     let output = session.output;
+    let raw = output.format == Format::Raw && args.exec.is_none();
     let mut watch = session.client()?.watch(&key);
     let (mut ready, mut count) = (false, 0);
+    let mut told = Told::default();
     loop {
         let event = tokio::select! {
             event = watch.next() => event?,
@@ -51,19 +60,26 @@ pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<Exit, Fail
         match &event {
             Event::Ready => {
                 ready = true;
-                output.note("ready: all that is there has been told; Ctrl-C ends");
+                output.note(format!("ready: {}; Ctrl-C ends", told.in_words()));
                 continue;
             }
             Event::Trouble { message } => {
-                output.note(format!("cannot read the key now: {}; the watch goes on", harmless(message)));
+                output.note(format!("cannot read the key now: {}; trying again", harmless(message)));
                 continue;
             }
-            _ if args.new && !ready => continue,
+            Event::Value(value) if !ready => told.add(value),
             _ => {}
+        }
+        if args.new && !ready {
+            continue;
+        }
+        // Exact bytes, nothing added: what has no new bytes is nothing.
+        if raw && !matches!(event, Event::Value(_)) {
+            continue;
         }
         match &args.exec {
             Some(command) => execute(command, key, event, &output).await?,
-            None => print(&event, &output)?,
+            None => print(&event, raw, &output)?,
         }
         count += 1;
         if args.max.is_some_and(|max| count >= max) {
@@ -72,7 +88,42 @@ pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<Exit, Fail
     }
 }
 
-fn print(event: &Event, output: &Output) -> Result<(), Failure> {
+/// What was there at the beginning.
+#[derive(Default)]
+struct Told {
+    values: u64,
+    bytes: u64,
+    /// Of the longest value.
+    most: u64,
+}
+
+impl Told {
+    fn add(&mut self, value: &Value) {
+        let bytes = value.bytes.len() as u64;
+        self.values += 1;
+        self.bytes += bytes;
+        self.most = self.most.max(bytes);
+    }
+
+    /// Whether that is all. Who fills the bounds but for one more value of the same kind may have more.
+    fn in_words(&self) -> String {
+        let values = thousands(self.values);
+        if self.values < VALUES_LOOKED_AT && self.bytes + self.most <= BYTES_LOOKED_AT {
+            return "all that is there has been told".to_owned();
+        }
+        format!(
+            "only the first {values} {} can be told: a gateway looks at no more than {} or 1 MiB of a key, and what stands \
+             behind them is not watched",
+            plural(self.values, "value", "values"),
+            thousands(VALUES_LOOKED_AT),
+        )
+    }
+}
+
+fn print(event: &Event, raw: bool, output: &Output) -> Result<(), Failure> {
+    if let (true, Event::Value(value)) = (raw, event) {
+        return output.bytes(&value.bytes);
+    }
     if output.is_json() {
         return output.json_line(event);
     }
@@ -131,5 +182,22 @@ async fn execute(command: &str, key: Key, event: Event, output: &Output) -> Resu
             Ok(())
         }
         Err(error) => Err(Failure::new(Exit::Failure, format!("cannot run the command: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_said_only_where_it_is_all() {
+        let said = |values: u64, bytes: u64, most: u64| Told { values, bytes, most }.in_words();
+        for all in [said(0, 0, 0), said(1, 64 << 10, 64 << 10), said(999, 9_990, 10)] {
+            assert!(all.starts_with("all "), "{all}");
+        }
+        for part in [said(1_000, 10_000, 10), said(16, 1 << 20, 64 << 10), said(1, 1 << 20, 1 << 20)] {
+            assert!(part.contains("not watched"), "{part}");
+        }
+        assert!(said(1_000, 1, 1).contains("first 1,000 values"));
     }
 }

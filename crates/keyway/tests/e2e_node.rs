@@ -3,6 +3,7 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 use support::{Network, Node, Process, SOON, get, keyway, noise, wait_until};
@@ -163,4 +164,16 @@ fn without_the_key_of_the_network_nobody_joins() {
     let short = key("short", "too short");
     let said = support::run(&mut node("short", &short).command(&[]), b"").failed(2);
     assert!(said.contains("at least 16"), "{said}");
+}
+
+#[test]
+fn a_node_that_still_looks_for_its_seeds_ends_when_it_is_told_to() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let node = Node::new(dir.path(), "node", &["--durability", "memory", "--join", "nobody.invalid:5850"]);
+    let mut process = Process::start(&mut node.command(&[]), &dir.path().join("node.log"));
+    process.wait_for_ears();
+    process.interrupt();
+    // The lookup goes on for half a minute.
+    assert!(process.end(Duration::from_secs(15)).success(), "{}", process.log_end());
+    assert!(process.log().contains("left before it had begun"), "{}", process.log_end());
 }

@@ -310,6 +310,52 @@ fn a_liar_is_found_out_and_the_truth_is_taken_from_another() {
     assert_eq!(receipt["publishers"].as_array().map(Vec::len), Some(1));
 }
 
+/// Gives the first half as it is and hangs up; whoever goes on there is given wrong bytes.
+fn half_a_liar(bytes: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("its address");
+    thread::spawn(move || {
+        let (all, half) = (bytes.len(), bytes.len() / 2);
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if socket.read(&mut byte).unwrap_or(0) == 0 {
+                    break;
+                }
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+            let from =
+                head.split("range: bytes=").nth(1).and_then(|rest| rest.split('-').next()?.parse().ok());
+            let Some(from) = from.filter(|from: &usize| *from > 0) else {
+                let _ = write!(socket, "HTTP/1.1 200 OK\r\nContent-Length: {all}\r\n\r\n");
+                let _ = socket.write_all(&bytes[..half]);
+                continue;
+            };
+            let (left, last) = (all - from, all - 1);
+            let _ = write!(
+                socket,
+                "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{last}/{all}\r\nContent-Length: {left}\r\n\r\n"
+            );
+            let _ = socket.write_all(&vec![7; left]);
+        }
+    });
+    addr
+}
+
+#[test]
+fn who_gave_wrong_bytes_behind_those_of_another_is_not_called_unasked() {
+    let network = small();
+    let bytes = noise(6, 100_000);
+    let content = Content::of(&bytes);
+    announce(&network, content, half_a_liar(bytes.clone()));
+    announce(&network, content, half_a_liar(bytes));
+    let error = fetch(&network, &[&content.key().to_string(), "--out", "-"]).failed(8);
+    assert!(!error.contains("was not asked"), "{error}");
+    assert!(error.contains("bytes, to the end") && error.contains("throw it away"), "{error}");
+}
+
 #[test]
 fn a_file_that_changes_is_not_given_and_its_pointer_goes() {
     let (network, dir) = (small(), folder());

@@ -6,7 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use support::{Network, SOON, keyway, put, run};
+use support::{Network, SOON, keyway, put, run, wait_until};
 
 fn file(dir: &Path, name: &str, text: &str) -> PathBuf {
     let path = dir.join(name);
@@ -137,6 +137,18 @@ fn a_series_moves_on_by_one_and_conflicts_are_told() {
     network.run(&["get", "visits"]).failed(3);
     series("again", &["--cas", "4"]).good();
     assert_eq!(network.run(&["get", "visits"]).good(), "again\n");
+    // After a removal there is nothing to read, and the series goes on all the same.
+    network.run(&["remove", "visits", "again", "--sign", &key]).good();
+    series("and again", &["--ttl", "2d"]).good();
+    let said = network.run(&["get", "visits", "--details"]).good();
+    assert!(said.contains("number 7"), "{said}");
+    let error = series("short", &["--ttl", "1m"]).failed(7);
+    assert!(error.contains("until ") && error.contains("--ttl 2d"), "{error}");
+    let error = json_of(&series("short", &["--ttl", "1m", "-o", "json"]).failed(7))["error"].clone();
+    assert_eq!((&error["code"], &error["exit"]), (&json!("outlived"), &json!(7)), "{error}");
+    assert!(error["expires_ms"].as_u64().is_some_and(|ms| ms > 1_700_000_000_000), "{error}");
+    let error = json_of(&series("late", &["--cas", "3", "-o", "json"]).failed(7))["error"].clone();
+    assert_eq!((&error["code"], &error["seq"]), (&json!("conflict"), &json!(7)), "{error}");
 
     // Lives: whoever can see a value can renew it, but only its signer what is signed.
     let secret = file(dir, "secret", "open").display().to_string();
@@ -161,6 +173,35 @@ fn a_series_moves_on_by_one_and_conflicts_are_told() {
     let page = json_of(&network.run(&["get", "pages", "-o", "json", "--max", "2"]).good());
     let next = page["next"].as_str().expect("a cursor");
     assert_eq!(network.run(&["get", "pages", "--cursor", next]).good(), "page 2\n");
+    let got = network.run(&["get", "pages", "--max", "2"]);
+    let hint = got.stderr.split("--cursor ").nth(1).expect("it names the cursor").to_owned();
+    let cursor = hint.split(' ').next().expect("a word").trim_matches('\'');
+    assert_eq!(network.run(&["get", "pages", "--cursor", cursor]).good(), "page 2\n");
+    let error = network.run(&["get", "pages", "--cursor", "nonsense"]).failed(2);
+    assert!(error.contains("--cursor takes"), "{error}");
+}
+
+#[test]
+fn hints_are_commands_that_can_be_pasted() {
+    let network = Network::start(1, &["--durability", "memory", "--replicas", "1", "--acks", "1"]);
+    let digits = "f8bd696759805b9098f9e13be67d2b248c7619d0";
+    let keys: [(&[&str], &str); 5] = [
+        (&["two words"], "'two words'"),
+        (&["--", "-x"], "-- -x"),
+        (&["--hex", digits], "--hex f8bd696759805b9098f9e13be67d2b248c7619d0"),
+        (&[""], "''"),
+        (&["it's"], "'it'\\''s'"),
+    ];
+    for (key, words) in keys {
+        let error = network.run(&[&["get"], key].concat()).failed(3);
+        assert!(error.contains(&format!("`keyway where {words}`")), "{error}");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("\"$0\" where {words}")]).arg(support::command().get_program());
+        shell.env("KEYWAY_GATEWAY", network.gateways()).env("KEYWAY_CONFIG", "/dev/null");
+        run(&mut shell, b"").good();
+    }
+    let error = network.run(&["put", "k", "v", "--ttl", "0"]).failed(4);
+    assert!(error.contains("another --ttl") && !error.contains('?'), "{error}");
 }
 
 #[test]
@@ -185,6 +226,29 @@ fn a_watch_tells_what_happens_and_runs_commands() {
     let command = "printf '%s ' $KEYWAY_EVENT; cat";
     let said = network.run(&["watch", "hook", "--max", "1", "--exec", command]).good();
     assert_eq!(said, "value the value");
+    assert_eq!(network.run(&["watch", "hook", "--max", "1", "-o", "raw"]).good(), "the value", "exact bytes");
+}
+
+#[test]
+fn a_watch_outlives_a_restart_of_its_only_gateway() {
+    let mut network = Network::start(1, &["--replicas", "1", "--acks", "1"]);
+    network.run(&["put", "colors", "red", "--ttl", "1h"]).good();
+    let mut verb = network.verb(&["watch", "colors", "--max", "2", "-o", "ndjson"]);
+    let mut watch = support::Process::start(&mut verb, &network.dir.path().join("watch.log"));
+    assert_eq!(json_of(&watch.line())["text"], "red");
+    network.nodes[0].kill();
+    wait_until("it says that nobody answers", SOON, || watch.log().contains("trying again").then_some(()));
+    network.restart(0);
+    network.wait_ready(SOON);
+    network.run(&["put", "colors", "blue"]).good();
+    let next = json_of(&watch.line());
+    assert_eq!((&next["event"], &next["text"]), (&json!("value"), &json!("blue")), "{next}");
+    assert!(watch.end(SOON).success(), "{}", watch.log_end());
+    assert_eq!(watch.log().matches("trying again").count(), 1, "{}", watch.log());
+    // A first connection in vain ends at once.
+    network.nodes[0].kill();
+    let absent = network.nodes[0].url();
+    keyway(["--gateway", &absent, "watch", "colors"]).failed(6);
 }
 
 #[test]

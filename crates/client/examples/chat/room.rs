@@ -374,18 +374,7 @@ impl Room {
 
 fn listen(client: &Client, key: Key, tell: &mpsc::Sender<(Key, Result<Event, ClientError>)>) -> Listener {
     let (mut watch, tell) = (client.watch(&key), tell.clone());
-    let task = tokio::spawn(async move {
-        loop {
-            let event = watch.next().await;
-            let failed = event.is_err();
-            if tell.send((key, event)).await.is_err() {
-                return;
-            }
-            if failed {
-                // Every gateway was asked in vain; not at once again.
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        }
-    });
+    // Errors are told as well, and the watch goes on: it pauses by itself before it asks again.
+    let task = tokio::spawn(async move { while tell.send((key, watch.next().await)).await.is_ok() {} });
     Listener { key, task, ready: false }
 }

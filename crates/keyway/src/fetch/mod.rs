@@ -501,6 +501,18 @@ fn several(titled: &str, contents: &[(What, Content, Vec<Publisher>)]) -> Failur
         .hint("--signer HEX takes one signer's word; or fetch one by its key")
 }
 
+/// What became of one publisher. Who gave bytes to the end of a fetch that failed was asked, and may be the one that lied.
+fn what_it_did(report: &SourceReport) -> String {
+    match (report.missed.as_deref(), report.given) {
+        (Some(why), _) => harmless(why),
+        (None, 0) => "was not asked".to_owned(),
+        (None, given) => {
+            let word = plural(given, "byte", "bytes");
+            format!("gave {} {word}, to the end; the false ones may be among them", thousands(given))
+        }
+    }
+}
+
 /// Publishers are named, and none gave it.
 fn undelivered(titled: &str, reports: &[SourceReport], wrong: bool, written: bool) -> Failure {
     let count = reports.len() as u64;
@@ -508,7 +520,7 @@ fn undelivered(titled: &str, reports: &[SourceReport], wrong: bool, written: boo
         .iter()
         .take(NAMED_MAX)
         .map(|report| {
-            let why = report.missed.as_deref().map_or_else(|| "was not asked".to_owned(), harmless);
+            let why = what_it_did(report);
             let until = utc(1000 * report.expires_unix_seconds);
             format!("{}: {why} (signer {}, named until {until})", report.address, report.signer)
         })
