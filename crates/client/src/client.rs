@@ -115,7 +115,7 @@ impl Client {
         stored(self.ask(ask).await?, key, &hash)
     }
 
-    /// Stores `value` under its own hash ([`Key::content`]), where nothing else can stand. It cannot be removed.
+    /// Stores `value` under its own hash ([`Key::content`]), by which whoever reads it can know it. It cannot be removed; others may put other values beside it.
     ///
     /// # Errors
     /// As [`Client::put`].

@@ -251,7 +251,7 @@ async fn a_client_shows_its_token_and_what_is_signed_may_be_charged_to_its_signe
     let client = Client::new(&[gateway.addr.to_string()]).expect("an address");
     let signer = keyway_client::Signer::generate().expect("a key");
     let nonce = keyway_client::Hex::random().expect("a nonce");
-    let claim = keyway_client::Claim::value(key.clone(), "mine".into(), nonce, 1_700_086_400);
+    let claim = keyway_client::Claim::value(key, "mine".into(), nonce, 1_700_086_400);
     client.put_signed(&claim, &signer, None).await.expect("stored");
     client.put(&key, "plain".into(), None).await.expect("stored");
     // A signer is named by all of its authenticator; only the start of it is its place among the values.

@@ -65,7 +65,7 @@ pub(crate) struct PutArgs {
     details: bool,
     #[command(flatten)]
     secret: SecretArgs,
-    /// Store it under its own hash, where nothing else can stand; it cannot be removed
+    /// Store it under its own hash, by which whoever reads it can know it; it cannot be removed. Others may put other values beside it
     #[arg(long, conflicts_with_all = ["hex", "secret_file", "secret_fd", "sign"])]
     immutable: bool,
     /// Sign it with the key in this file (`keyway keygen`)

@@ -214,8 +214,7 @@ impl Walk for BinaryLookup {
     fn on_found(&mut self, found: &[Found]) -> Step<LookedUp> {
         let (entries, skipped) = self.tree.entries(self.level, &self.key, found);
         self.skipped += skipped;
-        // Whoever has the key for an id does not follow it (`opendht` section 4.3).
-        if let Some(successor) = entries.iter().find(|member| *member.id() > self.key) {
+        if let Some(successor) = entries.iter().find(|member| *member.id() >= self.key) {
             return self.done(Some(successor.clone()));
         }
         self.smallest = self.smallest.take().into_iter().chain(entries.into_iter().next()).min();

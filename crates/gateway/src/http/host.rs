@@ -26,7 +26,7 @@ pub(crate) fn check<B>(
     let host = named_host(request)?;
     if let Some(host) = &host
         && !is_ours(host.host(), local, allowed)
-        && !(speaks_xmlrpc && !is_of_browser(request))
+        && (!speaks_xmlrpc || is_of_browser(request))
     {
         let name = printable(host.host());
         return Err(Refusal::new(

@@ -215,9 +215,6 @@ fn put<'a>(fields: [&'a str; 4], clients: &mut BTreeMap<&'a str, ClientId>) -> R
     if fields[1].is_empty() {
         return Err("the client has no name".into());
     }
-    if ttl_ms == 0 {
-        return Err("ttl_ms `0`: a put lives for a ms at least".into());
-    }
     let next = ClientId(clients.len() as u64);
     let client = *clients.entry(fields[1]).or_insert(next);
     Ok(Put { arrival_ms, client, bytes, ttl_ms })
@@ -297,7 +294,6 @@ mod tests {
             ),
             ("\n0,a,x,1\n", "line 2: bytes `x`"),
             ("0,a,1,-1\n", "line 1: ttl_ms `-1`"),
-            ("0,a,1,0\n", "line 1: ttl_ms `0`"),
             ("0,,1,1\n", "line 1: the client has no name"),
             ("arrival,client,bytes,ttl_ms\n0,a,1,1\n", "line 1: arrival_ms `arrival`"),
             ("18446744073709551615,a,1,1\n", "line 1: arrival_ms"),
