@@ -5,6 +5,8 @@
 
 #[path = "faults/disk.rs"]
 mod disk;
+#[path = "faults/image.rs"]
+mod image;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -3,6 +3,8 @@
 #[path = "faults/disk.rs"]
 #[allow(dead_code, reason = "the other tests use more of it")]
 mod disk;
+#[path = "faults/image.rs"]
+mod image;
 
 use std::io;
 use std::sync::Arc;

@@ -12,6 +12,8 @@ use keyway_core::rng::Rng;
 use keyway_net::disk::medium::Medium;
 use redb::StorageBackend;
 
+use super::image::Image;
+
 const SECTOR_BYTES: usize = 512;
 
 /// What goes wrong at operation `n`.
@@ -41,8 +43,8 @@ enum Change {
 
 #[derive(Debug)]
 struct State {
-    cache: Vec<u8>,
-    durable: Vec<u8>,
+    cache: Image,
+    durable: Image,
     pending: Vec<Change>,
     operations: u64,
     fault: Fault,
@@ -57,19 +59,11 @@ pub(crate) struct FaultyDisk {
     state: Arc<Mutex<State>>,
 }
 
-fn apply(image: &mut Vec<u8>, change: &Change) {
+fn apply(image: &mut Image, change: &Change) {
     match change {
-        Change::Len(len) => image.resize(*len, 0),
-        Change::Write { offset, data } => put(image, *offset, data),
+        Change::Len(len) => image.resize(*len),
+        Change::Write { offset, data } => image.write(*offset, data),
     }
-}
-
-fn put(image: &mut Vec<u8>, offset: usize, data: &[u8]) {
-    let end = offset + data.len();
-    if image.len() < end {
-        image.resize(end, 0);
-    }
-    image[offset..end].copy_from_slice(data);
 }
 
 impl State {
@@ -120,7 +114,7 @@ impl State {
                         let to_edge = SECTOR_BYTES - (offset + at) % SECTOR_BYTES;
                         let len = to_edge.min(data.len() - at);
                         if self.rng.chance(chance) {
-                            put(&mut self.durable, offset + at, &data[at..at + len]);
+                            self.durable.write(offset + at, &data[at..at + len]);
                         }
                         at += len;
                     }
@@ -133,10 +127,10 @@ impl State {
 impl FaultyDisk {
     /// An empty disk with a fault at operation `at`.
     pub(crate) fn new(fault: Fault, at: u64, seed: u64) -> FaultyDisk {
-        FaultyDisk::with_image(Vec::new(), fault, at, seed)
+        FaultyDisk::with_image(Image::default(), fault, at, seed)
     }
 
-    fn with_image(image: Vec<u8>, fault: Fault, at: u64, seed: u64) -> FaultyDisk {
+    fn with_image(image: Image, fault: Fault, at: u64, seed: u64) -> FaultyDisk {
         let (cache, durable, rng) = (image.clone(), image, Rng::from_u64(seed));
         let state =
             State { cache, durable, pending: Vec::new(), operations: 0, fault, at, is_dead: false, rng };
@@ -205,9 +199,7 @@ impl StorageBackend for FaultyDisk {
             _ => {}
         }
         let from = usize::try_from(offset).map_err(io::Error::other)?;
-        let bytes = state.cache.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(bytes);
-        Ok(())
+        if state.cache.read(from, out) { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -254,7 +246,7 @@ impl StorageBackend for FaultyDisk {
                 if fault == Fault::Error {
                     return Err(io::Error::from_raw_os_error(5));
                 }
-                put(&mut state.durable, offset, &prefix);
+                state.durable.write(offset, &prefix);
                 return Err(state.die());
             }
             _ => {}
