@@ -52,12 +52,16 @@ impl<N: Node> Desk<N> {
 
     /// The node's own state, sooner than operations on the network may take.
     pub(crate) async fn status(&self) -> Result<Box<NodeStatus>, OpError> {
-        let patience = self.op_timeout.min(STATUS_TIMEOUT);
-        match tokio::time::timeout(patience, self.node.op(Op::Status)).await {
-            Ok(Ok(OpDone::Status(status))) => Ok(status),
-            Ok(Err(why)) => Err(why),
-            Ok(Ok(_)) | Err(_) => Err(OpError::Timeout),
+        match self.own(Op::Status).await? {
+            OpDone::Status(status) => Ok(status),
+            _ => Err(OpError::Timeout),
         }
+    }
+
+    /// What the node itself knows, sooner than operations on the network may take.
+    pub(crate) async fn own(&self, what: Op) -> OpResult {
+        let patience = self.op_timeout.min(STATUS_TIMEOUT);
+        tokio::time::timeout(patience, self.node.op(what)).await.unwrap_or(Err(OpError::Timeout))
     }
 }
 

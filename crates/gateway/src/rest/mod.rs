@@ -428,8 +428,11 @@ async fn livez() -> Response<Body> {
         content_type = "application/openmetrics-text"), Any),
 )]
 async fn render_metrics<N: Node>(shop: Shared<N>) -> Response<Body> {
-    let status = shop.desk.status().await.ok();
-    let clients = match shop.desk.op(Op::Clients { max: METRICS_CLIENTS }).await {
+    // A node that is stuck is when they are wanted most: both are asked at once, and not waited for.
+    let (status, clients) =
+        tokio::join!(shop.desk.status(), shop.desk.own(Op::Clients { max: METRICS_CLIENTS }));
+    let status = status.ok();
+    let clients = match clients {
         Ok(OpDone::Clients { shares, .. }) => {
             clients::accounts(&shop.access, &shares, METRICS_CLIENTS as usize)
         }
