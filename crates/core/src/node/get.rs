@@ -118,11 +118,16 @@ impl<O: Overlay> Node<O> {
             .collect();
         ranked.sort_by(|a, b| (a.0, a.1, a.2.id()).cmp(&(b.0, b.1, b.2.id())));
         let Some(get) = self.gets.get_mut(&serial) else { return };
+        let wanted = wanted(get.reads, self.config.read_quorum());
+        // A network that has too few members has too few a moment later, too.
+        if !ranked.is_empty() && ranked.len() < usize::from(wanted) && get.attempt > 0 {
+            let got = ranked.len() as u8;
+            return self.end_get(t, serial, Err(OpError::Quorum { got, want: wanted }));
+        }
         get.unasked = ranked.into_iter().map(|(_, _, p)| p).collect();
         get.attempt += 1;
         (get.waiting, get.ready, get.unproven) = (0, 0, None);
         get.pages.clear();
-        let wanted = wanted(get.reads, self.config.read_quorum());
         for _ in 0..wanted {
             self.ask_one(t, serial);
         }

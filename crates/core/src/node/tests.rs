@@ -373,8 +373,10 @@ fn a_put_that_finds_the_queues_full_ends_at_once() {
 fn one_node_alone_promises_nothing_it_cannot_keep() {
     for entry in OVERLAYS {
         let mut net = Net::grown(entry, 1, 3, 2);
-        let refused = net.put(0, "k", "v");
-        assert_eq!(refused, Err(OpError::Quorum { got: 1, want: 2 }), "{}", entry.name);
+        let (began, few) = (net.now, OpError::Quorum { got: 1, want: 2 });
+        assert_eq!(net.put(0, "k", "v"), Err(few.clone()), "{}", entry.name);
+        assert_eq!(net.get(0, "k", Reads::Quorum), Err(few), "{}", entry.name);
+        assert!(net.now - began < 2_000_000, "{}: told at once", entry.name);
         let mut net = Net::grown(entry, 1, 1, 1);
         net.put(0, "k", "v").expect("one copy is what was promised");
         assert_eq!(net.texts(0, "k"), ["v"]);
