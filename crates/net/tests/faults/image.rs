@@ -21,7 +21,8 @@ impl Image {
         let kept = len.min(self.len);
         self.pages.truncate(len.div_ceil(PAGE_BYTES));
         self.len = len;
-        if let Some(last) = self.pages.last_mut().filter(|_| kept % PAGE_BYTES > 0 && kept == len) {
+        if let Some(last) = self.pages.last_mut().filter(|_| !kept.is_multiple_of(PAGE_BYTES) && kept == len)
+        {
             // What was cut off is not seen again.
             Arc::make_mut(last)[kept % PAGE_BYTES..].fill(0);
         }
