@@ -412,6 +412,10 @@ pub struct Node {
     pub replicas: u8,
     /// Acknowledgements that a put waits for.
     pub acks: u8,
+    /// Answers that a get merges, if its gateway tells.
+    pub reads: Option<u8>,
+    /// Members in its tables, and itself, if its gateway tells: of a large network some of them.
+    pub members_known: Option<u64>,
     /// Greatest value taken, in bytes.
     pub value_bytes_max: u32,
     /// Greatest life given, in seconds.

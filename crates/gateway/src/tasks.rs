@@ -1,6 +1,8 @@
 //! Tasks that begin in order, and end as they like.
 
-use std::future::{Future, ready};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use tokio::task::JoinSet;
@@ -11,12 +13,28 @@ pub(crate) fn spawn_begun<T: Send + 'static>(
     tasks: &mut JoinSet<T>,
     work: impl Future<Output = T> + Send + 'static,
 ) {
-    let mut work = Box::pin(work);
-    // Nobody need be woken: the task asks again.
-    match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => tasks.spawn(ready(result)),
-        Poll::Pending => tasks.spawn(work),
-    };
+    tasks.spawn(begin(work));
+}
+
+/// The same for a task that nobody waits for.
+pub(crate) fn begun(work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(begin(work));
+}
+
+/// What is left of `work` after its first step. Nobody need be woken by that: whoever waits for the rest asks again. A panic is the task's.
+fn begin<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = T> + Send + 'static {
+    let mut work: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(work);
+    let mut nobody = Context::from_waker(Waker::noop());
+    let first = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut nobody)));
+    async move {
+        match first {
+            Ok(Poll::Ready(result)) => result,
+            Ok(Poll::Pending) => work.await,
+            Err(panic) => resume_unwind(panic),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -42,5 +60,12 @@ mod tests {
         let mut ended = tasks.join_all().await;
         ended.sort_unstable();
         assert_eq!(ended, (0..200).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_the_tasks() {
+        let mut tasks: JoinSet<()> = JoinSet::new();
+        spawn_begun(&mut tasks, async { panic!("in its first step") });
+        assert!(tasks.join_next().await.expect("a task").expect_err("it panicked").is_panic());
     }
 }

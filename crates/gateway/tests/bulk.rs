@@ -2,13 +2,29 @@
 
 mod support;
 
-use keyway_client::{BulkPut, Client, ClientError, Key, PutOptions, Reads, Secret};
+use keyway_client::{BulkPut, Client, ClientError, GetOptions, Key, PutOptions, Reads, Secret};
 use keyway_core::machine::OpError;
 use serde_json::json;
 use support::Gateway;
 
 fn client(gateway: &Gateway) -> Client {
     Client::new(&[gateway.addr.to_string()]).expect("an address")
+}
+
+/// Values under one key stand in the order of their entries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn entries_keep_their_order() {
+    let gateway = Gateway::start().await;
+    let client = client(&gateway);
+    for round in 0..10 {
+        let key = Key::text(&format!("round {round}"));
+        let puts: Vec<BulkPut> = (0..40).map(|n| BulkPut::new(key, n.to_string().into())).collect();
+        assert!(client.put_many(&puts).await.expect("answered").iter().all(Result::is_ok));
+        let found = client.get(&key, &GetOptions::default()).await.expect("read").values;
+        let texts: Vec<_> =
+            found.iter().map(|value| String::from_utf8_lossy(&value.bytes).into_owned()).collect();
+        assert_eq!(texts, (0..40).map(|n| n.to_string()).collect::<Vec<_>>());
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,10 @@
 //! Fewer members than a put or a get needs: everything is ready then, and yet nothing can be stored or read. That is no fault that
 //! passes by itself, such as a lone node with the settings of a network, so it is told as what it is.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use keyway_client::{Client, Key};
+use keyway_client::Client;
 use keyway_core::machine::NodeStatus;
 use tokio::time::timeout;
 
@@ -19,32 +18,28 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many members there are, and what they are too few for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Shortage {
-    members: usize,
+    members: u64,
     replicas: u8,
     acks: u8,
+    reads: u8,
 }
 
 impl Shortage {
-    /// Nothing if there are enough. A get merges the answers of so many holders that it sees every acknowledged put.
-    pub(crate) fn new(members: usize, replicas: u8, acks: u8) -> Option<Shortage> {
-        let needed = acks.max(replicas.saturating_add(1).saturating_sub(acks));
-        (members < usize::from(needed)).then_some(Shortage { members, replicas, acks })
+    /// Nothing if there are enough for a put, which waits for `acks` of the copies, and for a get, which merges `reads` of them.
+    pub(crate) fn new(members: u64, replicas: u8, acks: u8, reads: u8) -> Option<Shortage> {
+        (members < acks.max(reads).into()).then_some(Shortage { members, replicas, acks, reads })
     }
 
     /// As a node itself sees it: who stands in its tables, and itself.
     pub(crate) fn of_node(status: &NodeStatus) -> Option<Shortage> {
-        let peers = status.tables.iter().flat_map(|(_, peers)| peers).map(|view| view.peer.id());
-        let known: BTreeSet<_> = peers.chain([status.me.id()]).collect();
-        Shortage::new(known.len(), status.replicas, status.acks)
+        Shortage::new(status.members_known() as u64, status.replicas, status.acks, status.reads)
     }
 
-    /// As the node behind a gateway sees it, if that tells: of the nodes that keep the copies of a key there are as many as there
-    /// are copies, or as there are members.
+    /// As the node behind a gateway sees it, if that tells.
     pub(crate) async fn of_gateway(client: &Client) -> Option<Shortage> {
         let ask = async {
             let node = client.node().await.ok()?;
-            let holders = client.where_is(&Key::text("")).await.ok()?.replicas.len();
-            Shortage::new(holders, node.replicas, node.acks)
+            Shortage::new(node.members_known?, node.replicas, node.acks, node.reads?)
         };
         timeout(ASK_TIMEOUT, ask).await.ok()?
     }
@@ -57,13 +52,21 @@ impl Shortage {
 
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shortage { members, replicas, acks } = *self;
-        let word = plural(members as u64, "member", "members");
+        let Shortage { members, replicas, acks, reads } = *self;
+        let word = plural(members, "member", "members");
         let of = plural(replicas.into(), "copy", "copies");
-        write!(
-            f,
-            "no put or get can succeed: the network has {members} {word}, and a put waits for {acks} of {replicas} {of}"
-        )
+        let (no_put, no_get) = (members < acks.into(), members < reads.into());
+        let what = match (no_put, no_get) {
+            (true, true) => "put or get",
+            (true, false) => "put",
+            _ => "get",
+        };
+        write!(f, "no {what} can succeed: the network has {members} {word}, and ")?;
+        if no_put {
+            write!(f, "a put waits for {acks} of {replicas} {of}")
+        } else {
+            write!(f, "a get asks {reads} of {replicas} {of}")
+        }
     }
 }
 
@@ -85,21 +88,22 @@ mod tests {
 
     #[test]
     fn a_put_and_a_get_need_members() {
-        for (members, replicas, acks, enough) in [
-            (1, 3, 2, false),
-            (2, 3, 2, true),
-            (1, 1, 1, true),
-            (2, 3, 1, false),
-            (2, 3, 3, false),
-            (0, 1, 1, false),
+        for (members, replicas, acks, reads, said) in [
+            (
+                1,
+                3,
+                2,
+                2,
+                "no put or get can succeed: the network has 1 member, and a put waits for 2 of 3 copies",
+            ),
+            (2, 3, 2, 2, ""),
+            (1, 1, 1, 1, ""),
+            (2, 3, 1, 3, "no get can succeed: the network has 2 members, and a get asks 3 of 3 copies"),
+            (2, 3, 3, 1, "no put can succeed: the network has 2 members, and a put waits for 3 of 3 copies"),
+            (6, 8, 2, 5, ""),
         ] {
-            assert_eq!(
-                Shortage::new(members, replicas, acks).is_none(),
-                enough,
-                "{members} {replicas} {acks}"
-            );
+            let shortage = Shortage::new(members, replicas, acks, reads);
+            assert_eq!(shortage.map_or_else(String::new, |few| few.to_string()), said);
         }
-        let said = Shortage::new(1, 3, 2).expect("too few").to_string();
-        assert!(said.contains("1 member, and a put waits for 2 of 3 copies"), "{said}");
     }
 }

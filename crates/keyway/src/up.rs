@@ -192,8 +192,9 @@ pub(crate) async fn run(args: UpArgs, session: &Session) -> Result<Exit, Failure
         () = signals.leave() => return leave(served, &mut signals, session).await,
     }
     announce(&plan, &served, began.elapsed(), session).await?;
-    let NodeSettings { replicas, acks, .. } = plan.settings(0);
-    if let Some(shortage) = Shortage::new(served.len(), replicas, acks) {
+    let NodeSettings { replicas, acks, reads, .. } = plan.settings(0);
+    let reads = reads.unwrap_or(replicas.saturating_add(1).saturating_sub(acks));
+    if let Some(shortage) = Shortage::new(served.len() as u64, replicas, acks, reads) {
         session.output.note(format!(
             "\nwarning: {shortage}; take --nodes {replicas} or more. A node all by itself is `keyway node --replicas 1 --acks 1`"
         ));

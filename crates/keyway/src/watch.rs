@@ -2,10 +2,12 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use clap::Args;
-use keyway_client::{Event, Key, Value};
+use keyway_client::{Client, Event, Key, Value};
 use tokio::signal::ctrl_c;
+use tokio::time::timeout;
 
 use crate::duration::{Span, utc};
 use crate::exit::{Exit, Failure};
@@ -24,6 +26,10 @@ A gateway looks once a second, and at the first 1,000 values or 1 MiB of a key: 
 
 /// Values of a key, and bytes of them, to which a gateway looks at most (docs/gateway.md).
 const VALUES_LOOKED_AT: u64 = 1_000;
+/// The longest value of a network, if nobody tells.
+const VALUE_BYTES_USUAL: u64 = 64 << 10;
+/// For a gateway to tell it.
+const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 const BYTES_LOOKED_AT: u64 = 1 << 20;
 
 /// Print what happens to a key as it happens.
@@ -49,9 +55,10 @@ pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<Exit, Fail
     let key = args.key.place()?;
     let output = session.output;
     let raw = output.format == Format::Raw && args.exec.is_none();
-    let mut watch = session.client()?.watch(&key);
+    let client = session.client()?;
+    let mut watch = client.watch(&key);
     let (mut ready, mut count) = (false, 0);
-    let mut told = Told::default();
+    let mut told = Told { most: longest(&client).await, ..Told::default() };
     loop {
         let event = tokio::select! {
             event = watch.next() => event?,
@@ -88,12 +95,20 @@ pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<Exit, Fail
     }
 }
 
+/// The longest value that the network takes: who is cut off may be so long. As usual, if nobody tells.
+async fn longest(client: &Client) -> u64 {
+    match timeout(ASK_TIMEOUT, client.node()).await {
+        Ok(Ok(node)) => node.value_bytes_max.into(),
+        _ => VALUE_BYTES_USUAL,
+    }
+}
+
 /// What was there at the beginning.
 #[derive(Default)]
 struct Told {
     values: u64,
     bytes: u64,
-    /// Of the longest value.
+    /// Of the longest value that there may be.
     most: u64,
 }
 

@@ -402,10 +402,21 @@ pub struct NodeStatus {
     pub replicas: u8,
     /// Acknowledgements that a put waits for.
     pub acks: u8,
+    /// Answers that a get merges.
+    pub reads: u8,
     /// Greatest value taken, in bytes.
     pub value_bytes_max: u32,
     /// Greatest life given.
     pub ttl_max: Duration,
+}
+
+impl NodeStatus {
+    /// Nodes in the tables, and this one: all of a small network, some of a large one.
+    #[must_use]
+    pub fn members_known(&self) -> usize {
+        let peers = self.tables.iter().flat_map(|(_, peers)| peers).map(|view| view.peer.id());
+        peers.chain([self.me.id()]).collect::<alloc::collections::BTreeSet<_>>().len()
+    }
 }
 
 macro_rules! counters {

@@ -71,6 +71,9 @@ pub(super) struct Where {
     over: Mono,
 }
 
+/// Lookups that may name fewer replicas than a get needs; with the pauses between them they take half a second at least.
+const FEW_MAX: u8 = 3;
+
 impl<O: Overlay> Node<O> {
     pub(super) fn get(&mut self, t: &mut Turn<'_, O>, op: OpId, request: PageRequest, reads: Reads) {
         self.counters.gets += 1;
@@ -119,8 +122,8 @@ impl<O: Overlay> Node<O> {
         ranked.sort_by(|a, b| (a.0, a.1, a.2.id()).cmp(&(b.0, b.1, b.2.id())));
         let Some(get) = self.gets.get_mut(&serial) else { return };
         let wanted = wanted(get.reads, self.config.read_quorum());
-        // A network that has too few members has too few a moment later, too.
-        if !ranked.is_empty() && ranked.len() < usize::from(wanted) && get.attempt > 0 {
+        // A network that has too few members for a second is not one whose members are coming back.
+        if !ranked.is_empty() && ranked.len() < usize::from(wanted) && get.attempt >= FEW_MAX {
             let got = ranked.len() as u8;
             return self.end_get(t, serial, Err(OpError::Quorum { got, want: wanted }));
         }

@@ -64,11 +64,22 @@ pub(super) struct Put {
     full: u8,
     /// Somebody may hold it: stored it, stayed silent, or has a write under way.
     maybe_held: bool,
-    /// Until when a copy lives that a replica held before.
-    longer: Wall,
+    /// Who held a copy before that lives longer, and until when.
+    longer: Vec<(Peer, Wall)>,
 }
 
 impl Put {
+    /// Until when as many have it as are needed: putting again only lengthens a life, and may find a longer one.
+    fn end(&self) -> Option<Wall> {
+        let own = self.record.head.expires();
+        let of = |peer: &Peer| {
+            self.longer.iter().find(|(who, _)| who == peer).map_or(own, |(_, end)| own.max(*end))
+        };
+        let mut ends: Vec<Wall> = self.acked.iter().filter(|peer| self.set.contains(peer)).map(of).collect();
+        ends.sort_unstable_by(|a, b| b.cmp(a));
+        ends.get(usize::from(self.need).checked_sub(1)?).copied()
+    }
+
     /// When so many will have it as are needed, of those who have it and those who say that it waits there; `None` if they are too few.
     fn room_in(&self) -> Option<Duration> {
         let counted = self.acked.iter().filter(|peer| self.set.contains(peer)).count();
@@ -221,7 +232,7 @@ impl<O: Overlay> Node<O> {
             refusal: None,
             full: 0,
             maybe_held: false,
-            longer: Wall(0),
+            longer: Vec::new(),
         };
         self.puts.insert(serial, put);
         self.ops_over.arm(serial, over);
@@ -301,7 +312,8 @@ impl<O: Overlay> Node<O> {
                 put.maybe_held = true;
                 put.hidden |= verdict == Verdict::Hidden;
                 if let Verdict::Longer(end) = verdict {
-                    put.longer = put.longer.max(end.min(t.now.wall + longest));
+                    put.longer.retain(|(peer, _)| *peer != from);
+                    put.longer.push((from.clone(), end.min(t.now.wall + longest)));
                 }
                 if attempt >= put.acks_from && !put.acked.contains(&from) {
                     put.acked.push(from);
@@ -429,8 +441,7 @@ fn receipt(put: &Put, replicas: u8) -> OpDone {
         let fate = if put.hidden { Fate::Hidden } else { Fate::Stands };
         return OpDone::Restored(RestoreReceipt { identity, fate, acked, replicas, expires });
     }
-    // Putting again only lengthens a life.
-    let expires = expires.max(put.longer);
+    let expires = put.end().unwrap_or(expires);
     if kind.is_remove() {
         OpDone::Removed(RemoveReceipt { identity, found: put.found, acked, replicas, expires })
     } else {

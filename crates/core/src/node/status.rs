@@ -104,6 +104,7 @@ impl<O: Overlay> Node<O> {
             counters: self.counters,
             replicas: self.config.replicas,
             acks: self.config.acks,
+            reads: self.config.read_quorum(),
             value_bytes_max: self.config.value_bytes_max,
             ttl_max: self.config.ttl_max,
         }

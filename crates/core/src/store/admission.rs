@@ -31,7 +31,7 @@ use crate::time::{Duration, Wall};
 /// Of a hundred bytes of the disk, those that clients share; the rest is for handoff and repair.
 pub const SHARED_PERCENT: u64 = 75;
 /// Bytes of records that wait for room, of all clients; beyond it further ones are refused. A client that has some waiting may add as long
-/// as that is at most a sixteenth of the room left, so that however many ask for more than their share, somebody new finds room (Choudhury,
+/// as that is at most a sixteenth of the room left, so that those who ask for more than their share leave room for others, until one record of each fills it (Choudhury,
 /// Hahne, *Dynamic queue length thresholds for shared-memory packet switches*, 1998).
 pub(super) const WAITING_BYTES_MAX: u64 = 16 << 20;
 /// The part of the room left that one client may fill.

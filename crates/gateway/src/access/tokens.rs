@@ -263,15 +263,18 @@ impl TokenFile {
             }
             out.write_all(&text)?;
             out.sync_all()?;
-            fs::rename(&new, path)?;
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+            fs::rename(&new, path)
         };
         write().map_err(|why| {
             // What could not be written whole is of no use to anybody.
             let _ = fs::remove_file(&new);
             io(why)
         })?;
+        // It stands from here on, whatever becomes of this.
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Err(why) = File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all()) {
+            tracing::warn!(path = %path.display(), error = %why, "the directory of the tokens cannot be synced: a power cut may undo the change");
+        }
         Ok(done)
     }
 

@@ -53,7 +53,7 @@ pub(crate) fn check<B>(
     }
 }
 
-/// Whether a browser sent this POST: since 2019 all of them name its origin, also to that origin itself.
+/// Whether a browser sent this POST: since 2019 those that are kept up name its origin, also to that origin itself (docs/threats.md).
 fn is_of_browser<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site")
 }

@@ -353,6 +353,10 @@ pub(crate) struct NodeView<'a> {
     replicas: u8,
     /// Copies that acknowledge a put.
     acks: u8,
+    /// Answers that a get merges.
+    reads: u8,
+    /// Members in its tables, and itself: of a large network some of them.
+    members_known: u64,
     /// The longest value taken.
     value_bytes_max: u32,
     /// The longest life given.
@@ -389,6 +393,8 @@ impl<'a> From<&'a NodeStatus> for NodeView<'a> {
             record_bytes: status.record_bytes,
             replicas: status.replicas,
             acks: status.acks,
+            reads: status.reads,
+            members_known: status.members_known() as u64,
             value_bytes_max: status.value_bytes_max,
             ttl_seconds_max: status.ttl_max.as_secs(),
             counters: status.counters.each().collect(),

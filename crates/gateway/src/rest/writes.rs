@@ -36,6 +36,7 @@ use super::{
 use crate::access::{Bearer, Declined};
 use crate::http::body::{self, BodyError};
 use crate::node::Node;
+use crate::tasks::begun;
 
 /// The secret with which a value can be removed, as base64.
 const SECRET_HEADER: &str = "keyway-secret";
@@ -300,7 +301,7 @@ impl Asked {
             Entry::First(ticket) => {
                 let told = ticket.told();
                 let shop = shop.clone();
-                tokio::spawn(async move { ticket.tell(perform(&shop, write, &who).await) });
+                begun(async move { ticket.tell(perform(&shop, write, &who).await) });
                 told
             }
         };

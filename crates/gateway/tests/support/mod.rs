@@ -127,6 +127,7 @@ impl FakeNode {
             counters,
             replicas: 3,
             acks: 2,
+            reads: 2,
             value_bytes_max: 64 << 10,
             ttl_max: Span::from_secs(604_800),
         }

@@ -125,8 +125,14 @@ impl Journal {
         }
     }
 
-    /// The journal at `path`, as far as it counts for `file`, stored in this way in this network.
-    pub(super) fn find(path: &Path, network: &str, how: &How, file: &Path) -> Result<Kept, Failure> {
+    /// The journal at `path`, as far as it counts for `file`, stored in this way in this network. Reads what was read of the file before.
+    pub(super) fn find(
+        path: &Path,
+        network: &str,
+        how: &How,
+        file: &Path,
+        verifies: bool,
+    ) -> Result<Kept, Failure> {
         #[derive(Deserialize)]
         struct Form {
             version: u32,
@@ -147,6 +153,11 @@ impl Journal {
         }
         if let Some(why) = how.change(&journal.how) {
             return Ok(Kept::Stale(why));
+        }
+        // Nothing goes on from it then, so what it read need not be read again.
+        let grown = fs::metadata(file).map_or(true, |about| about.len() != journal.prefix.bytes);
+        if journal.complete && !verifies && !grown {
+            return Ok(Kept::Good(journal));
         }
         let marks = [journal.prefix].into_iter().chain(journal.beyond.values().copied());
         let (same, length) = unchanged(file, marks)?;
@@ -181,7 +192,7 @@ impl Journal {
 
     /// Records that are stored.
     pub(super) fn stored(&self) -> u64 {
-        self.prefix.records + self.beyond.len() as u64 - self.refused.len() as u64
+        (self.prefix.records + self.beyond.len() as u64).saturating_sub(self.refused.len() as u64)
     }
 
     /// Where reading goes on.
@@ -267,7 +278,7 @@ mod tests {
         fn find(&self, network: &str, how: &How, text: &[u8]) -> Kept {
             let file = self.dir.path().join("file");
             fs::write(&file, text).expect("written");
-            Journal::find(&self.dir.path().join("progress"), network, how, &file).expect("well formed")
+            Journal::find(&self.dir.path().join("progress"), network, how, &file, true).expect("well formed")
         }
 
         fn good(&self, text: &[u8]) -> Journal {
@@ -313,7 +324,7 @@ mod tests {
         fs::write(&progress, b"{\"version\":1,\"source\":{}}").expect("written");
         assert!(change(HOW).contains("version"));
         fs::write(&progress, "{").expect("written");
-        assert!(Journal::find(&progress, "net", &HOW, &desk.dir.path().join("file")).is_err());
+        assert!(Journal::find(&progress, "net", &HOW, &desk.dir.path().join("file"), true).is_err());
         fs::remove_file(&progress).expect("removed");
         assert_eq!(desk.find("net", &HOW, TEXT), Kept::Nothing);
     }

@@ -196,7 +196,7 @@ async fn recall(
         return Ok(fresh());
     }
     let name = state.display();
-    let journal = match Journal::find(state, &network, how, &args.file)? {
+    let journal = match Journal::find(state, &network, how, &args.file, args.verify)? {
         Kept::Nothing => return Ok(fresh()),
         Kept::Stale(why) => {
             output.note(format!("the progress kept in {name} does not count: {why}; beginning again"));
