@@ -2,11 +2,11 @@
 //! among the records of a node.
 //!
 //! ```text
-//!   | the place | the start of its hash 4 |
+//!   placemark:  | the place | the start of its hash 4 |          cursor of REST:  the place, in base64url
 //! ```
 //!
-//! The hash tells what a gateway wrote from what a client made up, or damaged: to go on anywhere else would lose or repeat values. It is no
-//! secret, since a place gives nobody anything that a get without one would not.
+//! The hash tells what a gateway wrote from what a client made up, or damaged: placemarks of 2005 are of other lengths and forms, and to go on
+//! anywhere else would lose or repeat values. It is no secret. A cursor of REST has its form in the OpenAPI document; whatever has it is a place.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,7 +16,7 @@ use keyway_core::wire::{self, Wire};
 /// Bytes of the hash behind a place.
 const HASH_BYTES: usize = 4;
 
-/// As bytes: the placemark of XML-RPC.
+/// As bytes: the placemark of XML-RPC and Sun RPC.
 pub(crate) fn bytes(place: &impl Wire) -> Vec<u8> {
     let mut bytes = wire::to_vec(place);
     let hash = hash(&bytes);
@@ -37,12 +37,12 @@ fn hash(place: &[u8]) -> [u8; HASH_BYTES] {
 
 /// As text: a cursor of the REST interface.
 pub(crate) fn text(place: &impl Wire) -> String {
-    URL_SAFE_NO_PAD.encode(bytes(place))
+    URL_SAFE_NO_PAD.encode(wire::to_vec(place))
 }
 
 /// From text; `None` if no gateway wrote it for this kind of place.
 pub(crate) fn read_text<P: Wire>(text: &str) -> Option<P> {
-    read(&URL_SAFE_NO_PAD.decode(text).ok()?)
+    wire::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -110,6 +110,7 @@ pub(super) const REFUSALS: &[(u16, &str, &str, &[Of])] = {
         (409, "conflict", "the series is at another number, which `seq` names", &[Signed]),
         (409, "hidden", "a removal of this very value stands and hides it", &[Put, Signed]),
         (409, "outlived", "it must live as long as what it replaces: until `expires_ms`", WRITES),
+        (409, "bad_request", "Keyway-Secret and Keyway-Secret-Hash are of different secrets", &[Put]),
         (409, "other_network", "the snapshot is of another network; nothing was done", &[Admin]),
         (411, "bad_request", "a put needs a body with a length, or in chunks", &[Put, Signed]),
         (413, "answer_full", "of a bulk get: the answer is full; ask for this entry again", &[Get]),

@@ -235,7 +235,7 @@ fn secret_hash(headers: &HeaderMap) -> Result<Option<Id>, Refusal> {
     match (secret, hash.transpose()?) {
         (Some(secret), Some(hash)) if secret != hash => {
             let message = "Keyway-Secret and Keyway-Secret-Hash are of different secrets";
-            Err(Refusal::bad_request(message).hint("send one of them"))
+            Err(Refusal::new(StatusCode::CONFLICT, "bad_request", message).hint("send one of them"))
         }
         (secret, hash) => Ok(secret.or(hash)),
     }
