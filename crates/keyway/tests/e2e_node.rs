@@ -57,7 +57,7 @@ fn a_configuration_is_called_good_only_if_a_node_would_start_with_it() {
         std::fs::write(&config, text).expect("a file");
         keyway(["config", "check", &config_name])
     };
-    let good = check("gateway = \"http://127.0.0.1:5851\"\n[node]\nreplicas = 5\nacks = 3\n").good();
+    let good = check("gateway = \"http://dht.example:80\"\n[node]\nreplicas = 5\nacks = 3\n").good();
     assert!(good.ends_with(": good\n"), "{good}");
     for (text, why) in [
         ("[node]\nreplicas = 2\nacks = 3\n", "`keyway node` would refuse it: --acks 3 with --replicas 2"),

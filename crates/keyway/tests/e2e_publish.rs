@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Stdio};
 use std::thread;
@@ -248,6 +248,19 @@ impl Publisher {
     }
 }
 
+/// A request's head, or what came of it.
+fn head_of(socket: &mut TcpStream) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if socket.read(&mut byte).unwrap_or(0) == 0 {
+            break;
+        }
+        head.push(byte[0]);
+    }
+    head
+}
+
 /// Serves wrong bytes of the right number under any hash.
 fn liar(count: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -255,14 +268,7 @@ fn liar(count: usize) -> SocketAddr {
     thread::spawn(move || {
         for socket in listener.incoming() {
             let Ok(mut socket) = socket else { return };
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                if socket.read(&mut byte).unwrap_or(0) == 0 {
-                    break;
-                }
-                head.push(byte[0]);
-            }
+            head_of(&mut socket);
             let _ = write!(socket, "HTTP/1.1 200 OK\r\nContent-Length: {count}\r\n\r\n");
             let _ = socket.write_all(&vec![7; count]);
         }
@@ -317,14 +323,7 @@ fn half_a_liar(bytes: Vec<u8>) -> SocketAddr {
     thread::spawn(move || {
         let (all, half) = (bytes.len(), bytes.len() / 2);
         for mut socket in listener.incoming().map_while(Result::ok) {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                if socket.read(&mut byte).unwrap_or(0) == 0 {
-                    break;
-                }
-                head.push(byte[0]);
-            }
+            let head = head_of(&mut socket);
             let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
             let from =
                 head.split("range: bytes=").nth(1).and_then(|rest| rest.split('-').next()?.parse().ok());

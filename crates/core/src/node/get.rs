@@ -122,7 +122,7 @@ impl<O: Overlay> Node<O> {
         ranked.sort_by(|a, b| (a.0, a.1, a.2.id()).cmp(&(b.0, b.1, b.2.id())));
         let Some(get) = self.gets.get_mut(&serial) else { return };
         let wanted = wanted(get.reads, self.config.read_quorum());
-        // A network that has too few members for a second is not one whose members are coming back.
+        // Members that come back are waited for a moment, and not for as long as the whole get may take.
         if !ranked.is_empty() && ranked.len() < usize::from(wanted) && get.attempt >= FEW_MAX {
             let got = ranked.len() as u8;
             return self.end_get(t, serial, Err(OpError::Quorum { got, want: wanted }));

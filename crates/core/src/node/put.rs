@@ -472,3 +472,47 @@ fn definite(
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Id;
+    use crate::peer::Addr;
+
+    /// One copy that lives longer promises nothing; as many as a put needs do.
+    #[test]
+    fn a_receipt_tells_the_end_that_enough_copies_share() {
+        let peers: Vec<Peer> =
+            (1..=3).map(|n| Peer::new(Id::from_u64(n), Addr::loopback(n as u16))).collect();
+        let record = Record::plain(Id::from_u64(9), Vec::new(), Wall(0), Duration(100), 1);
+        let mut put = Put {
+            op: OpId(1),
+            record,
+            restores: false,
+            need: 2,
+            prior: None,
+            found: false,
+            hidden: false,
+            set: peers.clone(),
+            acked: peers[..2].to_vec(),
+            acks_from: 0,
+            waiting: 0,
+            attempt: 1,
+            over: Mono(0),
+            resting: false,
+            waits: Vec::new(),
+            refusal: None,
+            full: 0,
+            maybe_held: true,
+            longer: Vec::from([(peers[0].clone(), Wall(900))]),
+        };
+        assert_eq!(put.end(), Some(Wall(100)), "the other copy ends then");
+        put.longer.push((peers[1].clone(), Wall(500)));
+        assert_eq!(put.end(), Some(Wall(500)));
+        put.acked.push(peers[2].clone());
+        assert_eq!(put.end(), Some(Wall(500)));
+        // Whoever holds copies no more does not count.
+        put.set.remove(0);
+        assert_eq!(put.end(), Some(Wall(100)));
+    }
+}
