@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use siphasher::sip128::SipHasher24;
 
 pub use crate::id::NetworkId;
-use crate::peer::Peer;
+use crate::peer::{Interner, Peer};
 use crate::wire::{Malformed, Reader, Wire, Writer};
 
 /// First two bytes of every frame.
@@ -180,6 +180,18 @@ pub fn seal(key: &FrameKey, header: &Header, out: &mut Vec<u8>, body: impl FnOnc
 /// # Errors
 /// See [`FrameError`]; nothing is allocated for a frame that fails its MAC.
 pub fn open<'a>(key: &FrameKey, bytes: &'a [u8]) -> Result<(Header, &'a [u8]), FrameError> {
+    open_with(key, bytes, &Interner::default())
+}
+
+/// The same, whose sender is the one of `interner`.
+///
+/// # Errors
+/// See [`FrameError`].
+pub fn open_with<'a>(
+    key: &FrameKey,
+    bytes: &'a [u8],
+    interner: &Interner,
+) -> Result<(Header, &'a [u8]), FrameError> {
     if bytes.len() < 4 + MAC_BYTES || bytes.len() > FRAME_BYTES_MAX || bytes[..2] != MAGIC {
         return Err(FrameError::NotOurs);
     }
@@ -192,7 +204,7 @@ pub fn open<'a>(key: &FrameKey, bytes: &'a [u8]) -> Result<(Header, &'a [u8]), F
         return Err(FrameError::Version(sealed[2]));
     }
     let kind = *Kind::ALL.get(usize::from(sealed[3])).ok_or(Malformed("unknown frame kind"))?;
-    let mut r = Reader::new(&sealed[4..]);
+    let mut r = Reader::with(&sealed[4..], interner);
     let header = Header {
         kind,
         network: NetworkId(r.u64()?),
@@ -200,8 +212,7 @@ pub fn open<'a>(key: &FrameKey, bytes: &'a [u8]) -> Result<(Header, &'a [u8]), F
         incarnation: r.u64()?,
         request: r.u64()?,
     };
-    let body = r.take(r.remaining())?;
-    Ok((header, body))
+    Ok((header, &sealed[sealed.len() - r.remaining()..]))
 }
 
 #[cfg(test)]

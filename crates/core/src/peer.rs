@@ -2,12 +2,17 @@
 //!
 //! [`Peer`] hides its representation behind accessors: tables clone it freely, and how it is kept is decided here alone.
 
+mod interner;
+
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::cmp::Ordering;
 use core::fmt;
 
 use crate::id::Id;
 use crate::wire::{Malformed, Reader, Wire, Writer};
+
+pub use interner::Interner;
 
 /// An internet address and port. Core knows no sockets; the driver converts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,89 +104,71 @@ pub const LABEL_BYTES_MAX: usize = 64;
 
 /// A node as others know it. Equality is of id, address and label.
 ///
-/// 32 bytes: tables hold dozens of them and a world holds millions. Nearly all peers have an IPv4 address and no label,
-/// and stand in place; the others stand behind a pointer.
-#[derive(PartialEq, Eq, Hash)]
-pub struct Peer(Form);
+/// Eight bytes: tables hold hundreds of them and a world holds millions. The facts stand once, behind a counted pointer; who reads
+/// messages shares them through an [`Interner`].
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Peer(Arc<Facts>);
 
 /// Length of a plain peer's wire form: id, family, address, port, and the length of no label.
 const PLAIN_BYTES: usize = 28;
 
-/// One peer has exactly one form, so that equality and hashes can be derived.
+/// One line of a processor's cache with its counters.
 #[derive(PartialEq, Eq, Hash)]
-enum Form {
-    Plain { id: Id, ip: [u8; 4], port: u16 },
-    Full(Box<Full>),
-}
-
-/// A peer that is not plain.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Full {
+struct Facts {
     id: Id,
     addr: Addr,
-    label: Box<[u8]>,
-}
-
-impl Clone for Peer {
-    // In place for nearly all.
-    #[inline]
-    fn clone(&self) -> Peer {
-        match &self.0 {
-            Form::Plain { id, ip, port } => Peer(Form::Plain { id: *id, ip: *ip, port: *port }),
-            Form::Full(full) => Peer(Form::Full(full.clone())),
-        }
-    }
+    /// None for nearly all: a pointer to the pointer, so that they take one word for it.
+    label: Option<Box<Box<[u8]>>>,
 }
 
 impl Peer {
     /// A peer without a label.
     #[must_use]
     pub fn new(id: Id, addr: Addr) -> Peer {
-        match addr {
-            Addr::V4(ip, port) => Peer(Form::Plain { id, ip, port }),
-            Addr::V6(..) => Peer(Form::Full(Box::new(Full { id, addr, label: Box::default() }))),
-        }
+        Peer(Arc::new(Facts { id, addr, label: None }))
     }
 
     /// The same peer with an overlay's label (a CAN zone, a domain of Canon). Longer than [`LABEL_BYTES_MAX`] is cut.
     #[must_use]
     pub fn with_label(self, label: &[u8]) -> Peer {
-        let (id, addr) = (*self.id(), self.addr());
         match &label[..label.len().min(LABEL_BYTES_MAX)] {
-            [] if self.label().is_empty() => self,
-            [] => Peer::new(id, addr),
-            label => Peer(Form::Full(Box::new(Full { id, addr, label: label.into() }))),
+            label if label == self.label() => self,
+            label => {
+                let label = (!label.is_empty()).then(|| Box::new(Box::from(label)));
+                Peer(Arc::new(Facts { id: *self.id(), addr: self.addr(), label }))
+            }
         }
     }
 
     /// Its place in the key space.
     #[must_use]
     #[inline]
-    pub const fn id(&self) -> &Id {
-        match &self.0 {
-            Form::Plain { id, .. } => id,
-            Form::Full(full) => &full.id,
-        }
+    pub fn id(&self) -> &Id {
+        &self.0.id
     }
 
     /// Where it listens.
     #[must_use]
     #[inline]
-    pub const fn addr(&self) -> Addr {
-        match &self.0 {
-            Form::Plain { ip, port, .. } => Addr::V4(*ip, *port),
-            Form::Full(full) => full.addr,
-        }
+    pub fn addr(&self) -> Addr {
+        self.0.addr
     }
 
     /// The overlay's label, empty if there is none.
     #[must_use]
     #[inline]
     pub fn label(&self) -> &[u8] {
-        match &self.0 {
-            Form::Plain { .. } => &[],
-            Form::Full(full) => &full.label,
-        }
+        self.0.label.as_ref().map_or(&[], |label| label)
+    }
+
+    /// Whether somebody else holds it, too.
+    fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    #[cfg(test)]
+    fn is_same_allocation(&self, other: &Peer) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -205,31 +192,32 @@ impl fmt::Debug for Peer {
 
 impl Wire for Peer {
     fn encode(&self, w: &mut Writer<'_>) {
-        match &self.0 {
-            Form::Plain { id, ip, port } => {
+        let facts = &*self.0;
+        match (facts.addr, &facts.label) {
+            (Addr::V4(ip, port), None) => {
                 // Every frame carries one, and lists of them: the same bytes as below, at one stroke.
                 let mut plain = [0; PLAIN_BYTES];
-                plain[..20].copy_from_slice(id.as_bytes());
+                plain[..20].copy_from_slice(facts.id.as_bytes());
                 plain[20] = 4;
-                plain[21..25].copy_from_slice(ip);
+                plain[21..25].copy_from_slice(&ip);
                 plain[25..27].copy_from_slice(&port.to_be_bytes());
                 w.array(plain);
             }
-            Form::Full(full) => {
-                full.id.encode(w);
-                full.addr.encode(w);
-                w.blob8(&full.label);
+            _ => {
+                facts.id.encode(w);
+                facts.addr.encode(w);
+                w.blob8(self.label());
             }
         }
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Peer, Malformed> {
         let (id, addr) = (Id::decode(r)?, Addr::decode(r)?);
-        match r.blob8()? {
-            [] => Ok(Peer::new(id, addr)),
-            label if label.len() <= LABEL_BYTES_MAX => Ok(Peer::new(id, addr).with_label(label)),
-            _ => Err(Malformed("peer label too long")),
+        let label = r.blob8()?;
+        if label.len() > LABEL_BYTES_MAX {
+            return Err(Malformed("peer label too long"));
         }
+        Ok(r.peer(&id, addr, label))
     }
 }
 
@@ -239,8 +227,9 @@ mod tests {
     use crate::wire::{from_slice, to_vec};
 
     #[test]
-    fn a_peer_is_small_and_has_one_form() {
-        assert!(size_of::<Peer>() <= 32 && size_of::<Option<Peer>>() <= 32);
+    fn a_peer_is_small_and_comes_back_from_its_bytes() {
+        assert!(size_of::<Option<Peer>>() <= 8);
+        assert!(size_of::<Facts>() + 2 * size_of::<usize>() <= 64, "a line of a cache");
         let plain = Peer::new(Id::from_u64(1), Addr::loopback(2));
         let labelled = plain.clone().with_label(b"zone");
         let six = Peer::new(Id::from_u64(1), Addr::V6([1; 16], 2));

@@ -9,6 +9,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::id::Id;
+use crate::peer::{Addr, Interner, Peer};
 
 /// Why bytes from outside are not a message. The peer's fault: counted, dropped, never an assert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -102,13 +103,26 @@ impl<'a> Writer<'a> {
 #[derive(Clone)]
 pub struct Reader<'a> {
     rest: &'a [u8],
+    interner: Option<&'a Interner>,
 }
 
 impl<'a> Reader<'a> {
     /// A reader at the start of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { rest: bytes }
+        Reader { rest: bytes, interner: None }
+    }
+    /// The same, whose peers are those of `interner`.
+    #[must_use]
+    pub const fn with(bytes: &'a [u8], interner: &'a Interner) -> Reader<'a> {
+        Reader { rest: bytes, interner: Some(interner) }
+    }
+    /// The peer of these facts, shared with all who met it if there is an interner.
+    pub(crate) fn peer(&self, id: &Id, addr: Addr, label: &[u8]) -> Peer {
+        match self.interner {
+            Some(interner) => interner.peer(id, addr, label),
+            None => Peer::new(*id, addr).with_label(label),
+        }
     }
     /// How many bytes are left.
     #[must_use]
@@ -258,7 +272,18 @@ pub fn to_vec<T: Wire>(v: &T) -> Vec<u8> {
 /// # Errors
 /// If the bytes are not one value, or go on after it.
 pub fn from_slice<T: Wire>(bytes: &[u8]) -> Result<T, Malformed> {
-    let mut r = Reader::new(bytes);
+    read_whole(Reader::new(bytes))
+}
+
+/// The same, whose peers are those of `interner`.
+///
+/// # Errors
+/// If the bytes are not one value, or go on after it.
+pub fn from_slice_with<T: Wire>(bytes: &[u8], interner: &Interner) -> Result<T, Malformed> {
+    read_whole(Reader::with(bytes, interner))
+}
+
+fn read_whole<T: Wire>(mut r: Reader<'_>) -> Result<T, Malformed> {
     let v = T::decode(&mut r)?;
     r.finish()?;
     Ok(v)

@@ -97,7 +97,7 @@ impl<O: Overlay> Node<O> {
     // ---- receiving ---------------------------------------------------------------------------------------------
 
     pub(super) fn on_frame(&mut self, t: &mut Turn<'_, O>, from: Addr, bytes: &[u8]) {
-        let (header, body) = match frame::open(&self.config.key, bytes) {
+        let (header, body) = match frame::open_with(&self.config.key, bytes, &t.scratch.interner) {
             Ok(opened) => opened,
             Err(FrameError::Version(theirs)) => {
                 let refusal = bytes.get(3) == Some(&(Kind::Refused as u8));
@@ -132,7 +132,7 @@ impl<O: Overlay> Node<O> {
             self.rpc.on_busy(t.now.mono, header.request, &header.from);
             return;
         }
-        let Ok(msg) = wire::from_slice::<Message<O>>(body) else {
+        let Ok(msg) = wire::from_slice_with::<Message<O>>(body, &t.scratch.interner) else {
             self.counters.frames_malformed += 1;
             t.out.trace(|| Trace::Dropped("malformed body"));
             return;

@@ -133,6 +133,7 @@ impl Contacts {
 
 impl<O: Overlay> Node<O> {
     pub(super) fn start(&mut self, t: &mut Turn<'_, O>, seeds: &[Addr]) {
+        t.scratch.interner.meet(&self.config.me);
         let me = self.me().addr();
         self.contacts.seeds = seeds.iter().filter(|a| **a != me).take(SEEDS_MAX).copied().collect();
         self.store.load(&mut t.out.disk);
@@ -144,7 +145,8 @@ impl<O: Overlay> Node<O> {
             return;
         }
         // Damaged notes cost contacts, not records; the seeds remain.
-        let notes = notes.and_then(|n| crate::wire::from_slice::<Notes>(&n).ok()).unwrap_or_default();
+        let notes = notes.and_then(|n| crate::wire::from_slice_with::<Notes>(&n, &t.scratch.interner).ok());
+        let notes = notes.unwrap_or_default();
         self.belong_to(NetworkId(notes.network));
         self.contacts.remembered = notes.peers;
         if self.network != NetworkId::UNKNOWN {

@@ -47,7 +47,7 @@ use crate::machine::{
     OpResult, Outbox, Phase, Trace,
 };
 use crate::overlay::{Overlay, Violation};
-use crate::peer::Peer;
+use crate::peer::{Interner, Peer};
 use crate::rng::Rng;
 use crate::rpc::{Answered, Class, Due, Rpc, Silence};
 use crate::store::{Store, StoreConfig, StoreEvent};
@@ -168,11 +168,17 @@ struct Scratch<O: Overlay> {
     inputs: VecDeque<Input<O>>,
     effects: Vec<Effect<O>>,
     store_events: Vec<StoreEvent<Waiter>>,
+    interner: Interner,
 }
 
 impl<O: Overlay> Default for Scratch<O> {
     fn default() -> Scratch<O> {
-        Scratch { inputs: VecDeque::new(), effects: Vec::new(), store_events: Vec::new() }
+        Scratch {
+            inputs: VecDeque::new(),
+            effects: Vec::new(),
+            store_events: Vec::new(),
+            interner: Interner::default(),
+        }
     }
 }
 
@@ -722,6 +728,7 @@ impl<O: Overlay> Machine for Node<O> {
 
     fn settle(&mut self, now: Now, network: NetworkId, everyone: &[Peer], out: &mut Outbox) {
         let mut t = Turn::begin(now, out);
+        t.scratch.interner.meet(&self.config.me);
         self.belong_to(network);
         let mut effects = take(&mut t.scratch.effects);
         let mut cx = Cx::new(now, &mut self.overlay_rng, &mut effects);
