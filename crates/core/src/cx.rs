@@ -140,7 +140,7 @@ pub enum Effect<O: Overlay> {
 pub struct Cx<'a, O: Overlay> {
     /// Both clocks.
     pub now: Now,
-    /// The overlay's own random stream.
+    /// The node's random stream.
     pub rng: &'a mut Rng,
     effects: &'a mut Vec<Effect<O>>,
 }

@@ -15,6 +15,7 @@
 //! start of a node, so that two processes with one identity are detected and frames of a former life are dropped.
 
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 
 use sha2::{Digest, Sha256};
 use siphasher::sip128::SipHasher24;
@@ -129,13 +130,13 @@ impl Wire for Refusal {
 
 /// Everything of a frame but its body.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Header {
+pub struct Header<P = Peer> {
     /// What it is.
     pub kind: Kind,
     /// The sender's network.
     pub network: NetworkId,
     /// The sender, with the address at which it wants to be reached.
-    pub from: Peer,
+    pub from: P,
     /// Grows with every start of the sender.
     pub incarnation: u64,
     /// Ties a reply to its request; zero for [`Kind::Tell`].
@@ -160,14 +161,19 @@ pub enum FrameError {
 }
 
 /// Appends a sealed frame to `out`. `body` writes the body.
-pub fn seal(key: &FrameKey, header: &Header, out: &mut Vec<u8>, body: impl FnOnce(&mut Writer<'_>)) {
+pub fn seal<P: Borrow<Peer>>(
+    key: &FrameKey,
+    header: &Header<P>,
+    out: &mut Vec<u8>,
+    body: impl FnOnce(&mut Writer<'_>),
+) {
     let start = out.len();
     // Room for most frames at once, so that no field of it has to grow the buffer.
     out.reserve(256);
     let mut w = Writer::new(out);
     w.array([MAGIC[0], MAGIC[1], VERSION, header.kind as u8]);
     w.u64(header.network.0);
-    header.from.encode(&mut w);
+    header.from.borrow().encode(&mut w);
     w.u64(header.incarnation);
     w.u64(header.request);
     body(&mut w);

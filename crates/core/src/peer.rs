@@ -166,8 +166,8 @@ impl Peer {
         Arc::strong_count(&self.0) > 1
     }
 
-    #[cfg(test)]
-    fn is_same_allocation(&self, other: &Peer) -> bool {
+    /// Whether both are one allocation: equal, and known to be without a look at the facts.
+    pub(crate) fn is_same(&self, other: &Peer) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }

@@ -36,6 +36,7 @@
 
 mod doubt;
 mod estimate;
+mod known;
 mod table;
 
 use alloc::boxed::Box;
@@ -44,7 +45,9 @@ use alloc::vec::Vec;
 use doubt::Doubt;
 pub use estimate::Estimate;
 use estimate::Loss;
-use table::{Calls, Deadlines, Peers};
+pub use known::Known;
+use known::Peers;
+use table::{Calls, Deadlines};
 
 use crate::id::Id;
 use crate::peer::Peer;
@@ -68,7 +71,7 @@ const TRY_MASK: u64 = TRIES_MAX as u64 - 1;
 /// nodes that wait for each other come apart at the longest after this.
 pub const BUSY_MAX: u8 = 4;
 /// Peers of which something is remembered; beyond it the one heard longest ago is forgotten.
-pub const KNOWN_MAX: usize = 160;
+pub const KNOWN_MAX: usize = 96;
 /// Calls under way at once; beyond it a call ends as unanswered at once.
 pub const CALLS_MAX: usize = 16_384;
 
@@ -79,20 +82,6 @@ pub enum Class {
     Quick,
     /// Its disk.
     Disk,
-}
-
-/// What is remembered of a peer.
-#[derive(Clone, Debug)]
-pub struct Known {
-    quick: Estimate,
-    /// Of requests that wait for its disk: most peers are never sent any.
-    disk: Option<Box<Estimate>>,
-    /// Greatest incarnation seen.
-    pub incarnation: u64,
-    /// The address that goes with it.
-    pub peer: Peer,
-    /// A call ended without an answer, and none has been answered in time since.
-    pub suspect: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -263,11 +252,11 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     /// The time-out of a first try to this peer.
     #[must_use]
     pub fn timeout(&self, to: &Id, class: Class) -> Duration {
-        let known = self.known.get(to);
-        let (peer, own, min) = match class {
-            Class::Quick => (known.map(|k| k.quick), self.own_quick, RTO_MIN),
-            Class::Disk => (known.and_then(|k| k.disk.as_deref().copied()), self.own_disk, RTO_DISK_MIN),
+        let (own, min) = match class {
+            Class::Quick => (self.own_quick, RTO_MIN),
+            Class::Disk => (self.own_disk, RTO_DISK_MIN),
         };
+        let peer = self.known.place(to).map(|place| self.known.estimate(place, class));
         let own = own.timeout().unwrap_or(RTO_FIRST);
         let t = match peer.and_then(|e| Some((e.timeout()?, e.is_young()))) {
             None => own,
@@ -350,12 +339,12 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         let sample = rtt.min(RTO_MAX);
         own.sample(sample);
         let mut back = false;
-        if let Some(known) = self.known.get_mut(from.id()) {
-            back = in_time && core::mem::take(&mut known.suspect);
-            match call.class {
-                Class::Quick => known.quick.sample(sample),
-                Class::Disk => known.disk.get_or_insert_default().sample(sample),
+        if let Some(place) = self.known.place_of(from) {
+            back = in_time && self.known.is_suspect(place);
+            if back {
+                self.known.set_suspect(place, false);
             }
+            self.known.sample(place, call.class, sample);
         }
         Some(Answered { asked: call.to, why: call.why, rtt, back })
     }
@@ -424,9 +413,9 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             };
             if end == Silence::Believed
                 && counts
-                && let Some(known) = self.known.get_mut(call.to.id())
+                && let Some(place) = self.known.place(call.to.id())
             {
-                known.suspect = true;
+                self.known.set_suspect(place, true);
             }
             return Some(Due::NoAnswer { peer: call.to, why: call.why, end });
         }
@@ -449,36 +438,35 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
 
     /// A verified frame arrived.
     pub fn on_heard(&mut self, now: Mono, from: &Peer, incarnation: u64) -> Heard {
-        if let Some(known) = self.known.get_mut(from.id()) {
-            let twin = incarnation == known.incarnation && known.peer.addr() != from.addr();
-            if incarnation < known.incarnation || twin {
-                return Heard::Superseded;
-            }
-            let heard = if incarnation > known.incarnation {
-                (known.quick, known.disk, known.suspect) = (Estimate::default(), None, false);
-                Heard::News
-            } else if known.suspect {
-                Heard::Suspect
-            } else {
-                Heard::Known
-            };
-            if known.peer != *from {
-                known.peer = from.clone();
-            }
-            known.incarnation = incarnation;
-            self.known.hear(now);
-            return heard;
+        let Some(place) = self.known.place_of(from) else {
+            self.known.insert(from, incarnation, now);
+            return Heard::News;
+        };
+        let known = self.known.at_mut(place);
+        let (before, same) = (known.incarnation, known.peer.is_same(from));
+        let twin = incarnation == before && !same && known.peer.addr() != from.addr();
+        if incarnation < before || twin {
+            return Heard::Superseded;
         }
-        let known =
-            Known { quick: Estimate::default(), disk: None, incarnation, peer: from.clone(), suspect: false };
-        self.known.insert(known, now);
-        Heard::News
+        known.incarnation = incarnation;
+        if !same {
+            known.peer = from.clone();
+        }
+        self.known.hear(place, now);
+        if incarnation > before {
+            self.known.forget_past(place);
+            Heard::News
+        } else if self.known.is_suspect(place) {
+            Heard::Suspect
+        } else {
+            Heard::Known
+        }
     }
 
     /// What is known of a peer.
     #[must_use]
     pub fn known(&self, id: &Id) -> Option<&Known> {
-        self.known.get(id)
+        self.known.place(id).map(|place| self.known.at(place))
     }
 
     /// When a frame of a peer was last verified.
@@ -490,19 +478,19 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     /// The smoothed round trip to a peer.
     #[must_use]
     pub fn rtt(&self, id: &Id) -> Option<Duration> {
-        self.known.get(id).and_then(|k| k.quick.mean())
+        self.known.place(id).and_then(|place| self.known.estimate(place, Class::Quick).mean())
     }
 
     /// Whether a call to the peer went unanswered and none has been answered in time since.
     #[must_use]
     pub fn is_suspect(&self, id: &Id) -> bool {
-        self.known.get(id).is_some_and(|k| k.suspect)
+        self.known.place(id).is_some_and(|place| self.known.is_suspect(place))
     }
 
     /// When the next try runs out. Of calls that are made once the end is told at the first turn after it.
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.deadlines.first()
     }
 
     /// Calls under way, and peers known: `(now, bound)` each.
@@ -514,7 +502,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     /// Peers that are suspect, for tables shown to people.
     #[must_use]
     pub fn suspects(&self) -> Vec<Peer> {
-        self.known.iter().filter(|k| k.suspect).map(|k| k.peer.clone()).collect()
+        self.known.suspects().cloned().collect()
     }
 }
 

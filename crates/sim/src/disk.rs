@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use keyway_core::Duration;
 use keyway_core::machine::{DiskEffect, DiskError, DiskOp, DiskResult};
@@ -76,7 +77,8 @@ impl Batch {
 /// One host's disk. It outlives the processes that use it.
 #[derive(Debug)]
 pub struct Disk {
-    pub(crate) model: DiskModel,
+    /// Shared by the disks of a world.
+    pub(crate) model: Arc<DiskModel>,
     records: BTreeMap<Identity, Record>,
     notes: Option<Vec<u8>>,
     bytes: u64,
@@ -88,7 +90,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    pub(crate) fn new(model: DiskModel, seed: Seed) -> Disk {
+    pub(crate) fn new(model: Arc<DiskModel>, seed: Seed) -> Disk {
         Disk {
             model,
             records: BTreeMap::new(),
@@ -203,8 +205,8 @@ impl Disk {
 
     /// From now on it is sound and has room.
     pub(crate) fn repair(&mut self) {
-        let DiskModel { read, sync, .. } = self.model;
-        self.model = DiskModel { read, sync, ..DiskModel::default() };
+        let DiskModel { read, sync, .. } = *self.model;
+        self.model = Arc::new(DiskModel { read, sync, ..DiskModel::default() });
     }
 
     fn happens(&mut self, p: f64) -> bool {
@@ -275,7 +277,7 @@ mod tests {
     }
 
     fn disk(model: DiskModel) -> Disk {
-        Disk::new(model, [1; 32])
+        Disk::new(Arc::new(model), [1; 32])
     }
 
     fn run(disk: &mut Disk, effects: Vec<DiskEffect>) -> Vec<DiskResult> {
@@ -332,7 +334,7 @@ mod tests {
     fn a_crash_keeps_a_prefix() {
         let mut kept = [0; 4];
         for seed in 0..200u8 {
-            let mut disk = Disk::new(DiskModel::default(), [seed; 32]);
+            let mut disk = Disk::new(Arc::default(), [seed; 32]);
             let waiting = [vec![write(1)], vec![write(2)], vec![write(3)]];
             disk.crash(waiting.iter().map(Vec::as_slice));
             let n = disk.record_count();

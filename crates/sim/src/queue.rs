@@ -63,24 +63,38 @@ const BUCKET_BITS: u32 = 13;
 /// Buckets of the wheel, a power of two: 33 seconds, which nearly all timers and all frames fall into.
 const BUCKETS: u64 = 4_096;
 
+/// Behind the last link of a chain.
+const END: u32 = u32::MAX;
+
+/// An event of the wheel, and which one of its bucket was placed before it. A free link names the next free one.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    event: Event,
+    next: u32,
+}
+
 /// The event queue: a wheel of buckets, each sorted only when its time has come.
 ///
 /// ```text
 ///   current  sorted, the next event last      the bucket of now, as it was when its time came
 ///   soon     a heap                           what was added to it since
-///   wheel    unsorted, 4,096 buckets of 8 ms  what comes after that
+///   wheel    4,096 chains, 8 ms each          what comes after that, unsorted; links of all chains lie in one list
 ///   far      a heap                           what comes after the wheel
 /// ```
 ///
 /// An event is written once and moved once, however many wait: a heap would touch a dozen places for each, in a world of a
-/// hundred thousand nodes all of them out of the processor's sight.
+/// hundred thousand nodes all of them out of the processor's sight. Links are used again, the last one freed first: what is written is
+/// at hand, and the wheel takes as much room as events wait, not as much as each bucket ever had.
 #[derive(Debug)]
 pub(crate) struct Queue {
     current: Vec<Event>,
     soon: BinaryHeap<Event>,
     /// The bucket of `current` and `soon`.
     bucket: u64,
-    wheel: Vec<Vec<Event>>,
+    /// The first link of each chain.
+    wheel: Vec<u32>,
+    links: Vec<Link>,
+    free: u32,
     /// Which buckets of the wheel hold something, a bit each.
     taken: Vec<u64>,
     far: BinaryHeap<Event>,
@@ -94,7 +108,9 @@ impl Default for Queue {
             current: Vec::new(),
             soon: BinaryHeap::new(),
             bucket: 0,
-            wheel: (0..BUCKETS).map(|_| Vec::new()).collect(),
+            wheel: vec![END; BUCKETS as usize],
+            links: Vec::new(),
+            free: END,
             taken: vec![0; BUCKETS as usize / 64],
             far: BinaryHeap::new(),
             sequence: 0,
@@ -117,7 +133,18 @@ impl Queue {
         let bucket = event.at >> BUCKET_BITS;
         if bucket - self.bucket < BUCKETS {
             let slot = (bucket % BUCKETS) as usize;
-            self.wheel[slot].push(event);
+            let link = Link { event, next: self.wheel[slot] };
+            self.wheel[slot] = match self.free {
+                END => {
+                    self.links.push(link);
+                    (self.links.len() - 1) as u32
+                }
+                at => {
+                    self.free = self.links[at as usize].next;
+                    self.links[at as usize] = link;
+                    at
+                }
+            };
             self.taken[slot / 64] |= 1 << (slot % 64);
         } else {
             self.far.push(event);
@@ -150,7 +177,14 @@ impl Queue {
         };
         self.bucket = next;
         let slot = (next % BUCKETS) as usize;
-        core::mem::swap(&mut self.current, &mut self.wheel[slot]);
+        let mut at = core::mem::replace(&mut self.wheel[slot], END);
+        while at != END {
+            let link = &mut self.links[at as usize];
+            self.current.push(link.event);
+            let next = core::mem::replace(&mut link.next, self.free);
+            self.free = at;
+            at = next;
+        }
         self.taken[slot / 64] &= !(1 << (slot % 64));
         // What was too far may fit now.
         while let Some(event) = self.far.peek().copied()

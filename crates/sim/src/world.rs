@@ -18,6 +18,7 @@
 mod questions;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use keyway_core::frame::NetworkId;
 use keyway_core::machine::Style;
@@ -131,6 +132,7 @@ const BACKLOG_MAX: usize = 4_096;
 /// A simulated world.
 pub struct World {
     config: WorldConfig,
+    disk: Arc<DiskModel>,
     rng: Rng,
     time: u64,
     queue: Queue,
@@ -157,6 +159,7 @@ impl World {
         let rng = Rng::from_u64(config.seed);
         World {
             links: Links::new(config.latency.clone(), config.faults, &rng),
+            disk: Arc::new(config.disk),
             config,
             rng,
             time: 0,
@@ -191,7 +194,7 @@ impl World {
     pub fn add_host_with_id(&mut self, id: Id) -> usize {
         let n = self.hosts.len();
         let peer = Peer::new(id, Addr::simulated(n as u32));
-        self.hosts.push(Host::new(peer, Disk::new(self.config.disk, self.rng.fork_seed("disk", n as u64))));
+        self.hosts.push(Host::new(peer, Disk::new(Arc::clone(&self.disk), self.rng.fork_seed("disk", n as u64))));
         self.links.add_host();
         n
     }
@@ -253,7 +256,22 @@ impl World {
                 machine.settle(now, network, &everyone, &mut self.out);
             }
             self.become_member(n);
+            self.settle_disk(n);
             self.perform(n);
+        }
+    }
+
+    /// What a settled process asks of its disk has been done: else all of a large world would wait for it at once.
+    fn settle_disk(&mut self, n: usize) {
+        while !self.out.disk.is_empty() {
+            let mut inputs = Vec::with_capacity(self.out.disk.len());
+            for effect in core::mem::take(&mut self.out.disk) {
+                self.end_batch(n, vec![effect], &mut inputs);
+            }
+            let host = &mut self.hosts[n];
+            let Some(machine) = &mut host.machine else { return };
+            self.events += inputs.len() as u64;
+            machine.handle(host.clock.now(self.time, host.born), &mut inputs, &mut self.out);
         }
     }
 
@@ -513,15 +531,20 @@ impl World {
             host.gathering = host.gathering.filter(|&gathering| gathering != slot);
         }
         let mut inputs = Vec::with_capacity(batch.effects.len());
+        self.end_batch(n, batch.effects, &mut inputs);
+        self.handle(n, &mut inputs);
+    }
+
+    /// A batch has ended; `inputs` gets what its host's machine hears of it.
+    fn end_batch(&mut self, n: usize, effects: Vec<DiskEffect>, inputs: &mut Vec<NodeInput<'_>>) {
         let (time, hash, sink) = (self.time, &mut self.hash, &mut self.sink);
-        host.disk.finish(batch.effects, |effect, result| {
+        self.hosts[n].disk.finish(effects, |effect, result| {
             hash.disk(time, n, effect.token, &result);
             if let Some(sink) = sink {
                 sink(time, &format!("n{n:<3} disk {}", trace::disk(&effect.op, &result)));
             }
             inputs.push(NodeInput::DiskDone { token: effect.token, result });
         });
-        self.handle(n, &mut inputs);
     }
 
     /// The one place where machines are called.

@@ -127,7 +127,7 @@ fn depth(contacts: &[usize]) -> usize {
 
 impl State {
     fn tables(&self) -> Tables {
-        Tables { contacts: numbers(&self.node.neighbors()), spares: numbers(self.node.spares()) }
+        Tables { contacts: numbers(self.node.neighbors()), spares: numbers(self.node.spares()) }
     }
 
     /// Gives an input to the node; peers that it calls because of it.

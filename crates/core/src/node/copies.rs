@@ -28,9 +28,10 @@ use super::{Node, Timer, Turn};
 use crate::id::Id;
 use crate::keyspace::Arc;
 use crate::machine::{Phase, Trace};
-use crate::overlay::{Overlay, Share};
+use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::replica::arcs::ArcSet;
+use crate::replica::shares::Shares;
 use crate::time::Duration;
 
 /// Mean time between two comparisons of a share.
@@ -69,7 +70,7 @@ struct HandOff {
 /// What this node knows of its copies.
 #[derive(Debug, Default)]
 pub(super) struct CopiesState {
-    shares: Vec<Share>,
+    shares: Shares,
     ready: ArcSet,
     pub(super) takeovers: Vec<TakeOver>,
     handoff: Option<HandOff>,
@@ -94,10 +95,10 @@ impl CopiesState {
 
     /// Whether this node is a holder of `key`.
     pub(super) fn shares_key(&self, key: &Id) -> bool {
-        self.shares.iter().any(|s| s.arc.contains(key))
+        self.shares.arc_of(key).is_some()
     }
 
-    pub(super) fn shares(&self) -> &[Share] {
+    pub(super) const fn shares(&self) -> &Shares {
         &self.shares
     }
 
@@ -107,8 +108,9 @@ impl CopiesState {
 
     /// Shares, and how many of them are ready.
     pub(super) fn share_counts(&self) -> (u32, u32) {
-        let ready = self.shares.iter().filter(|s| self.ready.covers(&s.arc)).count();
-        (self.shares.len() as u32, ready as u32)
+        let arcs = self.shares.arcs();
+        let ready = arcs.iter().filter(|arc| self.ready.covers(arc)).count();
+        (arcs.len() as u32, ready as u32)
     }
 }
 
@@ -121,10 +123,10 @@ impl<O: Overlay> Node<O> {
     /// A settled node is ready for all that it shares.
     pub(super) fn settle_copies(&mut self, t: &mut Turn<'_, O>) {
         self.replicas_dirty = false;
-        self.copies.shares = self.overlay.shares(usize::from(self.config.replicas));
+        self.copies.shares = Shares::new(&self.overlay.shares(usize::from(self.config.replicas)));
         self.copies.ready = ArcSet::default();
-        for share in &self.copies.shares {
-            self.copies.ready.add(&share.arc);
+        for arc in self.copies.shares.arcs() {
+            self.copies.ready.add(arc);
         }
         self.arm_sync(t);
     }
@@ -134,13 +136,13 @@ impl<O: Overlay> Node<O> {
             return;
         }
         let shares = self.overlay.shares(usize::from(self.config.replicas));
-        if shares == self.copies.shares {
+        if self.copies.shares.are(&shares) {
             return;
         }
-        self.copies.shares = shares;
+        self.copies.shares = Shares::new(&shares);
         let mut mine = ArcSet::default();
-        for share in &self.copies.shares {
-            mine.add(&share.arc);
+        for arc in self.copies.shares.arcs() {
+            mine.add(arc);
         }
         self.copies.ready = self.copies.ready.intersect(&mine);
         self.plan_takeovers(t);
@@ -152,16 +154,16 @@ impl<O: Overlay> Node<O> {
         let replicas = usize::from(self.config.replicas);
         let me = *self.me().id();
         let mut wanted: Vec<(Arc, Vec<Peer>)> = Vec::new();
-        for share in &self.copies.shares {
+        for (share, holders) in self.copies.shares.iter() {
             let mut missing = ArcSet::default();
-            missing.add(&share.arc);
+            missing.add(share);
             for arc in self.copies.ready.iter() {
                 missing.remove(&arc);
             }
             for arc in missing.iter() {
                 // Holders, and those next to them who may have held it until now.
                 let mut peers = self.overlay.replica_set(&arc.to, 2 * replicas);
-                peers.extend(share.peers.iter().cloned());
+                peers.extend(holders.iter().cloned());
                 peers.sort_by_key(|p| *p.id());
                 peers.dedup();
                 peers.retain(|p| *p.id() != me);
@@ -241,8 +243,8 @@ impl<O: Overlay> Node<O> {
             let mut mine = ArcSet::default();
             mine.add(&arc);
             let mut shared = ArcSet::default();
-            for share in &self.copies.shares {
-                shared.add(&share.arc);
+            for arc in self.copies.shares.arcs() {
+                shared.add(arc);
             }
             for arc in mine.intersect(&shared).iter() {
                 self.copies.ready.add(&arc);
@@ -300,12 +302,12 @@ impl<O: Overlay> Node<O> {
         self.copies.round += 1;
         let me = *self.me().id();
         let mut begin = Vec::new();
-        for share in &self.copies.shares {
-            let is_root = share.peers.first().is_some_and(|p| *p.id() == me);
+        for (arc, holders) in self.copies.shares.iter() {
+            let is_root = holders.first().is_some_and(|p| *p.id() == me);
             let turn = self.copies.round.is_multiple_of(ROOT_EVERY);
-            for (i, peer) in share.peers.iter().enumerate() {
+            for (i, peer) in holders.iter().enumerate() {
                 if *peer.id() != me && (is_root || (i == 0 && turn)) {
-                    begin.push((peer.clone(), share.arc));
+                    begin.push((peer.clone(), *arc));
                 }
             }
         }
@@ -330,19 +332,19 @@ impl<O: Overlay> Node<O> {
     fn hand_off_some(&mut self, t: &mut Turn<'_, O>) {
         if cfg!(keyway_bug = "node_no_handoff")
             || self.copies.handoff.is_some()
-            || self.copies.shares.is_empty()
+            || self.copies.shares.arcs().is_empty()
         {
             return;
         }
         let mut cursor = self.copies.handoff_cursor;
         // At most once round: each step leaves one share behind.
-        for _ in 0..=2 * self.copies.shares.len() + 2 {
+        for _ in 0..=2 * self.copies.shares.arcs().len() + 2 {
             let Some(key) = self.store.next_key(&cursor).or_else(|| self.store.next_key(&Id::ZERO)) else {
                 return;
             };
-            match self.copies.shares.iter().find(|s| s.arc.contains(&key)) {
-                Some(share) if share.arc.is_full() => return,
-                Some(share) => cursor = share.arc.to.next(),
+            match self.copies.shares.arc_of(&key) {
+                Some(arc) if arc.is_full() => return,
+                Some(arc) => cursor = arc.to.next(),
                 None => {
                     self.copies.handoff_cursor = key;
                     let serial = self.serial();
@@ -372,7 +374,7 @@ impl<O: Overlay> Node<O> {
             for _ in 0..HANDOFF_RECORDS_MAX {
                 let Some(next) = self.store.next_key(&last.next()) else { break };
                 let same = self.overlay.replica_set(&next, replicas) == set;
-                if !same || self.copies.shares.iter().any(|s| s.arc.contains(&next)) {
+                if !same || self.copies.shares.arc_of(&next).is_some() {
                     break;
                 }
                 last = next;

@@ -44,11 +44,11 @@ impl<O: Overlay> Node<O> {
         self.counters.bytes_out += bytes as u64;
     }
 
-    fn header(&self, kind: Kind, request: u64) -> Header {
+    fn header(&self, kind: Kind, request: u64) -> Header<&Peer> {
         Header {
             kind,
             network: self.network,
-            from: self.config.me.clone(),
+            from: &self.config.me,
             incarnation: self.config.incarnation,
             request,
         }
@@ -190,7 +190,8 @@ impl<O: Overlay> Node<O> {
             }
             return None;
         }
-        if header.from.id() == self.me().id() {
+        // Its mark is at hand, the id itself is not.
+        if header.from.id().fold() == self.mark && header.from.id() == self.me().id() {
             if header.incarnation > self.config.incarnation {
                 self.superseded(t);
             } else if header.incarnation < self.config.incarnation {

@@ -23,7 +23,7 @@ use crate::frame::NetworkId;
 use crate::id::Id;
 use crate::machine::{OpDone, Phase, STOP_OP};
 use crate::overlay::Overlay;
-use crate::peer::{Addr, Peer};
+use crate::peer::{Addr, Interner, Peer};
 use crate::rpc::Class;
 use crate::time::{Duration, Mono, Now};
 use crate::wire::{Malformed, Reader, Wire, Writer};
@@ -74,24 +74,23 @@ struct Notes {
     peers: Vec<Peer>,
 }
 
-impl Wire for Notes {
-    fn encode(&self, w: &mut Writer<'_>) {
-        w.u8(NOTES_VERSION);
-        w.u64(self.network);
-        w.list(&self.peers);
-    }
-    fn decode(r: &mut Reader<'_>) -> Result<Notes, Malformed> {
+impl Notes {
+    /// What [`Node::notes`] has written.
+    fn read(bytes: &[u8], interner: &Interner) -> Result<Notes, Malformed> {
+        let mut r = Reader::with(bytes, interner);
         if r.u8()? != NOTES_VERSION {
             return Err(Malformed("notes version"));
         }
-        Ok(Notes { network: r.u64()?, peers: r.list(REMEMBERED_MAX)? })
+        let notes = Notes { network: r.u64()?, peers: r.list(REMEMBERED_MAX)? };
+        r.finish()?;
+        Ok(notes)
     }
 }
 
 /// The network whose member left these notes on its disk; nothing if they are damaged, or it had not found one.
 #[must_use]
 pub fn network_of(notes: &[u8]) -> Option<NetworkId> {
-    let network = NetworkId(crate::wire::from_slice::<Notes>(notes).ok()?.network);
+    let network = NetworkId(Notes::read(notes, &Interner::default()).ok()?.network);
     (network != NetworkId::UNKNOWN).then_some(network)
 }
 
@@ -145,7 +144,7 @@ impl<O: Overlay> Node<O> {
             return;
         }
         // Damaged notes cost contacts, not records; the seeds remain.
-        let notes = notes.and_then(|n| crate::wire::from_slice_with::<Notes>(&n, &t.scratch.interner).ok());
+        let notes = notes.and_then(|n| Notes::read(&n, &t.scratch.interner).ok());
         let notes = notes.unwrap_or_default();
         self.belong_to(NetworkId(notes.network));
         self.contacts.remembered = notes.peers;
@@ -259,9 +258,8 @@ impl<O: Overlay> Node<O> {
         self.contacts.joining_since = None;
         self.refused = None;
         // Whoever was remembered and is not a neighbour may sit in another half.
-        let known = self.overlay.neighbors();
         for peer in core::mem::take(&mut self.contacts.remembered) {
-            if !known.contains(&peer) {
+            if !self.overlay.neighbors().any(|known| *known == peer) {
                 self.note_lost(&peer);
             }
         }
@@ -284,9 +282,8 @@ impl<O: Overlay> Node<O> {
         if since >= COLD_TIME_MAX {
             return false;
         }
-        let present = self.overlay.neighbors();
         self.contacts.former.iter().any(|peer| {
-            let seen = present.iter().any(|p| p.id() == peer.id());
+            let seen = self.overlay.neighbors().any(|p| p.id() == peer.id());
             // A suspect that speaks may only be slow.
             let lives = |heard: Mono| !self.rpc.is_suspect(peer.id()) || now.mono.since(heard) < COLD;
             let alive = self.rpc.heard(peer.id()).is_some_and(|heard| heard >= began && lives(heard));
@@ -314,18 +311,21 @@ impl<O: Overlay> Node<O> {
     /// Whom to greet when this node comes back.
     pub(super) fn notes(&self) -> Vec<u8> {
         let mut roll = Roll::default();
-        let neighbors = self.overlay.neighbors();
         // Those who fell silent are remembered behind those who are there; and a newcomer may not have met its neighbours yet:
         // those it came through know them.
         let others = self.contacts.lost.iter().rev().chain(&self.contacts.members);
-        for peer in neighbors.iter().chain(others).filter(|p| p.id() != self.config.me.id()) {
+        for peer in self.overlay.neighbors().chain(others).filter(|p| p.id() != self.config.me.id()) {
             if roll.len() == REMEMBERED_MAX {
                 break;
             }
             roll.add(peer);
         }
         let mut notes = Vec::with_capacity(NOTES_BYTES);
-        Notes { network: self.network.0, peers: roll.into_peers() }.encode(&mut Writer::new(&mut notes));
+        let mut w = Writer::new(&mut notes);
+        w.u8(NOTES_VERSION);
+        w.u64(self.network.0);
+        w.u16(roll.len() as u16);
+        roll.peers().for_each(|peer| peer.encode(&mut w));
         notes
     }
 
@@ -362,11 +362,17 @@ impl<O: Overlay> Node<O> {
     /// The seeds that an island does not see: two joiners may have become a network of their own while all others seemed
     /// silent to them, and then nobody has lost anybody. Empty where many are known: that is no island.
     fn strange_seeds(&self) -> Vec<Addr> {
-        let known = self.overlay.neighbors();
-        if known.len() >= ISLAND_MAX {
+        if self.contacts.seeds.is_empty() {
             return Vec::new();
         }
-        let strange = |seed: &&Addr| !known.iter().any(|p| p.addr() == **seed);
+        let mut known = Roll::default();
+        for peer in self.overlay.neighbors() {
+            known.add(peer);
+            if known.len() >= ISLAND_MAX {
+                return Vec::new();
+            }
+        }
+        let strange = |seed: &&Addr| !known.peers().any(|p| p.addr() == **seed);
         self.contacts.seeds.iter().filter(strange).copied().collect()
     }
 

@@ -208,6 +208,8 @@ pub struct Node<O: Overlay> {
     // each line of it.
     phase: Phase,
     network: NetworkId,
+    /// This node's id, folded.
+    mark: u64,
     last_heard: Option<Mono>,
     /// When the last put of a client was put.
     last_put: Wall,
@@ -220,7 +222,6 @@ pub struct Node<O: Overlay> {
     config: NodeConfig,
     counters: Counters,
     overlay: O,
-    overlay_rng: Rng,
     rng: Rng,
     // What some turns touch.
     refused: Option<String>,
@@ -270,7 +271,6 @@ impl<O: Overlay> Node<O> {
                 config.replicas
             ));
         }
-        let rng = Rng::new(config.seed);
         let store = Store::new(StoreConfig {
             value_bytes_max: config.value_bytes_max,
             ttl_max: config.ttl_max,
@@ -282,10 +282,10 @@ impl<O: Overlay> Node<O> {
         Ok(Node {
             network: NetworkId::UNKNOWN,
             phase: Phase::Loading,
+            mark: config.me.id().fold(),
             refused: None,
             overlay: O::new(config.me.clone(), overlay_config),
-            overlay_rng: rng.fork("overlay", 0),
-            rng: rng.fork("node", 0),
+            rng: Rng::new(config.seed).fork("node", 0),
             replicas_dirty: false,
             rpc: Rpc::new(),
             timers: Timers::new(),
@@ -441,7 +441,7 @@ impl<O: Overlay> Node<O> {
             }
             budget -= 1;
             let mut effects = take(&mut t.scratch.effects);
-            let mut cx = Cx::new(t.now, &mut self.overlay_rng, &mut effects);
+            let mut cx = Cx::new(t.now, &mut self.rng, &mut effects);
             self.overlay.handle(&mut cx, input);
             if cfg!(debug_assertions)
                 && let Err(violation) = self.overlay.check()
@@ -731,7 +731,7 @@ impl<O: Overlay> Machine for Node<O> {
         t.scratch.interner.meet(&self.config.me);
         self.belong_to(network);
         let mut effects = take(&mut t.scratch.effects);
-        let mut cx = Cx::new(now, &mut self.overlay_rng, &mut effects);
+        let mut cx = Cx::new(now, &mut self.rng, &mut effects);
         self.overlay.settle(&mut cx, everyone);
         for effect in effects.drain(..) {
             self.perform(&mut t, effect);

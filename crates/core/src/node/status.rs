@@ -74,9 +74,10 @@ impl<O: Overlay> Node<O> {
     }
 
     fn is_isolated(&self, now: Now) -> bool {
-        let knows_others = self.contacts.lost_count() > 0 || !self.overlay.neighbors().is_empty();
+        let alone = self.overlay.neighbors().next().is_none();
+        let knows_others = self.contacts.lost_count() > 0 || !alone;
         let silent = self.last_heard.is_none_or(|at| now.mono.since(at) > ISOLATED_AFTER);
-        let nobody = self.overlay.neighbors().is_empty() && self.contacts.lost_count() > 0;
+        let nobody = alone && self.contacts.lost_count() > 0;
         knows_others && (silent || nobody)
     }
 

@@ -63,8 +63,8 @@ impl<O: Overlay> Node<O> {
     /// What this node tells a surveyor.
     pub(super) fn facts(&self) -> Facts {
         let mut seen = BTreeSet::from([*self.me().id()]);
-        let mut peers: Vec<Peer> = self.overlay.neighbors();
-        peers.retain(|peer| seen.insert(*peer.id()));
+        let new = |peer: &&Peer| seen.insert(*peer.id());
+        let mut peers: Vec<Peer> = self.overlay.neighbors().filter(new).cloned().collect();
         // The nearest, so that nobody is missed; and some of all the others, from one end of the tables to the other, so that a
         // survey gets out of its neighborhood and need not walk from neighbour to neighbour.
         let mut others = peers.split_off(peers.len().min(NEAR));

@@ -135,8 +135,8 @@ pub trait Overlay: Clone + Hash + Eq + Debug + Send + 'static {
     /// this node is in `replica_set(key, n)` exactly if the key lies in some share, whose peers are then that set.
     fn shares(&self, n: usize) -> Vec<Share>;
 
-    /// The peers this node keeps in touch with, nearest first: what it remembers across a restart. Pure.
-    fn neighbors(&self) -> Vec<Peer>;
+    /// The peers this node keeps in touch with, nearest first: what it remembers across a restart. Some may come twice. Pure.
+    fn neighbors(&self) -> impl Iterator<Item = &Peer>;
 
     /// Tooling: the state to which the protocol would converge among `everyone` (sorted by id, this node included).
     fn settle(&mut self, cx: &mut Cx<'_, Self>, everyone: &[Peer]);

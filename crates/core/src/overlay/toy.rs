@@ -435,8 +435,8 @@ impl Overlay for Toy {
         Stretch::new(&self.me, &self.others, &[], true).shares(n)
     }
 
-    fn neighbors(&self) -> Vec<Peer> {
-        self.others.clone()
+    fn neighbors(&self) -> impl Iterator<Item = &Peer> {
+        self.others.iter()
     }
 
     fn settle(&mut self, cx: &mut Cx<'_, Toy>, everyone: &[Peer]) {

@@ -122,13 +122,13 @@ mod tests {
         let interner = Interner::default();
         let id = Id::from_u64(7);
         let first = interner.peer(&id, addr(1), b"");
-        assert!(first.is_same_allocation(&interner.peer(&id, addr(1), b"")));
+        assert!(first.is_same(&interner.peer(&id, addr(1), b"")));
         for other in [interner.peer(&id, addr(2), b""), interner.peer(&id, addr(1), b"zone")] {
             assert_ne!(other, first);
         }
         let held = Peer::new(Id::from_u64(8), addr(3));
         interner.meet(&held);
-        assert!(held.is_same_allocation(&interner.peer(held.id(), held.addr(), b"")));
+        assert!(held.is_same(&interner.peer(held.id(), held.addr(), b"")));
     }
 
     #[test]
@@ -141,7 +141,7 @@ mod tests {
         }
         assert!(interner.len() <= 2 * 4 * held.len(), "{}", interner.len());
         for peer in &held {
-            assert!(peer.is_same_allocation(&interner.peer(peer.id(), peer.addr(), b"")));
+            assert!(peer.is_same(&interner.peer(peer.id(), peer.addr(), b"")));
         }
     }
 

@@ -9,51 +9,64 @@
 use super::{TRIES_MAX, TRIES_MIN};
 use crate::time::Duration;
 
-/// A round-trip estimate (RFC 6298 with gains 1/8 and 1/4), microseconds.
+/// A round-trip estimate (RFC 6298 with gains 1/8 and 1/4), microseconds. Eight bytes: each node keeps dozens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Estimate {
     mean: u32,
-    deviation: u32,
-    /// Samples so far, up to [`SAMPLES_YOUNG`].
-    samples: u8,
+    /// The deviation, and above its bits the samples so far, up to [`SAMPLES_YOUNG`].
+    spread: u32,
 }
 
+/// Bits of the deviation.
+const DEVIATION_BITS: u32 = 28;
+/// The longest round trip that is told apart from longer ones: over four minutes.
+const RTT_MAX: u32 = (1 << DEVIATION_BITS) - 1;
 /// An estimate of fewer samples is not yet trusted to be shorter than the node's own: one lucky round trip says little
 /// about the next, and three tries would be over before an ordinary answer comes.
-const SAMPLES_YOUNG: u8 = 4;
+const SAMPLES_YOUNG: u32 = 4;
 
 impl Estimate {
     /// Nothing measured yet.
-    pub(super) const NONE: Estimate = Estimate { mean: 0, deviation: 0, samples: 0 };
+    pub(super) const NONE: Estimate = Estimate { mean: 0, spread: 0 };
+
+    const fn samples(self) -> u32 {
+        self.spread >> DEVIATION_BITS
+    }
+
+    const fn deviation(self) -> u32 {
+        self.spread & RTT_MAX
+    }
 
     /// Learns one round trip.
     pub fn sample(&mut self, rtt: Duration) {
-        let rtt = u32::try_from(rtt.0).unwrap_or(u32::MAX / 8);
-        if self.samples > 0 {
-            self.samples = SAMPLES_YOUNG.min(self.samples + 1);
+        let rtt = u32::try_from(rtt.0).unwrap_or(u32::MAX).min(RTT_MAX);
+        let (samples, deviation) = (self.samples(), self.deviation());
+        let (samples, deviation) = if samples > 0 {
             let off = rtt.abs_diff(self.mean);
-            self.deviation = self.deviation - self.deviation / 4 + off / 4;
             self.mean = self.mean - self.mean / 8 + rtt / 8;
+            (SAMPLES_YOUNG.min(samples + 1), deviation - deviation / 4 + off / 4)
         } else {
-            *self = Estimate { mean: rtt, deviation: rtt / 2, samples: 1 };
-        }
+            self.mean = rtt;
+            (1, rtt / 2)
+        };
+        self.spread = samples << DEVIATION_BITS | deviation.min(RTT_MAX);
     }
 
     /// Too few samples so far to be trusted to be shorter than the node's own estimate.
-    pub(super) const fn is_young(&self) -> bool {
-        self.samples < SAMPLES_YOUNG
+    pub(super) const fn is_young(self) -> bool {
+        self.samples() < SAMPLES_YOUNG
     }
 
     /// The smoothed round trip, if there was a sample.
     #[must_use]
-    pub fn mean(&self) -> Option<Duration> {
-        (self.samples > 0).then_some(Duration(u64::from(self.mean)))
+    pub fn mean(self) -> Option<Duration> {
+        (self.samples() > 0).then_some(Duration(u64::from(self.mean)))
     }
 
     /// Mean plus four deviations, if there was a sample.
     #[must_use]
-    pub fn timeout(&self) -> Option<Duration> {
-        (self.samples > 0).then(|| Duration(u64::from(self.mean) + 4 * u64::from(self.deviation)))
+    pub fn timeout(self) -> Option<Duration> {
+        (self.samples() > 0).then(|| Duration(u64::from(self.mean) + 4 * u64::from(self.deviation())))
     }
 }
 

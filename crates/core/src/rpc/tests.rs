@@ -58,7 +58,8 @@ fn a_silent_peer_is_tried_three_times_then_given_up() {
 fn a_late_answer_leaves_a_peer_suspect() {
     let mut rpc: Rpc<&str, u8> = Rpc::new();
     rpc.on_heard(Mono(0), &peer(1), 1);
-    rpc.known.get_mut(peer(1).id()).unwrap().suspect = true;
+    let place = rpc.known.place(peer(1).id()).unwrap();
+    rpc.known.set_suspect(place, true);
     let id = rpc.start(Mono(0), 8, ask("m", 9)).unwrap();
     let late = Mono(0) + RTO_MAX + Duration(1);
     assert!(!rpc.on_reply(late, id, &peer(1)).unwrap().back);
@@ -128,7 +129,8 @@ fn what_was_held_is_asked_again_before_it_is_believed() {
 fn a_suspect_is_waited_for_as_long_as_counts_as_in_time() {
     let mut rpc: Rpc<(), u8> = Rpc::new();
     rpc.on_heard(Mono(0), &peer(1), 1);
-    rpc.known.get_mut(peer(1).id()).unwrap().suspect = true;
+    let place = rpc.known.place(peer(1).id()).unwrap();
+    rpc.known.set_suspect(place, true);
     (0..50).for_each(|_| rpc.own_quick.sample(Duration(100)));
     let request = Request { to: peer(1), msg: (), class: Class::Quick, patience: Patience::Once, why: 0 };
     let id = rpc.start(Mono(0), 8, request).unwrap();

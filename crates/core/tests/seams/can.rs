@@ -171,8 +171,8 @@ impl Overlay for Can {
         let zone = Zone::of(&self.me).filter(|_| self.settled);
         zone.map(|zone| Share { arc: zone.arc(), peers: vec![self.me.clone()] }).into_iter().collect()
     }
-    fn neighbors(&self) -> Vec<Peer> {
-        self.neighbors.clone()
+    fn neighbors(&self) -> impl Iterator<Item = &Peer> {
+        self.neighbors.iter()
     }
     fn settle(&mut self, cx: &mut Cx<'_, Can>, everyone: &[Peer]) {
         let own = Zone::of(&self.me).expect("a node of a CAN has a zone");

@@ -82,8 +82,9 @@ impl Overlay for OneHop {
             })
             .collect()
     }
-    fn neighbors(&self) -> Vec<Peer> {
-        self.from(self.at_or_after(&self.me.id().next()), 8)
+    fn neighbors(&self) -> impl Iterator<Item = &Peer> {
+        let first = self.at_or_after(&self.me.id().next());
+        self.table.iter().cycle().skip(first).take(self.table.len().min(8))
     }
     fn settle(&mut self, cx: &mut Cx<'_, OneHop>, everyone: &[Peer]) {
         self.table = everyone.into();

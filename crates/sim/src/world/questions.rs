@@ -99,7 +99,7 @@ impl World {
 
     /// Changes how a host's disk behaves from now on.
     pub fn set_disk(&mut self, host: usize, model: DiskModel) {
-        self.hosts[host].disk.model = model;
+        self.hosts[host].disk.model = std::sync::Arc::new(model);
     }
 
     /// Makes a host's disk sound and roomy.

@@ -333,16 +333,8 @@ impl Overlay for Chord {
         if self.is_member() { self.stretch().shares(n) } else { Vec::new() }
     }
 
-    fn neighbors(&self) -> Vec<Peer> {
-        let count = self.ring.succs.len() + self.ring.preds.len() + self.fingers.peers().len();
-        let mut peers = Vec::with_capacity(count);
-        peers.extend_from_slice(&self.ring.succs);
-        for peer in self.ring.preds.iter().chain(self.fingers.peers()) {
-            if !peers.contains(peer) {
-                peers.push(peer.clone());
-            }
-        }
-        peers
+    fn neighbors(&self) -> impl Iterator<Item = &Peer> {
+        self.ring.succs.iter().chain(self.ring.preds.iter()).chain(self.fingers.peers())
     }
 
     fn settle(&mut self, cx: &mut Cx<'_, Chord>, everyone: &[Peer]) {

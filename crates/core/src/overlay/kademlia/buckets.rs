@@ -19,6 +19,17 @@ pub(super) struct Buckets<T> {
     ends: Vec<u16>,
 }
 
+/// How much a list grows by: doubling would leave half of it empty in each of a million nodes.
+const GROWTH: usize = 8;
+
+/// Inserts into a list that grows by little.
+pub(super) fn insert<T>(list: &mut Vec<T>, at: usize, entry: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(GROWTH);
+    }
+    list.insert(at, entry);
+}
+
 impl<T> Buckets<T> {
     pub(super) const fn new() -> Buckets<T> {
         Buckets { entries: Vec::new(), ends: Vec::new() }
@@ -52,7 +63,8 @@ impl<T> Buckets<T> {
         &self.entries[..self.count_within(len)]
     }
 
-    fn range(&self, bucket: usize) -> Range<usize> {
+    /// Where a bucket lies in the list.
+    pub(super) fn range(&self, bucket: usize) -> Range<usize> {
         self.count_within(bucket + 1)..self.count_within(bucket)
     }
 
@@ -75,7 +87,7 @@ impl<T> Buckets<T> {
     /// Puts `entry` at the place `at` of its bucket.
     pub(super) fn insert(&mut self, bucket: usize, at: usize, entry: T) {
         let at = self.range(bucket).start + at;
-        self.entries.insert(at, entry);
+        insert(&mut self.entries, at, entry);
         if self.reach() <= bucket {
             self.ends.resize(bucket + 1, 0);
         }

@@ -331,8 +331,8 @@ impl Overlay for Kademlia {
         if self.is_member() { shares::shares(&self.table, n) } else { Vec::new() }
     }
 
-    fn neighbors(&self) -> Vec<Peer> {
-        self.table.all().cloned().collect()
+    fn neighbors(&self) -> impl Iterator<Item = &Peer> {
+        self.table.all()
     }
 
     fn settle(&mut self, cx: &mut Cx<'_, Kademlia>, everyone: &[Peer]) {

@@ -20,31 +20,27 @@
 //! Who takes the place of a dead contact is pinged first.
 
 use alloc::format;
+use alloc::vec;
 use alloc::vec::Vec;
 
-use super::buckets::Buckets;
+use super::buckets::{self, Buckets};
 use super::order::{self, Best};
 use crate::id::Id;
 use crate::keyspace::xor;
 use crate::overlay::Violation;
 use crate::peer::{Addr, Peer};
 use crate::rng::Rng;
-use crate::time::Mono;
+use crate::time::{Duration, Mono};
 
 /// Members of a neighborhood known at most. With random ids it is a few dozen; whoever comes later is not taken in.
 pub(super) const GROUP_MAX: usize = 256;
 /// Spares of one bucket at most; the oldest makes room.
 pub const SPARES_MAX: usize = 8;
+/// How finely it is kept when a contact was seen. Two bytes for each of hundreds: what was in the last nine hours is told apart, and
+/// from what was before.
+const TICK: Duration = Duration::from_secs(1);
 /// Spares in all.
 pub(super) const SPARES_TOTAL_MAX: usize = 160;
-
-/// A member that has spoken, and when.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Contact {
-    pub(super) peer: Peer,
-    /// Seconds on this node's clock.
-    seen: u32,
-}
 
 /// What a change of the table means to the rest of the node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,18 +61,18 @@ pub(super) struct Table {
     pub(super) me: Peer,
     k: usize,
     neighbors: usize,
-    /// In order of distance.
-    contacts: Buckets<Contact>,
+    /// Members that have spoken, in order of distance.
+    contacts: Buckets<Peer>,
+    /// And when each of them was seen last: [`TICK`]s since `epoch`, 0 for all that was before.
+    seen: Vec<u16>,
+    /// In ticks on this node's clock.
+    epoch: u64,
     /// Bits that all of the neighborhood share.
     depth: usize,
     /// Of the neighborhood: asked for in every round and changed seldom.
     digest: u64,
     /// In each bucket in order of arrival.
     spares: Buckets<Peer>,
-}
-
-fn seconds(now: Mono) -> u32 {
-    u32::try_from(now.0 / 1_000_000).unwrap_or(u32::MAX)
 }
 
 /// What a peer adds to a digest: FNV-1a over id and address.
@@ -92,7 +88,7 @@ fn word(peer: &Peer) -> u64 {
 impl Table {
     pub(super) fn new(me: Peer, k: usize, neighbors: usize) -> Table {
         let digest = word(&me);
-        Table { me, k, neighbors, contacts: Buckets::new(), depth: 0, digest, spares: Buckets::new() }
+        Table { me, k, neighbors, contacts: Buckets::new(), seen: Vec::new(), epoch: 0, depth: 0, digest, spares: Buckets::new() }
     }
 
     pub(super) fn id(&self) -> &Id {
@@ -121,13 +117,13 @@ impl Table {
 
     /// Where an id stands in its bucket, or would stand.
     fn place(&self, bucket: usize, id: &Id) -> Result<usize, usize> {
-        order::place(self.id(), id, self.contacts.of(bucket), |c| c.peer.id())
+        order::place(self.id(), id, self.contacts.of(bucket), |peer| peer.id())
     }
 
     /// The contact with this id, whatever its address.
     pub(super) fn find(&self, id: &Id) -> Option<&Peer> {
         let bucket = self.bucket(id);
-        self.place(bucket, id).ok().map(|at| &self.contacts.of(bucket)[at].peer)
+        self.place(bucket, id).ok().map(|at| &self.contacts.of(bucket)[at])
     }
 
     /// Whether exactly this peer is a contact: another address is another life of its id.
@@ -137,12 +133,12 @@ impl Table {
 
     /// All contacts, nearest first.
     pub(super) fn all(&self) -> impl ExactSizeIterator<Item = &Peer> + Clone {
-        self.contacts.all().iter().map(|c| &c.peer)
+        self.contacts.all().iter()
     }
 
     /// Contacts that share at least `len` bits with this node, nearest first.
     pub(super) fn within(&self, len: usize) -> impl ExactSizeIterator<Item = &Peer> + Clone {
-        self.contacts.within(len).iter().map(|c| &c.peer)
+        self.contacts.within(len).iter()
     }
 
     /// The other members of the neighborhood, nearest first.
@@ -154,19 +150,24 @@ impl Table {
 
     /// `peer` has spoken as a member.
     pub(super) fn insert(&mut self, peer: &Peer, now: Mono) -> Change {
-        let seen = seconds(now);
+        let seen = self.tick(now);
         let bucket = self.bucket(peer.id());
+        // Nearly always it is here already, and seen without a look at anybody's id.
+        if let Some(at) = self.contacts.of(bucket).iter().position(|known| known.is_same(peer)) {
+            self.seen[self.contacts.range(bucket).start + at] = seen;
+            return Change::None;
+        }
         let near = bucket >= self.depth;
         match self.place(bucket, peer.id()) {
             _ if peer.id() == self.id() => Change::None,
             Ok(at) => {
+                self.seen[self.contacts.range(bucket).start + at] = seen;
                 let contact = &mut self.contacts.of_mut(bucket)[at];
-                contact.seen = seen;
-                if contact.peer == *peer {
+                if contact == peer {
                     return Change::None;
                 }
                 // A later life of that id, at another address.
-                contact.peer = peer.clone();
+                *contact = peer.clone();
                 self.changed(near)
             }
             Err(at) => {
@@ -180,7 +181,8 @@ impl Table {
                     return Change::Full;
                 }
                 self.drop_spare(bucket, |spare| spare.id() == peer.id());
-                self.contacts.insert(bucket, at, Contact { peer: peer.clone(), seen });
+                buckets::insert(&mut self.seen, self.contacts.range(bucket).start + at, seen);
+                self.contacts.insert(bucket, at, peer.clone());
                 self.changed(near)
             }
         }
@@ -191,12 +193,29 @@ impl Table {
         let bucket = self.bucket(peer.id());
         self.drop_spare(bucket, |spare| spare == peer);
         let Ok(at) = self.place(bucket, peer.id()) else { return Change::None };
-        if self.contacts.of(bucket)[at].peer != *peer {
+        if self.contacts.of(bucket)[at] != *peer {
             return Change::None;
         }
         let near = bucket >= self.depth;
-        self.contacts.remove(bucket, at);
+        self.take_out(bucket, at);
         self.changed(near)
+    }
+
+    /// The present for `seen`; moves the epoch when two bytes end.
+    fn tick(&mut self, now: Mono) -> u16 {
+        let ticks = now.0 / TICK.0;
+        if ticks.saturating_sub(self.epoch) > u64::from(u16::MAX) {
+            let epoch = ticks - u64::from(u16::MAX / 2);
+            let by = u16::try_from(epoch - self.epoch).unwrap_or(u16::MAX);
+            self.seen.iter_mut().for_each(|seen| *seen = seen.saturating_sub(by));
+            self.epoch = epoch;
+        }
+        ticks.saturating_sub(self.epoch) as u16
+    }
+
+    fn take_out(&mut self, bucket: usize, at: usize) -> Peer {
+        self.seen.remove(self.contacts.range(bucket).start + at);
+        self.contacts.remove(bucket, at)
     }
 
     /// Somebody has come or gone, in the neighborhood as it was or beyond it.
@@ -224,7 +243,7 @@ impl Table {
             while self.count(bucket) > self.k {
                 // A neighborhood knows all its members, a bucket k of them: who was seen last stays (section 2.2).
                 let Some(at) = self.head_at(bucket) else { break };
-                let peer = self.contacts.remove(bucket, at).peer;
+                let peer = self.take_out(bucket, at);
                 self.add_spare(&peer);
             }
         }
@@ -232,20 +251,21 @@ impl Table {
     }
 
     fn head_at(&self, bucket: usize) -> Option<usize> {
-        let contacts = self.contacts.of(bucket);
-        (0..contacts.len()).min_by_key(|at| contacts[*at].seen)
+        let seen = &self.seen[self.contacts.range(bucket)];
+        (0..seen.len()).min_by_key(|at| seen[*at])
     }
 
     /// The head of a bucket: its least recently seen contact (section 2.2).
     pub(super) fn head(&self, bucket: usize) -> Option<&Peer> {
-        self.head_at(bucket).map(|at| &self.contacts.of(bucket)[at].peer)
+        self.head_at(bucket).map(|at| &self.contacts.of(bucket)[at])
     }
 
     /// A bucket's contacts, most recently seen first.
     pub(super) fn freshest(&self, bucket: usize, max: usize) -> impl Iterator<Item = &Peer> {
-        let mut contacts: Vec<&Contact> = self.contacts.of(bucket).iter().collect();
-        contacts.sort_by_key(|c| core::cmp::Reverse(c.seen));
-        contacts.into_iter().take(max).map(|c| &c.peer)
+        let seen = &self.seen[self.contacts.range(bucket)];
+        let mut contacts: Vec<(&Peer, &u16)> = self.contacts.of(bucket).iter().zip(seen).collect();
+        contacts.sort_by_key(|(_, seen)| core::cmp::Reverse(**seen));
+        contacts.into_iter().take(max).map(|(peer, _)| peer)
     }
 
     // ---- spares
@@ -300,7 +320,7 @@ impl Table {
             if best.is_full() {
                 break;
             }
-            contacts.iter().for_each(|c| best.offer(&c.peer));
+            contacts.iter().for_each(|peer| best.offer(peer));
         }
         best.peers().cloned().collect()
     }
@@ -335,7 +355,7 @@ impl Table {
         let above = inhabited.clone().rev().find(|bucket| !xor::bit(self.id(), *bucket));
         // The smallest ids of all part from it first.
         let bucket = above.or_else(|| inhabited.next())?;
-        self.contacts.of(bucket).iter().map(|c| &c.peer).min_by_key(|p| p.id())
+        self.contacts.of(bucket).iter().min_by_key(|p| p.id())
     }
 
     // ---- tooling
@@ -345,7 +365,6 @@ impl Table {
     pub(super) fn settle(&mut self, everyone: &[Peer], now: Mono, rng: &mut Rng) {
         *self = Table::new(self.me.clone(), self.k, self.neighbors);
         let me = *self.id();
-        let seen = seconds(now);
         let mut tree = everyone;
         let mut far: Vec<&[Peer]> = Vec::new();
         loop {
@@ -359,27 +378,29 @@ impl Table {
             self.depth += 1;
         }
         let group = tree.iter().filter(|p| *p.id() != me).take(GROUP_MAX);
-        let mut contacts: Vec<Contact> = group.map(|peer| Contact { peer: peer.clone(), seen }).collect();
+        let mut contacts: Vec<Peer> = group.cloned().collect();
         for bucket in far {
             let (len, want) = (bucket.len(), bucket.len().min(self.k));
             let start = rng.below(len as u64) as usize;
             let picked = (0..want).map(|i| &bucket[(start + i * len / want) % len]);
-            contacts.extend(picked.map(|peer| Contact { peer: peer.clone(), seen }));
+            contacts.extend(picked.cloned());
         }
-        contacts.sort_unstable_by(|a, b| order::by_distance(&me, a.peer.id(), b.peer.id()));
-        self.contacts = Buckets::from_sorted(contacts, |c| xor::common(&me, c.peer.id()));
+        contacts.sort_unstable_by(|a, b| order::by_distance(&me, a.id(), b.id()));
+        self.seen = vec![self.tick(now); contacts.len()];
+        self.contacts = Buckets::from_sorted(contacts, |peer| xor::common(&me, peer.id()));
         self.digest = self.sum(self.depth);
     }
 
     pub(super) fn check(&self) -> Result<(), Violation> {
         let broken = |rule| Err(Violation::new(rule, format!("{self:?}")));
-        let distance = |c: &Contact| xor::distance(self.id(), c.peer.id());
+        let distance = |peer: &Peer| xor::distance(self.id(), peer.id());
         if !self.contacts.all().is_sorted_by(|a, b| distance(a) < distance(b))
             || self.find(self.id()).is_some()
         {
             return broken("kademlia: contacts are in order of distance, without the node, none twice");
         }
-        if !self.contacts.is_in_order(|c| self.bucket(c.peer.id()))
+        if !self.contacts.is_in_order(|p| self.bucket(p.id()))
+            || self.seen.len() != self.contacts.all().len()
             || !self.spares.is_in_order(|p| self.bucket(p.id()))
         {
             return broken("kademlia: who is in the table stands in its bucket");

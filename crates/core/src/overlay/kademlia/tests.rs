@@ -212,6 +212,22 @@ fn the_head_is_the_least_recently_seen() {
     assert_eq!(table.freshest(0, 2).collect::<Vec<_>>(), [&far[0], &far[4]]);
 }
 
+#[test]
+fn what_was_seen_is_told_apart_however_long_a_node_lives() {
+    let (mut table, far) = table_with(0, 5, 5);
+    let hour = 3_600_000_000;
+    for round in 1..200u64 {
+        for (i, contact) in far.iter().enumerate() {
+            // Every seven hours, the last of them first.
+            let at = Mono(round * 7 * hour + (5 - i as u64) * 1_000_000);
+            assert_eq!(table.insert(contact, at), Change::None);
+        }
+        let by_age: Vec<&Peer> = far.iter().collect();
+        assert_eq!(table.freshest(0, 5).collect::<Vec<_>>(), by_age, "round {round}");
+        assert_eq!(table.head(0), Some(&far[4]));
+    }
+}
+
 /// Section 2.2: "if the appropriate k-bucket is full ... [and the head responds], the new contact is discarded"; 4.1: kept in a
 /// replacement cache.
 #[test]
