@@ -2,7 +2,7 @@
 //!
 //! Solved once, below the overlays (DESIGN principle 5). The time-out of a try is the smoothed round trip plus four
 //! mean deviations (RFC 6298; Bamboo, USENIX'04 section 4.2), at least [`RTO_MIN`]; a peer without a sample takes the
-//! node's own estimate over all peers, one with few samples the longer of both. Further tries wait twice, then four times as
+//! node's own estimate over all peers, one with few samples the longer of both; and the node's own is at least [`RTO_FIRST`] until it has some. Further tries wait twice, then four times as
 //! long, up to [`RTO_MAX`]. Never a fixed multi-second wait.
 //!
 //! ```text
@@ -59,7 +59,7 @@ pub const RTO_MIN: Duration = Duration::from_millis(10);
 pub const RTO_DISK_MIN: Duration = Duration::from_millis(100);
 /// Longest time-out of a try.
 pub const RTO_MAX: Duration = Duration::from_secs(2);
-/// The estimate of a node that has measured nobody yet.
+/// The estimate of a node that has measured nobody yet, and the least one of a node that has measured little.
 pub const RTO_FIRST: Duration = Duration::from_millis(300);
 /// Tries of one call on good links.
 pub const TRIES_MIN: u8 = 3;
@@ -257,7 +257,12 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             Class::Disk => (self.own_disk, RTO_DISK_MIN),
         };
         let peer = self.known.place(to).map(|place| self.known.estimate(place, class));
-        let own = own.timeout().unwrap_or(RTO_FIRST);
+        let own = match own.timeout() {
+            None => RTO_FIRST,
+            // A node's first round trips may be short by luck: it would take those for dead who answer as usual.
+            Some(t) if own.is_young() => t.max(RTO_FIRST),
+            Some(t) => t,
+        };
         let t = match peer.and_then(|e| Some((e.timeout()?, e.is_young()))) {
             None => own,
             Some((t, true)) => t.max(own),

@@ -29,6 +29,21 @@ fn timeouts_follow_the_measured_round_trip() {
 }
 
 #[test]
+fn one_short_round_trip_does_not_make_all_others_silent() {
+    let mut rpc: Rpc<(), u8> = Rpc::new();
+    rpc.on_heard(Mono(0), &peer(1), 1);
+    let mut measure = |i: u64| {
+        let at = Mono(i * 1_000_000);
+        let id = rpc.start(at, i << 3, ask((), 0)).unwrap();
+        assert!(rpc.on_reply(at + Duration::from_millis(2), id, &peer(1)).is_some());
+        rpc.timeout(peer(2).id(), Class::Quick)
+    };
+    assert_eq!(measure(1), RTO_FIRST);
+    let later = (2..20).map(&mut measure).last().unwrap();
+    assert_eq!(later, RTO_MIN, "after some it is believed");
+}
+
+#[test]
 fn a_silent_peer_is_tried_three_times_then_given_up() {
     let mut rpc: Rpc<&str, u8> = Rpc::new();
     rpc.on_heard(Mono(0), &peer(1), 1);
