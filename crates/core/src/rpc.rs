@@ -70,8 +70,8 @@ const TRY_MASK: u64 = TRIES_MAX as u64 - 1;
 /// How often one call may be prolonged by `Busy`: up to eight seconds on the slowest links, a fraction of one on short ones. Rows of
 /// nodes that wait for each other come apart at the longest after this.
 pub const BUSY_MAX: u8 = 4;
-/// Peers of which something is remembered; beyond it the one heard longest ago is forgotten.
-pub const KNOWN_MAX: usize = 96;
+/// Peers of which something is remembered; beyond it one that has been silent for long is forgotten.
+pub const KNOWN_MAX: usize = 160;
 /// Calls under way at once; beyond it a call ends as unanswered at once.
 pub const CALLS_MAX: usize = 16_384;
 
@@ -507,7 +507,9 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     /// Peers that are suspect, for tables shown to people.
     #[must_use]
     pub fn suspects(&self) -> Vec<Peer> {
-        self.known.suspects().cloned().collect()
+        let mut suspects: Vec<Peer> = self.known.suspects().cloned().collect();
+        suspects.sort_unstable_by(|a, b| a.id().cmp(b.id()));
+        suspects
     }
 }
 

@@ -1,11 +1,16 @@
 //! What is known of peers: a table of [`KNOWN_MAX`] at most, read in every turn.
 //!
 //! ```text
-//!   order     [ head of id | place ] ...   sorted: a search reads this until it has found its place
-//!   entries   [ peer, incarnation, estimate ] ...     by place; the newcomer takes the place of the one heard longest ago
-//!   heard     [ when ] ...                            by place, apart: looked through for that one
+//!   slots     [ tag | place ] ...          hashed by id, with linear probing: a search reads one line of it
+//!   entries   [ peer, incarnation, estimate ] ...     by place
+//!   heard     [ when ] ...                            by place
+//!   fresh     one bit for each place: heard since the hand passed       hand ──▶ the next place to be looked at
 //!   suspects  one bit for each place      disks  the few that were sent requests for their disk
 //! ```
+//!
+//! A newcomer to a full table takes the place of one that has been silent for long: a hand goes round the places, and whoever was
+//! heard since it passed last gets another round (the clock of Corbato, *A Paging Experiment with the Multics System*, 1968). Looking
+//! for the one heard longest ago of all would read the whole table at every stranger's word.
 //!
 //! A million nodes have such a table each, and a turn finds it out of the caches: so it is a few lists that grow by little, and what
 //! few peers have stands apart.
@@ -56,10 +61,12 @@ impl Places {
 /// Known peers by id.
 #[derive(Clone, Debug)]
 pub(super) struct Peers {
-    /// In order of id: its first 24 bits, and in the lowest eight the place in `entries`. A newcomer moves nothing else.
-    order: Vec<u32>,
+    /// As many as a power of two. A part of the id's hash and the place in `entries`, or [`FREE`].
+    slots: Vec<u16>,
     entries: Vec<Known>,
     heard: Vec<Mono>,
+    fresh: Places,
+    hand: u8,
     /// A call to them ended without an answer, and none has been answered in time since.
     suspects: Places,
     /// Of requests that wait for a peer's disk, in order of places: most peers are never sent any.
@@ -68,58 +75,80 @@ pub(super) struct Peers {
     last: u8,
 }
 
-const _: () = assert!(KNOWN_MAX <= 1 << PLACE_BITS);
+const _: () = assert!(KNOWN_MAX < 255);
 
-/// The bits of an entry of `order` that say where the peer stands.
-const PLACE_BITS: u32 = 8;
+/// A slot without a peer: no place is as high.
+const FREE: u16 = u16::MAX;
+/// Slots of a table, at least.
+const SLOTS_MIN: usize = 8;
 
-/// The first bits of an id, where `order` has them.
-fn head(id: &Id) -> u32 {
-    let mut first = [0; 4];
-    first.copy_from_slice(&id.as_bytes()[..4]);
-    u32::from_be_bytes(first) >> PLACE_BITS << PLACE_BITS
+/// Where a search begins in a table of any size, and the tag. Ids are hashes already.
+fn hash(id: &Id) -> (usize, u16) {
+    let [.., a, b, c] = *id.as_bytes();
+    (usize::from(c) | usize::from(b) << 8, u16::from(a) << 8)
 }
 
-const fn place(entry: u32) -> usize {
-    (entry & ((1 << PLACE_BITS) - 1)) as usize
+const fn place(slot: u16) -> usize {
+    (slot & 0xff) as usize
 }
 
 impl Peers {
     pub(super) const fn new() -> Peers {
         Peers {
-            order: Vec::new(),
+            slots: Vec::new(),
             entries: Vec::new(),
             heard: Vec::new(),
+            fresh: Places([0; KNOWN_MAX.div_ceil(64)]),
+            hand: 0,
             suspects: Places([0; KNOWN_MAX.div_ceil(64)]),
             disks: Vec::new(),
             last: 0,
         }
     }
 
-    /// Where in `order` the peer stands, or would stand.
-    fn find(&self, id: &Id) -> Result<usize, usize> {
-        let head = head(id);
-        let order = &self.order[..];
-        // Ids are spread evenly, so the place can be guessed: halving would read four lines that are far from each other,
-        // this reads one or two. A crowd of ids that begin alike costs a walk along the list, which is bounded.
-        let mut i = ((u64::from(head) * order.len() as u64) >> 32) as usize;
-        while i > 0 && order[i - 1] >= head {
-            i -= 1;
-        }
-        while order.get(i).is_some_and(|entry| *entry < head) {
-            i += 1;
-        }
-        while let Some(entry) = order.get(i)
-            && entry >> PLACE_BITS == head >> PLACE_BITS
-        {
-            // Ids that begin alike stand in their own order.
-            match self.entries[place(*entry)].peer.id().cmp(id) {
-                core::cmp::Ordering::Less => i += 1,
-                core::cmp::Ordering::Equal => return Ok(i),
-                core::cmp::Ordering::Greater => break,
+    /// The slot of a peer, or the free one where it belongs; none in a table without slots. There is always a free one.
+    fn find(&self, id: &Id) -> Result<usize, Option<usize>> {
+        let (begin, tag) = hash(id);
+        let mask = self.slots.len().wrapping_sub(1);
+        for step in 0..self.slots.len() {
+            let at = (begin + step) & mask;
+            let slot = self.slots[at];
+            if slot == FREE {
+                return Err(Some(at));
+            }
+            if slot & 0xff00 == tag && self.entries[place(slot)].peer.id() == id {
+                return Ok(at);
             }
         }
-        Err(i)
+        Err(None)
+    }
+
+    /// Gives the peer of a place a slot.
+    fn seat(&mut self, at: usize) {
+        let id = *self.entries[at].peer.id();
+        if let Err(Some(slot)) = self.find(&id) {
+            self.slots[slot] = hash(&id).1 | at as u16;
+        }
+    }
+
+    /// Frees a slot, and moves up whoever stands behind it because it was taken.
+    fn unseat(&mut self, slot: usize) {
+        let mask = self.slots.len() - 1;
+        let (mut free, mut at) = (slot, slot);
+        loop {
+            at = (at + 1) & mask;
+            let moved = self.slots[at];
+            if moved == FREE {
+                break;
+            }
+            let begin = hash(self.entries[place(moved)].peer.id()).0 & mask;
+            // It stays if its search begins behind the free slot.
+            if at.wrapping_sub(begin) & mask >= at.wrapping_sub(free) & mask {
+                self.slots[free] = moved;
+                free = at;
+            }
+        }
+        self.slots[free] = FREE;
     }
 
     pub(super) fn len(&self) -> usize {
@@ -128,7 +157,7 @@ impl Peers {
 
     /// The place of a peer.
     pub(super) fn place(&self, id: &Id) -> Option<usize> {
-        self.find(id).ok().map(|i| place(self.order[i]))
+        self.find(id).ok().map(|slot| place(self.slots[slot]))
     }
 
     /// The place of a peer that has just spoken, and is going to be asked for again in this turn.
@@ -156,6 +185,7 @@ impl Peers {
 
     pub(super) fn hear(&mut self, place: usize, now: Mono) {
         self.heard[place] = now;
+        self.fresh.set(place, true);
     }
 
     pub(super) const fn is_suspect(&self, place: usize) -> bool {
@@ -166,10 +196,9 @@ impl Peers {
         self.suspects.set(place, is_suspect);
     }
 
-    /// In order of id.
+    /// In no order that says anything.
     pub(super) fn suspects(&self) -> impl Iterator<Item = &Peer> {
-        let places = self.order.iter().map(|entry| place(*entry));
-        places.filter(|place| self.suspects.has(*place)).map(|place| &self.entries[place].peer)
+        (0..self.entries.len()).filter(|at| self.suspects.has(*at)).map(|at| &self.entries[at].peer)
     }
 
     /// What has been measured of a peer.
@@ -207,42 +236,64 @@ impl Peers {
         self.suspects.set(place, false);
     }
 
-    /// Adds a peer that is not here yet, in the place of the one heard longest ago if there are [`KNOWN_MAX`].
+    /// Adds a peer that is not here yet; if there are [`KNOWN_MAX`], in the place of one that has been silent for long.
     pub(super) fn insert(&mut self, peer: &Peer, incarnation: u64, now: Mono) {
         if self.find(peer.id()).is_ok() {
             return;
         }
         let known = Known { peer: peer.clone(), incarnation, quick: Estimate::NONE };
         let place = if self.entries.len() < KNOWN_MAX {
-            if self.entries.len() == self.entries.capacity() {
-                self.entries.reserve_exact(GROWTH);
-                self.heard.reserve_exact(GROWTH);
-                self.order.reserve_exact(GROWTH);
-            }
+            self.grow();
             self.entries.push(known);
             self.heard.push(now);
             self.entries.len() - 1
         } else {
-            let place = self.oldest();
-            if let Ok(i) = self.find(self.entries[place].peer.id()) {
-                self.order.remove(i);
+            let place = self.silent();
+            if let Ok(slot) = self.find(self.entries[place].peer.id()) {
+                self.unseat(slot);
             }
             self.forget_past(place);
             (self.entries[place], self.heard[place]) = (known, now);
             place
         };
-        if let Err(i) = self.find(peer.id()) {
-            self.order.insert(i, head(peer.id()) | place as u32);
-        }
+        self.seat(place);
+        // The hand is a round away. Who speaks once does not push out who speaks often.
+        self.fresh.set(place, false);
         self.last = place as u8;
     }
 
-    /// The place of the peer heard longest ago. Suspects stay longer, unless they are many: forgotten, and believed as strangers when
-    /// they speak.
-    fn oldest(&self) -> usize {
+    /// Makes room for one more.
+    fn grow(&mut self) {
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve_exact(GROWTH);
+            self.heard.reserve_exact(GROWTH);
+        }
+        // A third of the slots stays free, so that searches are short.
+        if 3 * (self.entries.len() + 1) > 2 * self.slots.len() {
+            let slots = (2 * self.slots.len()).max(SLOTS_MIN);
+            self.slots.clear();
+            self.slots.reserve_exact(slots);
+            self.slots.resize(slots, FREE);
+            (0..self.entries.len()).for_each(|at| self.seat(at));
+        }
+    }
+
+    /// The place of one that was not heard in the hand's last round. Suspects stay longer, unless they are many: forgotten, and
+    /// believed as strangers when they speak.
+    fn silent(&mut self) -> usize {
         let few = self.suspects.count() <= SUSPECTS_KEPT;
-        let rank = |place: usize| (few && self.suspects.has(place), self.heard[place]);
-        (0..self.heard.len()).min_by_key(|place| rank(*place)).unwrap_or(0)
+        for _ in 0..=2 * self.entries.len() {
+            let at = usize::from(self.hand);
+            self.hand = ((at + 1) % self.entries.len()) as u8;
+            if few && self.suspects.has(at) {
+                continue;
+            }
+            if !self.fresh.has(at) {
+                return at;
+            }
+            self.fresh.set(at, false);
+        }
+        usize::from(self.hand)
     }
 }
 
@@ -254,43 +305,48 @@ mod tests {
     use crate::peer::{Addr, Peer};
     use crate::rng::Rng;
 
-    /// Against a map: strangers come and push out who was heard longest ago, many of them with ids that begin alike.
+    /// Against a map: strangers come and push out others, many of them with ids that end alike.
     #[test]
-    fn known_peers_behave_as_a_map_that_forgets_the_oldest() {
+    fn known_peers_behave_as_a_map_that_forgets_the_silent() {
         let mut rng = Rng::from_u64(1);
-        let (mut peers, mut map) = (Peers::new(), BTreeMap::new());
-        for step in 0..5_000u64 {
+        let (mut peers, mut map) = (Peers::new(), BTreeMap::<Id, (u64, u64)>::new());
+        let (mut pushed_out, mut often_pushed_out) = (0, 0);
+        let is_few = |id: &Id| id.0[19] < 24 && id.0[0] < 2;
+        for step in 0..20_000u64 {
+            // Ids that differ where the hash looks, and such that differ only elsewhere. Half of the time one of few is heard.
+            let few = rng.chance(0.5);
             let mut id = [0; 20];
-            // 40 beginnings, some of which differ only behind the bits that are in `order`.
-            id[0] = rng.below(10) as u8 * 25;
-            id[3] = rng.below(4) as u8;
-            id[19] = rng.below(12) as u8;
+            id[19] = rng.below(if few { 4 } else { 40 }) as u8 * 6;
+            id[17] = rng.below(4) as u8;
+            id[0] = rng.below(if few { 2 } else { 12 }) as u8;
             let (id, now) = (Id(id), Mono(step));
-            assert_eq!(peers.heard(&id), map.get(&id).map(|(heard, _)| *heard));
+            assert_eq!(peers.heard(&id), map.get(&id).map(|(heard, _)| Mono(*heard)));
             if let Some(place) = peers.place(&id) {
                 assert_eq!(peers.at(place).incarnation, map[&id].1);
                 peers.hear(place, now);
-                map.get_mut(&id).unwrap().0 = now;
+                map.get_mut(&id).unwrap().0 = step;
             } else {
                 assert!(!map.contains_key(&id));
-                if map.len() == KNOWN_MAX {
-                    let oldest = *map.iter().min_by_key(|(_, (heard, _))| *heard).unwrap().0;
-                    map.remove(&oldest);
+                peers.insert(&Peer::new(id, Addr::loopback(1)), step, now);
+                map.insert(id, (step, step));
+                if map.len() > KNOWN_MAX {
+                    let gone: Vec<Id> =
+                        map.keys().filter(|id| peers.place(id).is_none()).copied().collect();
+                    assert_eq!(gone.len(), 1);
+                    map.remove(&gone[0]);
+                    pushed_out += 1;
+                    often_pushed_out += usize::from(is_few(&gone[0]));
                 }
-                let peer = Peer::new(id, Addr::loopback(1));
-                peers.insert(&peer, step, now);
-                map.insert(id, (now, step));
             }
             assert_eq!(peers.len(), map.len());
         }
-        let ids = peers.order.iter().map(|entry| peers.at(place(*entry)).peer.id());
-        assert!(ids.eq(map.keys()), "in order of id");
-        assert_eq!(map.len(), KNOWN_MAX);
+        assert!(map.keys().all(|id| peers.place(id).is_some()));
+        assert!(pushed_out > 1_000 && often_pushed_out < pushed_out / 100, "{often_pushed_out} of {pushed_out}");
     }
 
     #[test]
     fn what_is_known_of_one_is_not_known_of_who_takes_its_place() {
-        let peer = |n: u64| Peer::new(Id::from_u64(n << 40), Addr::loopback(n as u16));
+        let peer = |n: u64| Peer::new(Id::from_u64(n), Addr::loopback(n as u16));
         let mut peers = Peers::new();
         (0..KNOWN_MAX as u64).for_each(|n| peers.insert(&peer(n), 1, Mono(n)));
         for n in [0, 7] {
@@ -299,10 +355,10 @@ mod tests {
             peers.sample(place, Class::Disk, Duration(50));
             peers.sample(place, Class::Quick, Duration(5));
         }
-        // Heard longest ago are 0, which is a suspect and stays, then 1 to 7.
+        // Nobody was heard since: the hand begins with 0, which is a suspect and stays, and takes 1 to 7.
         (0..7).for_each(|n| peers.insert(&peer(1_000 + n), 1, Mono(1_000)));
         assert!(peers.suspects().eq([&peer(0)]));
-        assert_eq!((peers.place(peer(6).id()), peers.place(peer(7).id())), (None, None));
+        assert!((1..8).all(|n| peers.place(peer(n).id()).is_none()));
         let heir = peers.place(peer(1_006).id()).unwrap();
         assert_eq!(peers.estimate(heir, Class::Disk), Estimate::NONE);
         assert_eq!(peers.estimate(heir, Class::Quick), Estimate::NONE);
@@ -314,6 +370,9 @@ mod tests {
             peers.set_suspect(place, true);
         }
         peers.insert(&peer(2_000), 1, Mono(2_000));
-        assert_eq!(peers.place(peer(0).id()), None);
+        assert_eq!(peers.place(peer(8).id()), None);
+        // One fewer is few again.
+        peers.insert(&peer(2_001), 1, Mono(2_000));
+        assert!(peers.suspects().count() == SUSPECTS_KEPT && peers.place(peer(9).id()).is_some());
     }
 }
