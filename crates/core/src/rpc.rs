@@ -251,12 +251,21 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
 
     /// The time-out of a first try to this peer.
     #[must_use]
-    pub fn timeout(&self, to: &Id, class: Class) -> Duration {
+    pub fn timeout(&self, to: &Peer, class: Class) -> Duration {
+        self.timeout_by(self.known.place_of(to).map(|place| self.known.estimate(place, class)), class)
+    }
+
+    /// The time-out of a first try to a peer that nothing is known of.
+    #[must_use]
+    pub fn timeout_of_stranger(&self, class: Class) -> Duration {
+        self.timeout_by(None, class)
+    }
+
+    fn timeout_by(&self, peer: Option<Estimate>, class: Class) -> Duration {
         let (own, min) = match class {
             Class::Quick => (self.own_quick, RTO_MIN),
             Class::Disk => (self.own_disk, RTO_DISK_MIN),
         };
-        let peer = self.known.place(to).map(|place| self.known.estimate(place, class));
         let own = match own.timeout() {
             None => RTO_FIRST,
             // A node's first round trips may be short by luck: it would take those for dead who answer as usual.
@@ -280,7 +289,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         }
         // Sent once, it is the only sample that a slow peer leaves.
         let once = patience == Patience::Once;
-        let deadline = now + if once { RTO_MAX } else { self.timeout(to.id(), class) };
+        let deadline = now + if once { RTO_MAX } else { self.timeout(&to, class) };
         let call = Call {
             to,
             msg,
@@ -344,7 +353,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         let sample = rtt.min(RTO_MAX);
         own.sample(sample);
         let mut back = false;
-        if let Some(place) = self.known.place_of(from) {
+        if let Some(place) = self.known.place_of_sender(from) {
             back = in_time && self.known.is_suspect(place);
             if back {
                 self.known.set_suspect(place, false);
@@ -367,7 +376,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             return;
         }
         let Some(call) = self.calls.get(&base) else { return };
-        let wait = self.timeout(from.id(), call.class).times(longer(call.tries)).min(RTO_MAX);
+        let wait = self.timeout(from, call.class).times(longer(call.tries)).min(RTO_MAX);
         let Some(call) = self.calls.get_mut(&base) else { return };
         call.busy += 1;
         let once = call.patience == Patience::Once;
@@ -388,7 +397,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             let (_, base) = self.deadlines.pop_due(now).or_else(|| self.unwatched.pop_due(now))?;
             let wait = {
                 let call = self.calls.get(&base)?;
-                self.timeout(call.to.id(), call.class).times(longer(call.tries)).min(RTO_MAX)
+                self.timeout(&call.to, call.class).times(longer(call.tries)).min(RTO_MAX)
             };
             let call = self.calls.get_mut(&base)?;
             let lives = call.busy > 0 && call.busy_try == call.tries;
@@ -443,7 +452,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
 
     /// A verified frame arrived.
     pub fn on_heard(&mut self, now: Mono, from: &Peer, incarnation: u64) -> Heard {
-        let Some(place) = self.known.place_of(from) else {
+        let Some(place) = self.known.place_of_sender(from) else {
             self.known.insert(from, incarnation, now);
             return Heard::News;
         };

@@ -100,7 +100,7 @@ impl<O: Overlay> Node<O> {
         let request =
             RouteRequest { id: self.rng.next_u64(), target, wanted, back, hops: 0, timeouts: 0, origin };
         // What a stranger's answer takes.
-        let timeout = self.rpc.timeout(&Id::ZERO, Class::Quick);
+        let timeout = self.rpc.timeout_of_stranger(Class::Quick);
         let patience = timeout.0.saturating_mul(PATIENCE_TIMEOUTS);
         let until = t.now.mono + Duration(patience.clamp(PATIENCE_MIN.0, PATIENCE_MAX.0));
         let id = request.id;

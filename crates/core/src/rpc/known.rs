@@ -106,8 +106,13 @@ impl Peers {
         }
     }
 
-    /// The slot of a peer, or the free one where it belongs; none in a table without slots. There is always a free one.
     fn find(&self, id: &Id) -> Result<usize, Option<usize>> {
+        self.search(id, |known| known.id() == id)
+    }
+
+    /// The slot of a peer, or the free one where it belongs; none in a table without slots. There is always a free one.
+    #[inline]
+    fn search(&self, id: &Id, is_it: impl Fn(&Peer) -> bool) -> Result<usize, Option<usize>> {
         let (begin, tag) = hash(id);
         let mask = self.slots.len().wrapping_sub(1);
         for step in 0..self.slots.len() {
@@ -116,7 +121,7 @@ impl Peers {
             if slot == FREE {
                 return Err(Some(at));
             }
-            if slot & 0xff00 == tag && self.entries[place(slot)].peer.id() == id {
+            if slot & 0xff00 == tag && is_it(&self.entries[place(slot)].peer) {
                 return Ok(at);
             }
         }
@@ -160,11 +165,18 @@ impl Peers {
         self.find(id).ok().map(|slot| place(self.slots[slot]))
     }
 
-    /// The place of a peer that has just spoken, and is going to be asked for again in this turn.
-    pub(super) fn place_of(&mut self, peer: &Peer) -> Option<usize> {
+    /// The place of a peer that is at hand: mostly it is found without a look at the facts of the one that is known.
+    pub(super) fn place_of(&self, peer: &Peer) -> Option<usize> {
+        let id = peer.id();
+        let slot = self.search(id, |known| known.is_same(peer) || known.id() == id);
+        slot.ok().map(|slot| place(self.slots[slot]))
+    }
+
+    /// The same of one that has just spoken, and is going to be asked for again in this turn.
+    pub(super) fn place_of_sender(&mut self, peer: &Peer) -> Option<usize> {
         let last = usize::from(self.last);
         if self.entries.get(last).is_none_or(|known| !known.peer.is_same(peer)) {
-            self.last = self.place(peer.id())? as u8;
+            self.last = self.place_of(peer)? as u8;
         }
         Some(usize::from(self.last))
     }

@@ -14,18 +14,18 @@ fn ask<M>(msg: M, why: u8) -> Request<M, u8> {
 #[test]
 fn timeouts_follow_the_measured_round_trip() {
     let mut rpc: Rpc<(), u8> = Rpc::new();
-    assert_eq!(rpc.timeout(peer(1).id(), Class::Quick), RTO_FIRST);
+    assert_eq!(rpc.timeout(&peer(1), Class::Quick), RTO_FIRST);
     rpc.on_heard(Mono(0), &peer(1), 1);
     for i in 1..40u64 {
         let at = Mono(i * 1_000_000);
         let id = rpc.start(at, i << 3, ask((), 0)).unwrap();
         assert!(rpc.on_reply(at + Duration::from_millis(40), id, &peer(1)).is_some());
     }
-    let t = rpc.timeout(peer(1).id(), Class::Quick);
+    let t = rpc.timeout(&peer(1), Class::Quick);
     assert!(t >= Duration::from_millis(40) && t < Duration::from_millis(60), "{t:?}");
     // A stranger takes the node's own estimate, the disk class its own first guess.
-    assert_eq!(rpc.timeout(peer(2).id(), Class::Quick), t);
-    assert_eq!(rpc.timeout(peer(1).id(), Class::Disk), RTO_FIRST);
+    assert_eq!(rpc.timeout(&peer(2), Class::Quick), t);
+    assert_eq!(rpc.timeout(&peer(1), Class::Disk), RTO_FIRST);
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn one_short_round_trip_does_not_make_all_others_silent() {
         let at = Mono(i * 1_000_000);
         let id = rpc.start(at, i << 3, ask((), 0)).unwrap();
         assert!(rpc.on_reply(at + Duration::from_millis(2), id, &peer(1)).is_some());
-        rpc.timeout(peer(2).id(), Class::Quick)
+        rpc.timeout(&peer(2), Class::Quick)
     };
     assert_eq!(measure(1), RTO_FIRST);
     let later = (2..20).map(&mut measure).last().unwrap();
