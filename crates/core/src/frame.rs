@@ -186,7 +186,7 @@ pub fn seal<P: Borrow<Peer>>(
 /// # Errors
 /// See [`FrameError`]; nothing is allocated for a frame that fails its MAC.
 pub fn open<'a>(key: &FrameKey, bytes: &'a [u8]) -> Result<(Header, &'a [u8]), FrameError> {
-    open_with(key, bytes, &Interner::default())
+    open_by(key, bytes, Reader::new)
 }
 
 /// The same, whose sender is the one of `interner`.
@@ -197,6 +197,14 @@ pub fn open_with<'a>(
     key: &FrameKey,
     bytes: &'a [u8],
     interner: &Interner,
+) -> Result<(Header, &'a [u8]), FrameError> {
+    open_by(key, bytes, |rest| Reader::with(rest, interner))
+}
+
+fn open_by<'a, 'r>(
+    key: &FrameKey,
+    bytes: &'a [u8],
+    reader: impl FnOnce(&'a [u8]) -> Reader<'r>,
 ) -> Result<(Header, &'a [u8]), FrameError> {
     if bytes.len() < 4 + MAC_BYTES || bytes.len() > FRAME_BYTES_MAX || bytes[..2] != MAGIC {
         return Err(FrameError::NotOurs);
@@ -210,7 +218,7 @@ pub fn open_with<'a>(
         return Err(FrameError::Version(sealed[2]));
     }
     let kind = *Kind::ALL.get(usize::from(sealed[3])).ok_or(Malformed("unknown frame kind"))?;
-    let mut r = Reader::with(&sealed[4..], interner);
+    let mut r = reader(&sealed[4..]);
     let header = Header {
         kind,
         network: NetworkId(r.u64()?),

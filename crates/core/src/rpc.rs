@@ -2,7 +2,8 @@
 //!
 //! Solved once, below the overlays (DESIGN principle 5). The time-out of a try is the smoothed round trip plus four
 //! mean deviations (RFC 6298; Bamboo, USENIX'04 section 4.2), at least [`RTO_MIN`]; a peer without a sample takes the
-//! node's own estimate over all peers, one with few samples the longer of both; and the node's own is at least [`RTO_FIRST`] until it has some. Further tries wait twice, then four times as
+//! node's own estimate over all peers, one with few samples the longer of both; and
+//! the node's own is at least [`RTO_FIRST`] until it has two. Further tries wait twice, then four times as
 //! long, up to [`RTO_MAX`]. Never a fixed multi-second wait.
 //!
 //! ```text
@@ -23,7 +24,7 @@
 //! **Whose silence?** A node whose own link or processor is slow hears nobody in time, and would take everybody for dead: it would
 //! empty its tables and tell its neighbours what it believes. So silence counts against the peer as long as somebody else answers
 //! ([`Doubt`]; the thought is Lifeguard's: Dadgar, Phillips, Currey, *Local health awareness for more accurate failure
-//! detection*, 2018). And who has been silent must *answer* in time before it is believed again, for a slow peer still speaks:
+//! detection*, 2018); and whoever has spoken meanwhile is asked something, so that it is soon known ([`Rpc::witnesses`]). And who has been silent must *answer* in time before it is believed again, for a slow peer still speaks:
 //!
 //! ```text
 //!   silent ──▶ suspect ──its frames come──▶ [`Heard::Suspect`]: ask it ──answered in time──▶ known again
@@ -72,6 +73,8 @@ const TRY_MASK: u64 = TRIES_MAX as u64 - 1;
 pub const BUSY_MAX: u8 = 4;
 /// Peers of which something is remembered; beyond it one that has been silent for long is forgotten.
 pub const KNOWN_MAX: usize = 160;
+/// So many are asked at once whose silence it is.
+const WITNESSES: usize = 3;
 /// Calls under way at once; beyond it a call ends as unanswered at once.
 pub const CALLS_MAX: usize = 16_384;
 
@@ -225,6 +228,8 @@ pub struct Rpc<M, W> {
     own_disk: Estimate,
     loss: Loss,
     doubt: Doubt,
+    /// A silence was doubted that began then, and nobody has been asked about it yet.
+    in_doubt_since: Option<Mono>,
 }
 
 impl<M: Clone, W: Clone> Default for Rpc<M, W> {
@@ -246,6 +251,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             own_disk: Estimate::NONE,
             loss: Loss::NONE,
             doubt: Doubt::new(),
+            in_doubt_since: None,
         }
     }
 
@@ -269,7 +275,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         let own = match own.timeout() {
             None => RTO_FIRST,
             // A node's first round trips may be short by luck: it would take those for dead who answer as usual.
-            Some(t) if own.is_young() => t.max(RTO_FIRST),
+            Some(t) if own.is_first() => t.max(RTO_FIRST),
             Some(t) => t,
         };
         let t = match peer.and_then(|e| Some((e.timeout()?, e.is_young()))) {
@@ -409,6 +415,8 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
             let believed = lives || !counts || self.doubt.is_believed(now, call.to.id(), call.since);
             if !believed && call.patience == Patience::Doubt {
                 call.held = true;
+                self.in_doubt_since =
+                    Some(self.in_doubt_since.map_or(call.since, |since| since.max(call.since)));
                 call.deadline = now + RTO_MAX;
                 self.deadlines.insert((call.deadline, base));
                 continue;
@@ -499,6 +507,13 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
     #[must_use]
     pub fn is_suspect(&self, id: &Id) -> bool {
         self.known.place(id).is_some_and(|place| self.known.is_suspect(place))
+    }
+
+    /// Who can tell whose silence it is, when one has just been doubted: peers that have spoken since it began, and are not asked
+    /// anything. If they answer in time, it is not this node's.
+    pub fn witnesses(&mut self) -> Vec<Peer> {
+        let Some(since) = self.in_doubt_since.take() else { return Vec::new() };
+        self.known.heard_since(since, WITNESSES).cloned().collect()
     }
 
     /// When the next try runs out. Of calls that are made once the end is told at the first turn after it.

@@ -194,7 +194,8 @@ impl World {
     pub fn add_host_with_id(&mut self, id: Id) -> usize {
         let n = self.hosts.len();
         let peer = Peer::new(id, Addr::simulated(n as u32));
-        self.hosts.push(Host::new(peer, Disk::new(Arc::clone(&self.disk), self.rng.fork_seed("disk", n as u64))));
+        self.hosts
+            .push(Host::new(peer, Disk::new(Arc::clone(&self.disk), self.rng.fork_seed("disk", n as u64))));
         self.links.add_host();
         n
     }
@@ -268,10 +269,8 @@ impl World {
             for effect in core::mem::take(&mut self.out.disk) {
                 self.end_batch(n, vec![effect], &mut inputs);
             }
-            let host = &mut self.hosts[n];
-            let Some(machine) = &mut host.machine else { return };
-            self.events += inputs.len() as u64;
-            machine.handle(host.clock.now(self.time, host.born), &mut inputs, &mut self.out);
+            // It ends: a store asks for nothing more when its pages are read and its notes written, or its disk has failed.
+            self.turn(n, &mut inputs);
         }
     }
 
@@ -547,10 +546,16 @@ impl World {
         });
     }
 
-    /// The one place where machines are called.
     fn handle(&mut self, n: usize, inputs: &mut [NodeInput<'_>]) {
+        if self.turn(n, inputs) {
+            self.perform(n);
+        }
+    }
+
+    /// The one place where machines are called; whether there is one on the host.
+    fn turn(&mut self, n: usize, inputs: &mut [NodeInput<'_>]) -> bool {
         let host = &mut self.hosts[n];
-        let Some(machine) = &mut host.machine else { return };
+        let Some(machine) = &mut host.machine else { return false };
         // Members are not traced unless someone listens: joins are all that the world itself wants to know.
         self.out.trace = (!host.member || self.sink.is_some()).then(|| core::mem::take(&mut self.lines));
         let now = host.clock.now(self.time, host.born);
@@ -565,7 +570,7 @@ impl World {
             }
             host.check_in -= 1;
         }
-        self.perform(n);
+        true
     }
 
     /// Does what the outbox says.

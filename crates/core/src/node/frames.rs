@@ -78,7 +78,7 @@ impl<O: Overlay> Node<O> {
     ) -> bool {
         let random = self.rng.next_u64();
         let patience = match why {
-            Why::Probe => Patience::Once,
+            Why::Probe | Why::Witness => Patience::Once,
             Why::Overlay(_) => Patience::Doubt,
             _ => Patience::Tries,
         };

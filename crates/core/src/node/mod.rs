@@ -103,6 +103,8 @@ enum Why<C> {
     Hello,
     /// To a lost peer, or to a suspect that speaks.
     Probe,
+    /// To one that speaks, while this node doubts whose silence it hears: any answer tells.
+    Witness,
     Hop(u64),
     Store {
         op: u64,
@@ -360,6 +362,7 @@ impl<O: Overlay> Node<O> {
                 self.on_welcome(t, &asked, from, member);
             }
             (Why::Probe, Message::Welcome(..)) => self.on_probe_answered(t, from),
+            (Why::Witness, Message::Welcome(..)) => {}
             (Why::Hop(lookup), Message::HopIs(answer)) => self.on_hop(t, lookup, &from, rtt, answer),
             (Why::Route { travel }, Message::Taken(taken)) => self.on_taken(t, travel, taken),
             (Why::Routed { .. }, Message::Heard) => {}
@@ -391,13 +394,14 @@ impl<O: Overlay> Node<O> {
     fn on_no_answer(&mut self, t: &mut Turn<'_, O>, peer: Peer, why: Why<O::Call>, end: Silence) {
         self.counters.calls_unanswered += 1;
         t.out.trace(|| Trace::NoAnswer(peer.clone()));
-        let suspect = !matches!(why, Why::Overlay(_) | Why::Hello | Why::Probe | Why::About { .. });
+        let suspect =
+            !matches!(why, Why::Overlay(_) | Why::Hello | Why::Probe | Why::Witness | Why::About { .. });
         // Whom nobody answers in time learns nothing about others: it goes on with what it knew.
         let doubted = end == Silence::Doubted;
         if suspect && !doubted {
             t.scratch.inputs.push_back(Input::Suspect(peer.clone()));
         }
-        if !doubted && !matches!(why, Why::Hello | Why::Probe | Why::About { .. }) {
+        if !doubted && !matches!(why, Why::Hello | Why::Probe | Why::Witness | Why::About { .. }) {
             self.lose(t, &peer);
         }
         match why {
@@ -413,7 +417,7 @@ impl<O: Overlay> Node<O> {
             Why::About { op } => self.on_about_unanswered(t, op),
             Why::Route { travel } => self.on_route_silent(t, travel, &peer),
             Why::Routed { straight: Some(straight) } => self.on_routed_unheard(t, straight.0, &straight.1),
-            Why::Routed { straight: None } => {}
+            Why::Routed { straight: None } | Why::Witness => {}
             Why::Sync { exchange, .. } | Why::Pull { exchange } | Why::Push { exchange } => {
                 self.fail_exchange(t, exchange);
             }
@@ -630,6 +634,9 @@ impl<O: Overlay> Node<O> {
                 }
                 Due::NoAnswer { peer, why, end } => self.on_no_answer(t, peer, why, end),
             }
+        }
+        for witness in self.rpc.witnesses() {
+            self.call(t, &witness, Message::Hello(t.now.wall), Class::Quick, Why::Witness);
         }
         while let Some(timer) = self.timers.pop_due(t.now.mono) {
             self.on_timer(t, timer);

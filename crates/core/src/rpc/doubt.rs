@@ -15,7 +15,7 @@ use crate::id::Id;
 use crate::time::{Duration, Mono};
 
 /// So many peers may be silent one after another, with no answer in between: the next one may be this node's fault.
-pub(super) const BELIEVED: usize = 3;
+pub(in crate::rpc) const BELIEVED: usize = 3;
 /// For so long answers are waited for then. A round trip of OpenDHT's slowest hosts took up to ten seconds (Rhea et al., *Fixing the
 /// embarrassing slowness of OpenDHT on PlanetLab*, WORLDS 2005); twice that, and time for one more try.
 pub(super) const SPAN: Duration = Duration::from_secs(30);

@@ -24,6 +24,8 @@ const RTT_MAX: u32 = (1 << DEVIATION_BITS) - 1;
 /// An estimate of fewer samples is not yet trusted to be shorter than the node's own: one lucky round trip says little
 /// about the next, and three tries would be over before an ordinary answer comes.
 const SAMPLES_YOUNG: u32 = 4;
+/// A node's own estimate of fewer samples is not trusted to be shorter than its first guess.
+const SAMPLES_FIRST: u32 = 2;
 
 impl Estimate {
     /// Nothing measured yet.
@@ -55,6 +57,11 @@ impl Estimate {
     /// Too few samples so far to be trusted to be shorter than the node's own estimate.
     pub(super) const fn is_young(self) -> bool {
         self.samples() < SAMPLES_YOUNG
+    }
+
+    /// So few samples that all of them may have been short by luck.
+    pub(super) const fn is_first(self) -> bool {
+        self.samples() < SAMPLES_FIRST
     }
 
     /// The smoothed round trip, if there was a sample.

@@ -10,7 +10,8 @@
 //!
 //! A newcomer to a full table takes the place of one that has been silent for long: a hand goes round the places, and whoever was
 //! heard since it passed last gets another round (the clock of Corbato, *A Paging Experiment with the Multics System*, 1968). Looking
-//! for the one heard longest ago of all would read the whole table at every stranger's word.
+//! for the one heard longest ago of all would read the whole table at every stranger's word. Where all were heard in the last round, it is
+//! whoever stands at the hand.
 //!
 //! A million nodes have such a table each, and a turn finds it out of the caches: so it is a few lists that grow by little, and what
 //! few peers have stands apart.
@@ -200,6 +201,13 @@ impl Peers {
         self.fresh.set(place, true);
     }
 
+    /// Some that are not suspects and were heard after `since`, by place.
+    pub(super) fn heard_since(&self, since: Mono, max: usize) -> impl Iterator<Item = &Peer> {
+        let places =
+            (0..self.entries.len()).filter(move |at| self.heard[*at] > since && !self.suspects.has(*at));
+        places.take(max).map(|at| &self.entries[at].peer)
+    }
+
     pub(super) const fn is_suspect(&self, place: usize) -> bool {
         self.suspects.has(place)
     }
@@ -269,8 +277,7 @@ impl Peers {
             place
         };
         self.seat(place);
-        // The hand is a round away. Who speaks once does not push out who speaks often.
-        self.fresh.set(place, false);
+        // It is not fresh: who speaks once does not push out who speaks often, and the hand is a round away.
         self.last = place as u8;
     }
 
@@ -342,8 +349,7 @@ mod tests {
                 peers.insert(&Peer::new(id, Addr::loopback(1)), step, now);
                 map.insert(id, (step, step));
                 if map.len() > KNOWN_MAX {
-                    let gone: Vec<Id> =
-                        map.keys().filter(|id| peers.place(id).is_none()).copied().collect();
+                    let gone: Vec<Id> = map.keys().filter(|id| peers.place(id).is_none()).copied().collect();
                     assert_eq!(gone.len(), 1);
                     map.remove(&gone[0]);
                     pushed_out += 1;
@@ -353,7 +359,10 @@ mod tests {
             assert_eq!(peers.len(), map.len());
         }
         assert!(map.keys().all(|id| peers.place(id).is_some()));
-        assert!(pushed_out > 1_000 && often_pushed_out < pushed_out / 100, "{often_pushed_out} of {pushed_out}");
+        assert!(
+            pushed_out > 1_000 && often_pushed_out < pushed_out / 100,
+            "{often_pushed_out} of {pushed_out}"
+        );
     }
 
     #[test]

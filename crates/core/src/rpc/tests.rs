@@ -232,3 +232,44 @@ fn known_peers_are_bounded() {
     assert_eq!(rpc.bounds()[1].1, KNOWN_MAX);
     assert!(rpc.known(peer(0).id()).is_none());
 }
+
+#[test]
+fn in_doubt_whoever_speaks_is_asked_whose_silence_it_is() {
+    let mut rpc: Rpc<(), u8> = Rpc::new();
+    let silent = doubt::BELIEVED as u64 + 1;
+    for n in 1..=silent {
+        rpc.on_heard(Mono(0), &peer(n), 1);
+        let to = peer(n);
+        let asked = Request { to, msg: (), class: Class::Quick, patience: Patience::Doubt, why: 0 };
+        rpc.start(Mono(0), n << 3, asked).unwrap();
+    }
+    rpc.on_heard(Mono(0), &peer(20), 1);
+    rpc.on_heard(Mono(100_000), &peer(21), 1);
+    let mut ended = 0;
+    let mut witnesses = Vec::new();
+    while witnesses.is_empty() {
+        let now = rpc.deadline().expect("the last of them is not given up");
+        while let Some(due) = rpc.pop_due(now) {
+            ended += u64::from(matches!(due, Due::NoAnswer { .. }));
+        }
+        witnesses = rpc.witnesses();
+    }
+    assert_eq!(ended, silent - 1, "one is held");
+    assert_eq!(witnesses, [peer(21)], "20 has not spoken since");
+    assert!(rpc.witnesses().is_empty(), "they are asked once");
+    // It answers at once: so it was the other's silence.
+    let now = rpc.deadline().unwrap();
+    let asked = Request { to: peer(21), msg: (), class: Class::Quick, patience: Patience::Once, why: 1 };
+    let id = rpc.start(now, 99 << 3, asked).unwrap();
+    assert!(rpc.on_reply(now + Duration(1_000), id, &peer(21)).is_some());
+    let mut end = None;
+    while end.is_none() {
+        let now = rpc.deadline().unwrap();
+        while let Some(due) = rpc.pop_due(now) {
+            if let Due::NoAnswer { end: silence, .. } = due {
+                end = Some(silence);
+            }
+        }
+    }
+    assert_eq!(end, Some(Silence::Believed));
+}

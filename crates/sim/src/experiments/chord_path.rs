@@ -65,10 +65,11 @@ pub(super) fn length(ask: &Ask<'_>) -> Outcome {
     let lookups_max = if ask.quick { 2_000 } else { LOOKUPS_MAX };
     let cases = each_ring(ask, sizes.len(), |case, seed| {
         let several = SMALL.div_ceil(sizes[case]) as u64;
-        let seeds = if several == 1 { seed..=seed } else { seed * several..=seed * several + several - 1 };
+        let seeds = (0..several).map(|i| seed.wrapping_mul(several).wrapping_add(i));
         seeds.map(|seed| burst(sizes[case], lookups_max).run(seed)).collect::<Vec<_>>()
     });
-    let cases: Vec<Vec<Counted>> = cases.into_iter().map(|rings| rings.into_iter().flatten().collect()).collect();
+    let cases: Vec<Vec<Counted>> =
+        cases.into_iter().map(|rings| rings.into_iter().flatten().collect()).collect();
     let mut rows = Vec::new();
     for (&n, rings) in sizes.iter().zip(&cases) {
         let published = MEANS.iter().find(|(size, _)| *size == n).map(|(_, mean)| *mean);

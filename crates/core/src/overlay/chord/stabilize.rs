@@ -209,9 +209,8 @@ impl Chord {
 
     /// The peer asked is gone: without it, on to the next.
     fn on_lost(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
-        (self.upkeep.lost, self.upkeep.busy) = (self.upkeep.lost.saturating_add(1), 0);
+        self.upkeep.busy = 0;
         self.drop_peer(cx, peer);
-        self.probe_others(cx, self.upkeep.lost, self.ring.succs.to_vec());
         self.go_on(cx, None);
     }
 
@@ -496,9 +495,7 @@ impl Chord {
     pub(super) fn on_pred_silent(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
         self.upkeep.rectifying = false;
         let heir = self.upkeep.heir.take();
-        self.upkeep.lost_preds = self.upkeep.lost_preds.saturating_add(1);
         self.drop_peer(cx, peer);
-        self.probe_others(cx, self.upkeep.lost_preds, self.ring.preds.to_vec());
         let Some(heir) = heir.filter(|h| h != peer && self.is_in_ring()) else { return };
         match self.ring.pred().cloned() {
             Some(pred) if pred == heir => {}
@@ -555,6 +552,8 @@ impl Chord {
             if i == 0 {
                 // The next one is what the dead one told us: presumed for placement, pinged before anything rests on it.
                 self.verify_pred(cx, None);
+                self.upkeep.lost_preds = self.upkeep.lost_preds.saturating_add(1);
+                self.probe_others(cx, self.upkeep.lost_preds, self.ring.preds.to_vec());
             }
         }
         if let Some(i) = self.ring.succs.iter().position(|p| p == peer) {
@@ -574,6 +573,9 @@ impl Chord {
                         self.answer_delayed(cx);
                     }
                     self.stabilize(cx);
+                    // However it was found dead, by this round or by somebody's suspicion.
+                    self.upkeep.lost = self.upkeep.lost.saturating_add(1);
+                    self.probe_others(cx, self.upkeep.lost, self.ring.succs.to_vec());
                 }
             }
         }

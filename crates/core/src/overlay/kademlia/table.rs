@@ -88,7 +88,17 @@ fn word(peer: &Peer) -> u64 {
 impl Table {
     pub(super) fn new(me: Peer, k: usize, neighbors: usize) -> Table {
         let digest = word(&me);
-        Table { me, k, neighbors, contacts: Buckets::new(), seen: Vec::new(), epoch: 0, depth: 0, digest, spares: Buckets::new() }
+        Table {
+            me,
+            k,
+            neighbors,
+            contacts: Buckets::new(),
+            seen: Vec::new(),
+            epoch: 0,
+            depth: 0,
+            digest,
+            spares: Buckets::new(),
+        }
     }
 
     pub(super) fn id(&self) -> &Id {
@@ -163,11 +173,13 @@ impl Table {
             Ok(at) => {
                 self.seen[self.contacts.range(bucket).start + at] = seen;
                 let contact = &mut self.contacts.of_mut(bucket)[at];
-                if contact == peer {
+                let same = contact == peer;
+                // The one that others have: next time it is found at a glance.
+                *contact = peer.clone();
+                if same {
                     return Change::None;
                 }
                 // A later life of that id, at another address.
-                *contact = peer.clone();
                 self.changed(near)
             }
             Err(at) => {
