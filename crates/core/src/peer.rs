@@ -217,7 +217,10 @@ impl Wire for Peer {
         if label.len() > LABEL_BYTES_MAX {
             return Err(Malformed("peer label too long"));
         }
-        Ok(r.peer(&id, addr, label))
+        Ok(match r.help::<Interner>() {
+            Some(interner) => interner.peer(&id, addr, label),
+            None => Peer::new(id, addr).with_label(label),
+        })
     }
 }
 

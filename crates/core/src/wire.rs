@@ -7,9 +7,9 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::any::Any;
 
 use crate::id::Id;
-use crate::peer::{Addr, Interner, Peer};
 
 /// Why bytes from outside are not a message. The peer's fault: counted, dropped, never an assert.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -103,26 +103,24 @@ impl<'a> Writer<'a> {
 #[derive(Clone)]
 pub struct Reader<'a> {
     rest: &'a [u8],
-    interner: Option<&'a Interner>,
+    help: Option<&'a dyn Any>,
 }
 
 impl<'a> Reader<'a> {
     /// A reader at the start of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { rest: bytes, interner: None }
+        Reader { rest: bytes, help: None }
     }
-    /// The same, whose peers are those of `interner`.
+    /// The same, for values that are read by the help of something: peers by that of an interner.
     #[must_use]
-    pub const fn with(bytes: &'a [u8], interner: &'a Interner) -> Reader<'a> {
-        Reader { rest: bytes, interner: Some(interner) }
+    pub const fn with(bytes: &'a [u8], help: &'a dyn Any) -> Reader<'a> {
+        Reader { rest: bytes, help: Some(help) }
     }
-    /// The peer of these facts, shared with all who met it if there is an interner.
-    pub(crate) fn peer(&self, id: &Id, addr: Addr, label: &[u8]) -> Peer {
-        match self.interner {
-            Some(interner) => interner.peer(id, addr, label),
-            None => Peer::new(*id, addr).with_label(label),
-        }
+    /// What helps to read, if it is of this kind.
+    #[must_use]
+    pub fn help<T: Any>(&self) -> Option<&'a T> {
+        self.help?.downcast_ref()
     }
     /// How many bytes are left.
     #[must_use]
@@ -275,12 +273,12 @@ pub fn from_slice<T: Wire>(bytes: &[u8]) -> Result<T, Malformed> {
     read_whole(Reader::new(bytes))
 }
 
-/// The same, whose peers are those of `interner`.
+/// The same by the help of something ([`Reader::with`]).
 ///
 /// # Errors
 /// If the bytes are not one value, or go on after it.
-pub fn from_slice_with<T: Wire>(bytes: &[u8], interner: &Interner) -> Result<T, Malformed> {
-    read_whole(Reader::with(bytes, interner))
+pub fn from_slice_with<T: Wire>(bytes: &[u8], help: &dyn Any) -> Result<T, Malformed> {
+    read_whole(Reader::with(bytes, help))
 }
 
 fn read_whole<T: Wire>(mut r: Reader<'_>) -> Result<T, Malformed> {
