@@ -7,7 +7,8 @@
 //!
 //! The first [`BELIEVED`] silent peers in a row are believed, so that in a network of four nothing is ever doubted; and who has
 //! been cut off for good believes it after [`SPAN`]. More of them would be given up by a slow node; with fewer, half of all nodes dying
-//! at once would often look like doubt to those who live.
+//! at once would often look like doubt to those who live. Whoever is in doubt asks those who speak to it meanwhile
+//! ([`Rpc::witnesses`](super::Rpc::witnesses)): that nobody answers may only mean that all who were asked are dead.
 
 use alloc::vec::Vec;
 
