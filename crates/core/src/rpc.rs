@@ -2,8 +2,8 @@
 //!
 //! Solved once, below the overlays (DESIGN principle 5). The time-out of a try is the smoothed round trip plus four
 //! mean deviations (RFC 6298; Bamboo, USENIX'04 section 4.2), at least [`RTO_MIN`]; a peer without a sample takes the
-//! node's own estimate over all peers, one with few samples the longer of both; and
-//! the node's own is at least [`RTO_FIRST`] until it has two. Further tries wait twice, then four times as
+//! node's own estimate over all peers, one with few samples the longer of both; and the node's own is at least [`RTO_FIRST`]
+//! until it has two samples. Further tries wait twice, then four times as
 //! long, up to [`RTO_MAX`]. Never a fixed multi-second wait.
 //!
 //! ```text
@@ -24,7 +24,8 @@
 //! **Whose silence?** A node whose own link or processor is slow hears nobody in time, and would take everybody for dead: it would
 //! empty its tables and tell its neighbours what it believes. So silence counts against the peer as long as somebody else answers
 //! ([`Doubt`]; the thought is Lifeguard's: Dadgar, Phillips, Currey, *Local health awareness for more accurate failure
-//! detection*, 2018); and whoever has spoken meanwhile is asked something, so that it is soon known ([`Rpc::witnesses`]). And who has been silent must *answer* in time before it is believed again, for a slow peer still speaks:
+//! detection*, 2018); and whoever has spoken meanwhile is asked something, so that it is soon known ([`Rpc::witnesses`]). And who has
+//! been silent must *answer* in time before it is believed again, for a slow peer still speaks:
 //!
 //! ```text
 //!   silent ──▶ suspect ──its frames come──▶ [`Heard::Suspect`]: ask it ──answered in time──▶ known again
