@@ -145,6 +145,21 @@ mod tests {
         }
     }
 
+    /// Random ids push each other out of their first places.
+    #[test]
+    fn who_stands_beside_its_place_is_found_there() {
+        let (interner, mut rng) = (Interner::default(), crate::rng::Rng::from_u64(1));
+        let held: Vec<Peer> = (0..2_000).map(|n| interner.peer(&rng.id(), addr(n), b"")).collect();
+        let beside = {
+            let places = interner.places.borrow();
+            let begins = |peer: &Peer| begin(peer.id(), places.len() - WINDOW);
+            (0..places.len()).filter(|at| places[*at].as_ref().is_some_and(|p| begins(p) != *at)).count()
+        };
+        assert!(beside > 100, "{beside}");
+        let found = |peer: &&Peer| peer.is_same(&interner.peer(peer.id(), peer.addr(), b""));
+        assert_eq!(held.iter().filter(found).count(), held.len());
+    }
+
     #[test]
     fn a_crowd_of_alike_ids_is_served_and_not_kept() {
         let interner = Interner::default();
