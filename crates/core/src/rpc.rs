@@ -347,27 +347,34 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         let call = self.calls.remove(&base)?;
         self.deadlines_of(&call).remove(&(call.deadline, base));
         let answered = call.answered_try(request);
-        (0..answered).for_each(|_| self.loss.sample(1));
-        self.loss.sample(0);
         let rtt = call.rtt(now, answered);
-        let own = match call.class {
-            Class::Quick => &mut self.own_quick,
-            Class::Disk => &mut self.own_disk,
-        };
         let in_time = rtt <= RTO_MAX;
         self.doubt.on_answer(now, in_time);
-        // What comes later than anybody is waited for says no more about the next answer.
-        let sample = rtt.min(RTO_MAX);
-        own.sample(sample);
-        let mut back = false;
-        if let Some(place) = self.known.place_of_sender(from) {
-            back = in_time && self.known.is_suspect(place);
-            if back {
-                self.known.set_suspect(place, false);
-            }
-            self.known.sample(place, call.class, sample);
+        let place = self.known.place_of_sender(from);
+        // After `Busy` it is the peer's wait that ends, which says nothing about the way there and back.
+        if call.busy == 0 {
+            self.sample(place, call.class, answered, rtt);
+        }
+        let back = place.is_some_and(|place| in_time && self.known.is_suspect(place));
+        if let (Some(place), true) = (place, back) {
+            self.known.set_suspect(place, false);
         }
         Some(Answered { asked: call.to, why: call.why, rtt, back })
+    }
+
+    /// Learns from the first frame that answers a call: so many tries were lost before, and it took so long.
+    fn sample(&mut self, place: Option<usize>, class: Class, lost: usize, rtt: Duration) {
+        (0..lost).for_each(|_| self.loss.sample(1));
+        self.loss.sample(0);
+        // What comes later than anybody is waited for says no more about the next answer.
+        let rtt = rtt.min(RTO_MAX);
+        match class {
+            Class::Quick => self.own_quick.sample(rtt),
+            Class::Disk => self.own_disk.sample(rtt),
+        }
+        if let Some(place) = place {
+            self.known.sample(place, class, rtt);
+        }
     }
 
     /// The asked peer waits itself: the current try starts again, a bounded number of times.
@@ -377,10 +384,16 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         if call.to.id() != from.id() {
             return;
         }
-        self.doubt.on_answer(now, call.rtt(now, call.answered_try(request)) <= RTO_MAX);
+        let answered = call.answered_try(request);
+        let rtt = call.rtt(now, answered);
+        self.doubt.on_answer(now, rtt <= RTO_MAX);
         call.busy_try = call.tries;
         if call.busy >= BUSY_MAX {
             return;
+        }
+        if call.busy == 0 && call.class == Class::Quick {
+            let place = self.known.place_of_sender(from);
+            self.sample(place, Class::Quick, answered, rtt);
         }
         let Some(call) = self.calls.get(&base) else { return };
         let wait = self.timeout(from, call.class).times(longer(call.tries)).min(RTO_MAX);

@@ -178,6 +178,28 @@ fn a_peer_that_is_busy_for_too_long_is_not_taken_for_dead() {
     }
 }
 
+/// What a peer waits for itself is neither the length of the way to it nor a loss on it.
+#[test]
+fn the_wait_of_a_busy_peer_is_not_taken_for_a_slow_or_bad_link() {
+    let mut rpc: Rpc<(), u8> = Rpc::new();
+    rpc.on_heard(Mono(0), &peer(1), 1);
+    for i in 1..40u64 {
+        let start = Mono(i * 100_000_000);
+        let mut id = rpc.start(start, i << 3, ask((), 0)).unwrap();
+        let mut at = start;
+        for _ in 0..2 {
+            rpc.on_busy(at + Duration::from_millis(40), id, &peer(1));
+            at = rpc.deadline().unwrap();
+            let Some(Due::Again { request, .. }) = rpc.pop_due(at) else { panic!("it is asked again") };
+            id = request;
+        }
+        assert!(rpc.on_reply(at + Duration::from_millis(900), id, &peer(1)).is_some());
+    }
+    let t = rpc.timeout(&peer(1), Class::Quick);
+    assert!(t >= Duration::from_millis(40) && t < Duration::from_millis(60), "{t:?}");
+    assert_eq!((rpc.timeout(&peer(2), Class::Quick), rpc.loss.tries()), (t, TRIES_MIN));
+}
+
 #[test]
 fn a_reply_from_somebody_else_is_ignored() {
     let mut rpc: Rpc<(), u8> = Rpc::new();

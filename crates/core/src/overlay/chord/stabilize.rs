@@ -128,6 +128,12 @@ impl Chord {
         cx.arm(Timer::Stabilize, after);
     }
 
+    /// The successor is not the true one yet: the next round does not wait for the period.
+    fn come_soon(&mut self, cx: &mut Cx<'_, Chord>) {
+        self.upkeep.quick = self.upkeep.quick.max(1);
+        self.arm_round(cx);
+    }
+
     /// Begins a round: asks the head; in a ring of one, whoever has announced itself.
     pub(super) fn stabilize(&mut self, cx: &mut Cx<'_, Chord>) {
         if self.upkeep.asking.is_some() {
@@ -186,7 +192,13 @@ impl Chord {
     pub(super) fn on_stabilize_silence(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
         if self.upkeep.asking.as_ref() == Some(peer) {
             self.upkeep.asking = None;
+            let named = !self.upkeep.asking_stranger && self.ring.before_head(peer.id());
             self.on_lost(cx, peer);
+            if named && let Some(head) = self.ring.head() {
+                // The head does not know yet that the one before it is dead: until it does, it names nobody who lives.
+                cx.tell(head, Msg::Suspect(peer.clone()));
+                self.come_soon(cx);
+            }
         }
     }
 
@@ -247,9 +259,8 @@ impl Chord {
                 return self.ask(cx, peer, true);
             }
         } else if nearer.is_some_and(|p| self.ring.before_head(p.id())) {
-            // All of the list had died, and the way back from a finger is long: the next round comes soon.
-            self.upkeep.quick = self.upkeep.quick.max(1);
-            self.arm_round(cx);
+            // All of the list had died, and the way back from a finger is long.
+            self.come_soon(cx);
         }
         if core::mem::take(&mut self.upkeep.again) {
             self.stabilize(cx);

@@ -229,6 +229,22 @@ fn a_suspicion_anywhere_is_news_everywhere() {
     assert!(world.run_until(end, |w| w.alive().all(|i| !w.nodes[i].overlay.ring.names(&dead))));
 }
 
+/// All of a node's list dies, and three of four after it, so that those whom it finds name dead ones before them: once a round has
+/// found that out, the way back waits for no other.
+#[test]
+fn a_node_that_lost_its_whole_list_does_not_wait_for_rounds_on_its_way_back() {
+    for seed in 0..20 {
+        let mut world = World::<Chord>::settled(seed, short_lists(), 80);
+        let mut order: Vec<usize> = world.alive().collect();
+        order.sort_unstable_by_key(|i| *world.nodes[*i].me.id());
+        let (lone, next) = (order[3], order[8]);
+        (4..8).chain((9..40).filter(|i| i % 4 != 0)).for_each(|i| world.crash(order[i]));
+        let next = world.nodes[next].me.clone();
+        let end = world.now + ROUND.times(2);
+        assert!(world.run_until(end, |w| w.nodes[lone].overlay.ring.head() == Some(&next)), "seed {seed}");
+    }
+}
+
 #[test]
 fn a_departure_is_known_at_once() {
     let mut world = World::<Chord>::settled(2, Config::default(), 40);
