@@ -161,6 +161,11 @@ impl Peer {
         self.0.label.as_ref().map_or(&[], |label| label)
     }
 
+    /// Whether it has no label.
+    fn is_plain(&self) -> bool {
+        self.0.label.is_none()
+    }
+
     /// Whether somebody else holds it, too.
     fn is_shared(&self) -> bool {
         Arc::strong_count(&self.0) > 1

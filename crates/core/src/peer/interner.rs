@@ -23,9 +23,17 @@ const PLACES_MIN: usize = 64;
 /// See the module. The default is empty and takes no memory until somebody is met.
 #[derive(Debug, Default)]
 pub struct Interner {
-    /// As many as a power of two, and [`WINDOW`] more, so that no search wraps.
-    places: RefCell<Vec<Option<Peer>>>,
+    places: RefCell<Places>,
     taken: Cell<usize>,
+}
+
+/// As many as a power of two, and [`WINDOW`] more, so that no search wraps.
+#[derive(Debug, Default)]
+struct Places {
+    peers: Vec<Option<Peer>>,
+    /// Of each peer some bits of its id, zero where nobody stands: whoever only stands in the way is passed without a look at
+    /// what it is, which lies elsewhere in memory.
+    tags: Vec<u16>,
 }
 
 /// Where the search for an id begins, in a table of so many places. Ids are hashes: their last bits are as good as any.
@@ -35,8 +43,14 @@ fn begin(id: &Id, places: usize) -> usize {
     u64::from_be_bytes(last) as usize & (places - 1)
 }
 
+/// Never zero.
+fn tag(id: &Id) -> u16 {
+    u16::from_be_bytes([id.as_bytes()[10], id.as_bytes()[11]]) | 1
+}
+
 fn is(peer: &Peer, id: &Id, addr: Addr, label: &[u8]) -> bool {
-    peer.id() == id && peer.addr() == addr && peer.label() == label
+    let labels = || if label.is_empty() { peer.is_plain() } else { peer.label() == label };
+    peer.id() == id && peer.addr() == addr && labels()
 }
 
 impl Interner {
@@ -44,8 +58,7 @@ impl Interner {
     #[must_use]
     pub fn peer(&self, id: &Id, addr: Addr, label: &[u8]) -> Peer {
         let mut places = self.places.borrow_mut();
-        let found = find(&places, id, addr, label);
-        if let Some(peer) = found.ok().and_then(|at| places[at].as_ref()) {
+        if let Ok(peer) = places.find(id, addr, label) {
             return peer.clone();
         }
         let peer = Peer::new(*id, addr).with_label(label);
@@ -56,33 +69,26 @@ impl Interner {
     /// A peer that is held already is given to those who meet it from now on.
     pub fn meet(&self, peer: &Peer) {
         let mut places = self.places.borrow_mut();
-        if find(&places, peer.id(), peer.addr(), peer.label()).is_err() {
+        if places.find(peer.id(), peer.addr(), peer.label()).is_err() {
             self.keep(&mut places, peer);
         }
     }
 
-    fn keep(&self, places: &mut Vec<Option<Peer>>, peer: &Peer) {
-        if 2 * (self.taken.get() + 1) > places.len().saturating_sub(WINDOW) {
+    fn keep(&self, places: &mut Places, peer: &Peer) {
+        if 2 * (self.taken.get() + 1) > places.peers.len().saturating_sub(WINDOW) {
             self.make_room(places);
         }
-        if let Err(Some(at)) = find(places, peer.id(), peer.addr(), peer.label()) {
-            places[at] = Some(peer.clone());
-            self.taken.set(self.taken.get() + 1);
-        }
+        self.taken.set(self.taken.get() + usize::from(places.take(peer)));
     }
 
     /// Forgets whom nobody else holds; grows if that were few.
-    fn make_room(&self, places: &mut Vec<Option<Peer>>) {
-        let held: Vec<Peer> = core::mem::take(places).into_iter().flatten().filter(Peer::is_shared).collect();
+    fn make_room(&self, places: &mut Places) {
+        let held: Vec<Peer> =
+            core::mem::take(places).peers.into_iter().flatten().filter(Peer::is_shared).collect();
         let size = (4 * held.len()).next_power_of_two().max(PLACES_MIN);
-        places.resize(size + WINDOW, None);
-        self.taken.set(0);
-        for peer in held {
-            if let Err(Some(at)) = find(places, peer.id(), peer.addr(), peer.label()) {
-                places[at] = Some(peer);
-                self.taken.set(self.taken.get() + 1);
-            }
-        }
+        places.peers.resize(size + WINDOW, None);
+        places.tags.resize(size + WINDOW, 0);
+        self.taken.set(held.iter().filter(|peer| places.take(peer)).count());
     }
 
     #[cfg(test)]
@@ -91,22 +97,34 @@ impl Interner {
     }
 }
 
-/// Where a peer stands, or the free place that is nearest to where it should stand.
-fn find(places: &[Option<Peer>], id: &Id, addr: Addr, label: &[u8]) -> Result<usize, Option<usize>> {
-    let size = places.len().saturating_sub(WINDOW);
-    if size == 0 {
-        return Err(None);
-    }
-    let first = begin(id, size);
-    for (at, place) in places.iter().enumerate().skip(first).take(WINDOW) {
-        match place {
-            // Nobody is ever taken out alone, so behind a free place stands nobody who belongs before it.
-            None => return Err(Some(at)),
-            Some(peer) if is(peer, id, addr, label) => return Ok(at),
-            Some(_) => {}
+impl Places {
+    /// Who is that, or the free place that is nearest to where it should stand.
+    fn find(&self, id: &Id, addr: Addr, label: &[u8]) -> Result<&Peer, Option<usize>> {
+        let size = self.tags.len().saturating_sub(WINDOW);
+        if size == 0 {
+            return Err(None);
         }
+        let (first, wanted) = (begin(id, size), tag(id));
+        for (at, tag) in self.tags.iter().enumerate().skip(first).take(WINDOW) {
+            // Nobody is ever taken out alone, so behind a free place stands nobody who belongs before it.
+            if *tag == 0 {
+                return Err(Some(at));
+            }
+            if *tag == wanted
+                && let Some(peer) = self.peers[at].as_ref().filter(|peer| is(peer, id, addr, label))
+            {
+                return Ok(peer);
+            }
+        }
+        Err(None)
     }
-    Err(None)
+
+    /// Gives a peer its place. False if it has one, or finds none.
+    fn take(&mut self, peer: &Peer) -> bool {
+        let Err(Some(at)) = self.find(peer.id(), peer.addr(), peer.label()) else { return false };
+        (self.peers[at], self.tags[at]) = (Some(peer.clone()), tag(peer.id()));
+        true
+    }
 }
 
 #[cfg(test)]
@@ -152,8 +170,8 @@ mod tests {
         let held: Vec<Peer> = (0..2_000).map(|n| interner.peer(&rng.id(), addr(n), b"")).collect();
         let beside = {
             let places = interner.places.borrow();
-            let begins = |peer: &Peer| begin(peer.id(), places.len() - WINDOW);
-            (0..places.len()).filter(|at| places[*at].as_ref().is_some_and(|p| begins(p) != *at)).count()
+            let begins = |peer: &Peer| begin(peer.id(), places.peers.len() - WINDOW);
+            (0..places.peers.len()).filter(|at| places.peers[*at].as_ref().is_some_and(|p| begins(p) != *at)).count()
         };
         assert!(beside > 100, "{beside}");
         let found = |peer: &&Peer| peer.is_same(&interner.peer(peer.id(), peer.addr(), b""));
