@@ -85,7 +85,13 @@ impl Oracle {
                 after.chain(before).all(|(id, &host)| visit(id, host));
             }
             Geometry::Xor => {
-                self.nearest_in(Subtree::ALL, key, &mut visit);
+                // Whoever shares most bits with the key stands beside it in the order of ids.
+                let beside = [self.members.range(..=key).next_back(), self.members.range(key..).next()];
+                if let Some(shared) = beside.into_iter().flatten().map(|(id, _)| xor::common(key, id)).max() {
+                    let around = (0..shared).rev().map(|bucket| Subtree::of_bucket(key, bucket));
+                    let mut trees = core::iter::once(Subtree::around(key, shared)).chain(around);
+                    trees.all(|tree| self.nearest_in(tree, key, &mut visit));
+                }
             }
         }
         found

@@ -171,7 +171,9 @@ mod tests {
         let beside = {
             let places = interner.places.borrow();
             let begins = |peer: &Peer| begin(peer.id(), places.peers.len() - WINDOW);
-            (0..places.peers.len()).filter(|at| places.peers[*at].as_ref().is_some_and(|p| begins(p) != *at)).count()
+            (0..places.peers.len())
+                .filter(|at| places.peers[*at].as_ref().is_some_and(|p| begins(p) != *at))
+                .count()
         };
         assert!(beside > 100, "{beside}");
         let found = |peer: &&Peer| peer.is_same(&interner.peer(peer.id(), peer.addr(), b""));
