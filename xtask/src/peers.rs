@@ -4,12 +4,15 @@
 //!   round 1: echo, keyway, peer, peer    round 2: ...    ──▶ medians, and ratios to the better peer and to the echo
 //! ```
 //!
+//! Beside them a daemon rests with its gateway open, and at the end it is told how much memory it takes.
+//!
 //! The machine is shared and noisy: only ratios from one run say anything. The script that measures the others prints one
 //! JSON object a peer, with the names of [`FIELDS`]; it is given by path, since it needs those DHTs' own packages.
 
 use std::io;
 use std::net::UdpSocket;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -65,6 +68,7 @@ impl Contestant {
 /// If something cannot be run, or prints no JSON.
 pub fn run(plan: &Plan<'_>) -> io::Result<()> {
     let keyway = build()?;
+    let mut idle = Idle::start(&keyway)?;
     let contestant = |name: &str| Contestant { name: name.to_owned(), rounds: Vec::new() };
     let mut ours = ["keyway, first copy", "keyway, quorum"].map(contestant);
     let mut peers: Vec<Contestant> = plan.peers.iter().copied().map(contestant).collect();
@@ -85,7 +89,51 @@ pub fn run(plan: &Plan<'_>) -> io::Result<()> {
     echoes.sort_by(f64::total_cmp);
     let echo = echoes[echoes.len() / 2];
     print(&ours, &peers, echo);
+    let resident = idle.resident_kib()?;
+    println!("a daemon with HTTP on, idle all the while: {:.1} MiB resident", resident as f64 / 1024.0);
     Ok(())
+}
+
+/// A node with its gateway, alone and never asked; killed when dropped.
+struct Idle {
+    process: Child,
+}
+
+impl Idle {
+    fn start(keyway: &Path) -> io::Result<Idle> {
+        let data = crate::target_dir().join("bench-peers-idle");
+        match std::fs::remove_dir_all(&data) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let process = Command::new(keyway)
+            .arg("node")
+            .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sunrpc", "none", "--data"])
+            .arg(data)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Idle { process })
+    }
+
+    /// What of it lies in memory, as Linux counts it.
+    fn resident_kib(&mut self) -> io::Result<u64> {
+        if let Some(status) = self.process.try_wait()? {
+            return Err(io::Error::other(format!("the idle daemon ended: {status}")));
+        }
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        kib.ok_or_else(|| io::Error::other("this system does not tell what is resident"))
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nothing else to do about it.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 fn build() -> io::Result<std::path::PathBuf> {

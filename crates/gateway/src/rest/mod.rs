@@ -446,8 +446,8 @@ async fn render_metrics<N: Node>(shop: Shared<N>) -> Response<Body> {
     get, path = "/openapi.json", tag = "health",
     responses((status = 200, description = "An OpenAPI document", body = serde_json::Value), Any),
 )]
-async fn openapi(document: std::sync::Arc<str>) -> Response<Body> {
-    text("application/json", document.to_string())
+async fn openapi(document: openapi::Document) -> Response<Body> {
+    text("application/json", document.text().to_owned())
 }
 
 async fn front_page(headers: HeaderMap) -> Response<Body> {

@@ -6,7 +6,7 @@
 //! golden file beside the tests holds the document.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::handler::Handler;
@@ -32,16 +32,31 @@ Several values live under one key, in the order in which they were put. Units st
 /// What the document calls an access token.
 const TOKEN: &str = "token";
 
+type Schemas = Vec<(String, RefOr<Schema>)>;
+
+/// Adds one route to a document.
+type Describe = fn(&mut Paths, &mut Schemas);
+
 /// The routes of a router and their description, gathered together.
 pub(super) struct Routes<S> {
     router: Router<S>,
-    paths: Paths,
-    schemas: Vec<(String, RefOr<Schema>)>,
+    routes: Vec<Describe>,
+}
+
+/// The document, made when somebody wants it: most nodes are never asked, and making it costs them a megabyte.
+#[derive(Clone)]
+pub(super) struct Document(Arc<LazyLock<String, Box<dyn FnOnce() -> String + Send>>>);
+
+impl Document {
+    /// As JSON.
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub(super) fn new() -> Routes<S> {
-        Routes { router: Router::new(), paths: Paths::new(), schemas: Vec::new() }
+        Routes { router: Router::new(), routes: Vec::new() }
     }
 
     /// Serves and describes what is described by `P`, which is named after the handler: `__path_NAME`.
@@ -57,32 +72,38 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// Describes what somebody else serves.
     pub(super) fn describe<P: utoipa::Path + SchemaReferences>(mut self) -> Routes<S> {
-        self.paths.add_path_operation(P::path(), P::methods(), P::operation());
-        P::schemas(&mut self.schemas);
+        self.routes.push(|paths, schemas| {
+            paths.add_path_operation(P::path(), P::methods(), P::operation());
+            P::schemas(schemas);
+        });
         self
     }
 
-    /// The router, and the document as JSON.
-    pub(super) fn finish(self) -> (Router<S>, Arc<str>) {
-        let mut document = OpenApi::new(Info::new("Keyway", env!("CARGO_PKG_VERSION")), self.paths);
-        document.info.description = Some(ABOUT.into());
-        let mut components = Components::new();
-        let mut schemas = self.schemas;
-        // Refusals name it, but only answers are searched for what they name.
-        schemas.push((ErrorBody::name().into_owned(), ErrorBody::schema()));
-        ErrorBody::schemas(&mut schemas);
-        schemas.iter_mut().for_each(|(_, schema)| close(schema));
-        components.schemas.extend(schemas);
-        // Not required: what may be done without is for the operator of a gateway to say.
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        components.add_security_scheme(TOKEN, SecurityScheme::Http(bearer));
-        document.security =
-            Some(vec![SecurityRequirement::default(), SecurityRequirement::new(TOKEN, [""; 0])]);
-        document.components = Some(components);
-        // Maps with text keys and no failing fields cannot fail to be JSON.
-        let text = document.to_json().unwrap_or_default();
-        (self.router, text.into())
+    /// The router, and the document.
+    pub(super) fn finish(self) -> (Router<S>, Document) {
+        let routes = self.routes;
+        (self.router, Document(Arc::new(LazyLock::new(Box::new(move || describe(&routes))))))
     }
+}
+
+fn describe(routes: &[Describe]) -> String {
+    let (mut paths, mut schemas) = (Paths::new(), Schemas::new());
+    routes.iter().for_each(|route| route(&mut paths, &mut schemas));
+    let mut document = OpenApi::new(Info::new("Keyway", env!("CARGO_PKG_VERSION")), paths);
+    document.info.description = Some(ABOUT.into());
+    let mut components = Components::new();
+    // Refusals name it, but only answers are searched for what they name.
+    schemas.push((ErrorBody::name().into_owned(), ErrorBody::schema()));
+    ErrorBody::schemas(&mut schemas);
+    schemas.iter_mut().for_each(|(_, schema)| close(schema));
+    components.schemas.extend(schemas);
+    // Not required: what may be done without is for the operator of a gateway to say.
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    components.add_security_scheme(TOKEN, SecurityScheme::Http(bearer));
+    document.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new(TOKEN, [""; 0])]);
+    document.components = Some(components);
+    // Maps with text keys and no failing fields cannot fail to be JSON.
+    document.to_json().unwrap_or_default()
 }
 
 /// Says of every variant of a choice that it has no other fields, which the derived schema forgets.
