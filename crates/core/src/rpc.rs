@@ -14,7 +14,8 @@
 //! ```
 //!
 //! The three low bits of a request id are the number of the try, so that a late answer to an earlier try is still an exact
-//! sample (Karn's ambiguity does not arise); the other 61 are unpredictable.
+//! sample (Karn's ambiguity does not arise); the other 61 are unpredictable. The sample of a call is the first frame that answers
+//! it: after `Busy` the reply tells how long the peer had to wait, not how far away it is or how many tries were lost.
 //!
 //! **Silence must mean something.** With one frame in six lost, three tries to a peer that lives stay without an answer once
 //! in forty calls, and a network that believes such silences falls apart. So the node measures how many tries of *answered*
