@@ -75,6 +75,7 @@ pub fn run(plan: &Plan<'_>) -> io::Result<()> {
     let mut echoes = Vec::new();
     for round in 1..=plan.rounds {
         eprintln!("round {round} of {} ...", plan.rounds);
+        idle.check()?;
         echoes.push(echo()?.as_secs_f64() * 1e3);
         for (one, reads) in ours.iter_mut().zip(["first", "quorum"]) {
             let mut command = Command::new(&keyway);
@@ -116,11 +117,16 @@ impl Idle {
         Ok(Idle { process })
     }
 
+    fn check(&mut self) -> io::Result<()> {
+        match self.process.try_wait()? {
+            Some(status) => Err(io::Error::other(format!("the idle daemon ended: {status}"))),
+            None => Ok(()),
+        }
+    }
+
     /// What of it lies in memory, as Linux counts it.
     fn resident_kib(&mut self) -> io::Result<u64> {
-        if let Some(status) = self.process.try_wait()? {
-            return Err(io::Error::other(format!("the idle daemon ended: {status}")));
-        }
+        self.check()?;
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());

@@ -99,6 +99,23 @@ pub static BUGS: &[Bug] = &[
         },
         in_nodes: true,
     },
+    // What they delay is mended later: no promise is broken that a sweep would notice.
+    Bug {
+        in_nodes: false,
+        ..core(
+            "chord_way_back_waits",
+            "overlay::chord",
+            "a node whose list has died waits a period at each dead step",
+        )
+    },
+    Bug {
+        in_nodes: false,
+        ..core(
+            "rpc_samples_waits",
+            "rpc::tests",
+            "how long a busy peer waits is taken for the length of its link",
+        )
+    },
     core("chord_stale_lists", "overlay::chord", "a successor list is not refreshed from its head"),
     core("store_ack_before_disk", "store::tests::", "a put is answered before its disk has answered"),
     core("store_merge_last_wins", "store::tests::", "of two copies the later arrival wins, not the greater"),

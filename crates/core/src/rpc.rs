@@ -9,13 +9,13 @@
 //! ```text
 //!   start ──▶ try 0 ──RTO──▶ try 1 ──2 RTO──▶ try 2 ──4 RTO──▶ (more tries on lossy links) ──▶ NoAnswer
 //!               │              └ Slow: the owner may ask somebody else as well (hedge)
-//!               └◀ Reply: sample = now - sent(try)        Busy: the clock of the current try starts again,
+//!               └◀ Reply: sample = now - sent(try)        Busy: a sample, if the first; the clock of the current try starts again,
 //!                                                         [`BUSY_MAX`] times, then the call ends as busy, not as silent
 //! ```
 //!
 //! The three low bits of a request id are the number of the try, so that a late answer to an earlier try is still an exact
-//! sample (Karn's ambiguity does not arise); the other 61 are unpredictable. The sample of a call is the first frame that answers
-//! it: after `Busy` the reply tells how long the peer had to wait, not how far away it is or how many tries were lost.
+//! sample (Karn's ambiguity does not arise); the other 61 are unpredictable. After `Busy` a reply is none: it tells how long the peer
+//! had to wait, not how far away it is or how many tries were lost. The first `Busy` itself is the sample then.
 //!
 //! **Silence must mean something.** With one frame in six lost, three tries to a peer that lives stay without an answer once
 //! in forty calls, and a network that believes such silences falls apart. So the node measures how many tries of *answered*
@@ -353,7 +353,8 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         self.doubt.on_answer(now, in_time);
         let place = self.known.place_of_sender(from);
         // After `Busy` it is the peer's wait that ends, which says nothing about the way there and back.
-        if call.busy == 0 {
+        // planted: the wait is a sample all the same
+        if call.busy == 0 || cfg!(keyway_bug = "rpc_samples_waits") {
             self.sample(place, call.class, answered, rtt);
         }
         let back = place.is_some_and(|place| in_time && self.known.is_suspect(place));
@@ -392,6 +393,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         if call.busy >= BUSY_MAX {
             return;
         }
+        // `Busy` comes from a peer's memory, so it says nothing about its disk.
         if call.busy == 0 && call.class == Class::Quick {
             let place = self.known.place_of_sender(from);
             self.sample(place, Class::Quick, answered, rtt);

@@ -1,4 +1,5 @@
-//! Distributions of times and ranks, by inversion, over the seeded streams of core.
+//! Distributions of times and ranks over the seeded streams of core: exponentials by a ziggurat, what follows from them by
+//! inversion.
 //!
 //! All logarithms and powers come from `libm`: a distribution crate takes them from the system's C library as soon as
 //! anything in the build switches its `std` feature on, and then one seed gives two worlds on two machines.
@@ -65,7 +66,7 @@ static ZIGGURAT: LazyLock<Ziggurat> = LazyLock::new(Ziggurat::new);
 /// An exponential with mean 1.
 fn exponential(rng: &mut Rng) -> f64 {
     let Ziggurat { reach, density } = &*ZIGGURAT;
-    // What is beyond the end of the tail is distributed as the whole is.
+    // What is beyond where the tail begins is distributed as the whole is.
     let mut beyond = 0.0;
     loop {
         let bits = rng.next_u64();

@@ -155,12 +155,11 @@ impl<O: Overlay> Node<O> {
         let me = *self.me().id();
         let mut wanted: Vec<(Arc, Vec<Peer>)> = Vec::new();
         for (share, holders) in self.copies.shares.iter() {
-            let mut missing = ArcSet::default();
-            missing.add(share);
-            for arc in self.copies.ready.iter() {
-                missing.remove(&arc);
+            // Nearly all are taken over already: a change concerns one or two.
+            if self.copies.ready.covers(share) {
+                continue;
             }
-            for arc in missing.iter() {
+            for arc in ArcSet::from_iter([*share]).minus(&self.copies.ready).iter() {
                 // Holders, and those next to them who may have held it until now.
                 let mut peers = self.overlay.replica_set(&arc.to, 2 * replicas);
                 peers.extend(holders.iter().cloned());
@@ -240,14 +239,9 @@ impl<O: Overlay> Node<O> {
             let arc = job.arc;
             self.copies.takeovers.remove(at);
             // Only what is still shared; the shares may have changed while the last records were written.
-            let mut mine = ArcSet::default();
-            mine.add(&arc);
-            let mut shared = ArcSet::default();
-            for arc in self.copies.shares.arcs() {
-                shared.add(arc);
-            }
-            for arc in mine.intersect(&shared).iter() {
-                self.copies.ready.add(&arc);
+            let mine = ArcSet::from_iter([arc]);
+            for share in self.copies.shares.arcs().iter().filter(|share| mine.touches(share)) {
+                mine.within(share).iter().for_each(|both| self.copies.ready.add(&both));
             }
             t.out.trace(|| Trace::TakenOver(arc));
         } else if job.running == 0 {

@@ -69,6 +69,8 @@ pub(super) struct World<O: Overlay> {
     pub(super) loss: f64,
     /// Probability that a message is replaced by garbage: its own bytes with some changed, if that still is a message.
     pub(super) mischief: f64,
+    /// Two nodes that do not see each other, the smaller number first.
+    parted: Option<(usize, usize)>,
     config: O::Config,
     rng: Rng,
     queue: BTreeMap<(Mono, u64), What<O>>,
@@ -85,6 +87,7 @@ impl<O: Overlay> World<O> {
             messages: 0,
             loss: 0.0,
             mischief: 0.0,
+            parted: None,
             config,
             rng: Rng::from_u64(seed),
             queue: BTreeMap::new(),
@@ -192,6 +195,17 @@ impl<O: Overlay> World<O> {
 
     pub(super) fn heal(&mut self) {
         self.cut(|_| 0);
+        self.parted = None;
+    }
+
+    /// No message passes between these two any more.
+    pub(super) fn part(&mut self, one: usize, other: usize) {
+        self.parted = Some((one.min(other), one.max(other)));
+    }
+
+    fn sees(&self, one: usize, other: usize) -> bool {
+        self.nodes[one].side == self.nodes[other].side
+            && self.parted != Some((one.min(other), one.max(other)))
     }
 
     pub(super) fn give(&mut self, node: usize, input: Input<O>) {
@@ -257,7 +271,7 @@ impl<O: Overlay> World<O> {
     fn send(&mut self, from: &Peer, to: Addr, what: impl FnOnce(Addr) -> What<O>) {
         self.messages += 1;
         let (Some(a), Some(b)) = (self.by_addr.get(&from.addr()), self.by_addr.get(&to)) else { return };
-        if self.nodes[*a].side != self.nodes[*b].side || self.rng.chance(self.loss) {
+        if !self.sees(*a, *b) || self.rng.chance(self.loss) {
             return;
         }
         let delay = Duration(self.rng.between(5_000, 40_000));
@@ -360,8 +374,8 @@ impl<O: Overlay> World<O> {
         }
         let lost: Vec<Peer> = self.nodes[node].lost.iter().cloned().collect();
         if let Some(i) = self.rng.index(lost.len()) {
-            let other = self.by_addr.get(&lost[i].addr()).map(|n| &self.nodes[*n]);
-            if other.is_some_and(|o| o.me == lost[i] && o.alive && o.side == self.nodes[node].side) {
+            let other = self.by_addr.get(&lost[i].addr()).filter(|n| self.sees(**n, node));
+            if other.map(|n| &self.nodes[*n]).is_some_and(|o| o.me == lost[i] && o.alive) {
                 self.nodes[node].lost.remove(&lost[i]);
                 self.give(node, Input::Returned(lost[i].clone()));
             }
@@ -411,8 +425,7 @@ impl<O: Overlay> World<O> {
                     let next = peers.iter().find_map(|p| {
                         let n = self.by_addr.get(&p.addr()).copied()?;
                         let other = &self.nodes[n];
-                        let open =
-                            other.alive && other.side == self.nodes[at].side && !tried.contains(&other.me);
+                        let open = other.alive && self.sees(n, at) && !tried.contains(&other.me);
                         open.then_some(n)
                     })?;
                     tried.insert(self.nodes[next].me.clone());

@@ -191,6 +191,9 @@ mod tests {
             })
             .collect();
         assert!(interner.len() <= WINDOW);
+        // Those that were kept have one place and one tag, and each is found as itself.
+        let found = |peer: &&Peer| peer.is_same(&interner.peer(peer.id(), peer.addr(), b""));
+        assert_eq!(crowd.iter().filter(found).count(), interner.len());
         assert!(crowd.iter().zip(0u64..).all(|(peer, n)| peer.id().as_bytes()[..8] == n.to_be_bytes()));
     }
 }

@@ -77,8 +77,8 @@ impl Estimate {
     }
 }
 
-/// The share of tries that got lost, there or back, among calls that were answered in the end: a running mean. Silent calls
-/// do not count, for the dead lose everything.
+/// The share of tries that got lost, there or back, among calls that were answered, by a reply or by `Busy`: a running mean. Silent
+/// calls do not count, for the dead lose everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Loss {
     /// In units of 2^-16.

@@ -43,7 +43,7 @@ pub(super) struct Routes<S> {
     routes: Vec<Describe>,
 }
 
-/// The document, made when somebody wants it: most nodes are never asked, and making it costs them a megabyte.
+/// The document, made when somebody wants it: most nodes are never asked, and making it costs two megabytes.
 #[derive(Clone)]
 pub(super) struct Document(Arc<LazyLock<String, Box<dyn FnOnce() -> String + Send>>>);
 

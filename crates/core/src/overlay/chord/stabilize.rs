@@ -25,7 +25,7 @@ use crate::keyspace::ring::between;
 use crate::overlay::Violation;
 use crate::overlay::chord::Call;
 use crate::peer::Peer;
-use crate::time::Mono;
+use crate::time::{Duration, Mono};
 
 /// Nodes asked one after another within one round, each nearer than the one before.
 const STEPS_MAX: u8 = 32;
@@ -33,14 +33,19 @@ const STEPS_MAX: u8 = 32;
 const DELAYED_MAX: usize = 32;
 /// Pings to suspects under way at once; further suspicions are dropped: their witness, or the next dead one, will repeat them.
 const PROBES_MAX: usize = 16;
-/// So many queries in a row may end by `busy`, each after some seconds.
+/// So many queries in a row may end by `busy` before the next one waits for the period: on short links that is seconds.
 const BUSY_ROUNDS_MAX: u8 = 16;
+/// Busy for so long is as good as dead: longer than a node waits while it doubts whose silence it hears (`rpc::doubt`), and a call.
+const BUSY_SPAN_MAX: Duration = Duration::from_secs(40);
 /// So many dead successors one after another are no single crash: the others are looked after all at once.
 const LOST_MANY: u8 = 2;
 /// Rounds after a join that come quickly.
 const ROUNDS_QUICK: u8 = 4;
 /// How much quicker they come.
 const QUICK_FACTOR: u64 = 10;
+/// So many rounds in a row may come quickly while the successor names somebody before it who cannot be adopted: it soon knows better,
+/// or the two do not see each other and no haste helps.
+const SOON_ROUNDS_MAX: u8 = 8;
 
 /// A request that waits for our own query to end.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -95,8 +100,11 @@ pub(super) struct Upkeep {
     /// Successors found dead since one answered, and predecessors since one was heard.
     lost: u8,
     lost_preds: u8,
-    /// Queries that ended by `busy` since one was answered.
+    /// Queries that ended by `busy` since one was answered, and when the first of them did.
     busy: u8,
+    busy_since: Mono,
+    /// Rounds that came soon since the successor changed or named nobody before it.
+    soon: u8,
 }
 
 impl Chord {
@@ -120,7 +128,7 @@ impl Chord {
         let period = self.config.stabilize();
         let mean = if self.upkeep.quick > 0 {
             self.upkeep.quick -= 1;
-            crate::time::Duration(period.0 / QUICK_FACTOR)
+            Duration(period.0 / QUICK_FACTOR)
         } else {
             period
         };
@@ -128,10 +136,13 @@ impl Chord {
         cx.arm(Timer::Stabilize, after);
     }
 
-    /// The successor is not the true one yet: the next round does not wait for the period.
+    /// The successor may not be the true one yet: the next round does not wait for the period, for a while.
     fn come_soon(&mut self, cx: &mut Cx<'_, Chord>) {
-        self.upkeep.quick = self.upkeep.quick.max(1);
-        self.arm_round(cx);
+        if self.upkeep.soon < SOON_ROUNDS_MAX {
+            self.upkeep.soon += 1;
+            self.upkeep.quick = self.upkeep.quick.max(1);
+            self.arm_round(cx);
+        }
     }
 
     /// Begins a round: asks the head; in a ring of one, whoever has announced itself.
@@ -167,7 +178,8 @@ impl Chord {
             return;
         }
         self.upkeep.asking = None;
-        (self.upkeep.lost, self.upkeep.busy) = (0, 0);
+        self.upkeep.lost = 0;
+        self.end_busy();
         let (view, want_preds) = match msg {
             Msg::Same { want_preds } => (None, want_preds),
             Msg::View(view) => {
@@ -184,7 +196,10 @@ impl Chord {
         let mut nearer = None;
         if let Some(view) = view {
             self.adopt(cx, from, &view);
-            nearer = view.pred;
+            nearer = view.pred.filter(|p| self.ring.before_head(p.id()));
+        }
+        if nearer.is_none() {
+            self.upkeep.soon = 0;
         }
         self.go_on(cx, nearer);
     }
@@ -194,9 +209,9 @@ impl Chord {
             self.upkeep.asking = None;
             let named = !self.upkeep.asking_stranger && self.ring.before_head(peer.id());
             self.on_lost(cx, peer);
-            if named && let Some(head) = self.ring.head() {
-                // The head does not know yet that the one before it is dead: until it does, it names nobody who lives.
-                cx.tell(head, Msg::Suspect(peer.clone()));
+            if named && !cfg!(keyway_bug = "chord_way_back_waits") {
+                // planted: the next step waits for a whole period
+                // The head named it: it is finding out by now that it is dead, and will name the one before.
                 self.come_soon(cx);
             }
         }
@@ -209,21 +224,29 @@ impl Chord {
             return;
         }
         self.upkeep.asking = None;
-        self.upkeep.busy += 1;
-        if self.upkeep.busy >= BUSY_ROUNDS_MAX {
+        if self.upkeep.busy == 0 {
+            self.upkeep.busy_since = cx.now.mono;
+        }
+        self.upkeep.busy = self.upkeep.busy.saturating_add(1);
+        let patient = self.upkeep.busy < BUSY_ROUNDS_MAX;
+        if !patient && cx.now.mono.since(self.upkeep.busy_since) >= BUSY_SPAN_MAX {
             // Busy for longer than any row of dead nodes takes: it does not do its work, which is as good as dead.
             return self.on_lost(cx, peer);
         }
         // Only the head is asked again at once: whoever it names besides waits for the next period.
-        self.upkeep.again |= self.ring.head() == Some(peer);
+        self.upkeep.again |= patient && self.ring.head() == Some(peer);
         self.go_on(cx, None);
     }
 
     /// The peer asked is gone: without it, on to the next.
     fn on_lost(&mut self, cx: &mut Cx<'_, Chord>, peer: &Peer) {
-        self.upkeep.busy = 0;
+        self.end_busy();
         self.drop_peer(cx, peer);
         self.go_on(cx, None);
+    }
+
+    fn end_busy(&mut self) {
+        (self.upkeep.busy, self.upkeep.busy_since) = (0, Mono::default());
     }
 
     /// After so many dead ones in a row many have died at once: found out one after another, each would cost all the tries of a
@@ -243,7 +266,7 @@ impl Chord {
         if self.upkeep.steps < STEPS_MAX {
             self.upkeep.steps += 1;
             // Zave: a predecessor of the head that lies between is asked itself before it is adopted.
-            if let Some(peer) = nearer.filter(|p| self.ring.before_head(p.id())) {
+            if let Some(peer) = nearer {
                 if cfg!(any(keyway_bug = "chord_adopt_unverified", keyway_bug = "chord_rules_2001")) {
                     // planted: the head's word is taken for it, nobody is asked
                     let known = core::iter::once(&peer).chain(self.ring.succs.iter()).cloned().collect();
@@ -258,7 +281,7 @@ impl Chord {
             if let Some(peer) = self.upkeep.candidate.take().filter(|p| self.ring.before_head(p.id())) {
                 return self.ask(cx, peer, true);
             }
-        } else if nearer.is_some_and(|p| self.ring.before_head(p.id())) {
+        } else if nearer.is_some() {
             // All of the list had died, and the way back from a finger is long.
             self.come_soon(cx);
         }
@@ -282,6 +305,9 @@ impl Chord {
         {
             // The new successor does not know the old one although it lies in its list's reach: two rings are meeting.
             self.hand_on(cx, peer, old);
+        }
+        if first == 0 {
+            self.upkeep.soon = 0;
         }
         self.succs_changed(cx, first);
     }
@@ -609,7 +635,7 @@ impl Chord {
     /// The first rounds of a node that has found its place.
     pub(super) fn start_upkeep(&mut self, cx: &mut Cx<'_, Chord>) {
         self.upkeep = Upkeep { quick: ROUNDS_QUICK, pred_heard: cx.now.mono, ..Upkeep::default() };
-        let after = cx.rng.jitter(crate::time::Duration(self.config.stabilize().0 / QUICK_FACTOR));
+        let after = cx.rng.jitter(Duration(self.config.stabilize().0 / QUICK_FACTOR));
         cx.arm(Timer::Stabilize, after);
         self.stabilize(cx);
     }
@@ -618,9 +644,9 @@ impl Chord {
     pub(super) fn settle_upkeep(&mut self, cx: &mut Cx<'_, Chord>) {
         let told = self.ring.head().map(|head| (*head.id(), self.ring.preds_digest_for(head.id())));
         self.upkeep = Upkeep { told, pred_heard: cx.now.mono, ..Upkeep::default() };
-        let after = crate::time::Duration(cx.rng.below(self.config.stabilize().0));
+        let after = Duration(cx.rng.below(self.config.stabilize().0));
         cx.arm(Timer::Stabilize, after);
-        let after = crate::time::Duration(cx.rng.below(self.config.fix_fingers().0));
+        let after = Duration(cx.rng.below(self.config.fix_fingers().0));
         cx.arm(Timer::Fingers, after);
     }
 

@@ -490,6 +490,23 @@ fn a_node_that_is_busy_for_ever_does_not_stop_the_ring() {
     world.must_settle(MINUTE);
 }
 
+/// Two neighbors that do not see each other, while everybody else sees both: the ring names them to each other for ever, and haste
+/// would not help.
+#[test]
+fn neighbors_that_do_not_see_each_other_cost_little() {
+    let mut world = World::<Chord>::settled(3, Config::default(), 24);
+    let order = world.members_in_order();
+    let number = |peer: &Peer| (0..24).find(|&n| world.nodes[n].me == *peer).unwrap();
+    let (one, other) = (number(&order[4]), number(&order[5]));
+    world.part(one, other);
+    world.run(MINUTE.times(2));
+    let sent = world.messages;
+    world.run(MINUTE.times(5));
+    // Two a node and round in calm.
+    let calm = 5 * 24 * 6 * 2;
+    assert!(world.messages - sent < calm + calm / 2, "{} messages in five minutes", world.messages - sent);
+}
+
 #[test]
 fn without_its_predecessor_a_node_asks_round_the_ring_for_its_own_keys() {
     for use_predecessor in [true, false] {
