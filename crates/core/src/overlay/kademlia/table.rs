@@ -136,9 +136,16 @@ impl Table {
         self.place(bucket, id).ok().map(|at| &self.contacts.of(bucket)[at])
     }
 
-    /// Whether exactly this peer is a contact: another address is another life of its id.
+    /// Whether exactly this peer is a contact; nothing if none has its id. Another address is another life of it.
+    pub(super) fn knows(&self, peer: &Peer) -> Option<bool> {
+        // Nearly always seen without a look at anybody's id.
+        let same = self.contacts.of(self.bucket(peer.id())).iter().any(|known| known.is_same(peer));
+        if same { Some(true) } else { self.find(peer.id()).map(|known| known == peer) }
+    }
+
+    /// Whether exactly this peer is a contact.
     pub(super) fn has(&self, peer: &Peer) -> bool {
-        self.find(peer.id()) == Some(peer)
+        self.knows(peer) == Some(true)
     }
 
     /// All contacts, nearest first.
@@ -173,14 +180,13 @@ impl Table {
             Ok(at) => {
                 self.seen[self.contacts.range(bucket).start + at] = seen;
                 let contact = &mut self.contacts.of_mut(bucket)[at];
-                let same = contact == peer;
                 // The one that others have: next time it is found at a glance.
-                *contact = peer.clone();
-                if same {
+                let before = core::mem::replace(contact, peer.clone());
+                if before == *peer {
                     return Change::None;
                 }
                 // A later life of that id, at another address.
-                self.changed(near)
+                self.changed(near, word(peer).wrapping_sub(word(&before)))
             }
             Err(at) => {
                 let full = if near {
@@ -195,7 +201,7 @@ impl Table {
                 self.drop_spare(bucket, |spare| spare.id() == peer.id());
                 buckets::insert(&mut self.seen, self.contacts.range(bucket).start + at, seen);
                 self.contacts.insert(bucket, at, peer.clone());
-                self.changed(near)
+                self.changed(near, word(peer))
             }
         }
     }
@@ -210,7 +216,7 @@ impl Table {
         }
         let near = bucket >= self.depth;
         self.take_out(bucket, at);
-        self.changed(near)
+        self.changed(near, 0u64.wrapping_sub(word(peer)))
     }
 
     /// The present for `seen`; moves the epoch when two bytes end.
@@ -230,12 +236,13 @@ impl Table {
         self.contacts.remove(bucket, at)
     }
 
-    /// Somebody has come or gone, in the neighborhood as it was or beyond it.
-    fn changed(&mut self, near: bool) -> Change {
-        if !self.divide() && !near {
-            return Change::Far;
+    /// Somebody has come or gone, in the neighborhood as it was or beyond it; `words` is what that adds to a digest.
+    fn changed(&mut self, near: bool, words: u64) -> Change {
+        match (self.divide(), near) {
+            (true, _) => self.digest = self.sum(self.depth),
+            (false, true) => self.digest = self.digest.wrapping_add(words),
+            (false, false) => return Change::Far,
         }
-        self.digest = self.sum(self.depth);
         Change::Group
     }
 

@@ -142,7 +142,8 @@ impl Kademlia {
             self.hint(cx, &peer);
         }
         // It has seen them go, or never seen them. In the second case it learns of them from its own round with us.
-        let unnamed = |p: &&Peer| *p != from && !peers.contains(p);
+        let named = |p: &Peer| peers.iter().any(|named| named.is_same(p)) || peers.contains(p);
+        let unnamed = |p: &&Peer| *p != from && !named(p);
         for peer in self.table.within(len).filter(unnamed).cloned().collect::<Vec<_>>() {
             self.ping(cx, &peer, true);
         }
@@ -194,8 +195,8 @@ impl Kademlia {
 
     /// `peer` is said to be there: asked itself if the neighborhood or a thin bucket wants it, remembered otherwise.
     pub(super) fn hint(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer) {
-        let known = self.table.find(peer.id());
-        if !self.is_in() || peer.id() == self.table.id() || known == Some(peer) {
+        let known = self.table.knows(peer);
+        if !self.is_in() || peer.id() == self.table.id() || known == Some(true) {
             return;
         }
         let wanted = known.is_some()
