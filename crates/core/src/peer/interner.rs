@@ -10,7 +10,7 @@
 //! simple: a search looks at [`WINDOW`] places, and the table grows only for peers that somebody besides it holds.
 
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 
 use super::{Addr, Peer};
 use crate::id::Id;
@@ -24,7 +24,6 @@ const PLACES_MIN: usize = 64;
 #[derive(Debug, Default)]
 pub struct Interner {
     places: RefCell<Places>,
-    taken: Cell<usize>,
 }
 
 /// As many as a power of two, and [`WINDOW`] more, so that no search wraps.
@@ -34,6 +33,7 @@ struct Places {
     /// Of each peer some bits of its id, zero where nobody stands: whoever only stands in the way is passed without a look at
     /// what it is, which lies elsewhere in memory.
     tags: Vec<u16>,
+    taken: usize,
 }
 
 /// Where the search for an id begins, in a table of so many places. Ids are hashes: their last bits are as good as any.
@@ -49,6 +49,7 @@ fn tag(id: &Id) -> u16 {
 }
 
 fn is(peer: &Peer, id: &Id, addr: Addr, label: &[u8]) -> bool {
+    // Nearly all have none, and two slices would be compared by a call.
     let labels = || if label.is_empty() { peer.is_plain() } else { peer.label() == label };
     peer.id() == id && peer.addr() == addr && labels()
 }
@@ -62,7 +63,7 @@ impl Interner {
             return peer.clone();
         }
         let peer = Peer::new(*id, addr).with_label(label);
-        self.keep(&mut places, &peer);
+        places.keep(&peer);
         peer
     }
 
@@ -70,30 +71,13 @@ impl Interner {
     pub fn meet(&self, peer: &Peer) {
         let mut places = self.places.borrow_mut();
         if places.find(peer.id(), peer.addr(), peer.label()).is_err() {
-            self.keep(&mut places, peer);
+            places.keep(peer);
         }
-    }
-
-    fn keep(&self, places: &mut Places, peer: &Peer) {
-        if 2 * (self.taken.get() + 1) > places.peers.len().saturating_sub(WINDOW) {
-            self.make_room(places);
-        }
-        self.taken.set(self.taken.get() + usize::from(places.take(peer)));
-    }
-
-    /// Forgets whom nobody else holds; grows if that were few.
-    fn make_room(&self, places: &mut Places) {
-        let held: Vec<Peer> =
-            core::mem::take(places).peers.into_iter().flatten().filter(Peer::is_shared).collect();
-        let size = (4 * held.len()).next_power_of_two().max(PLACES_MIN);
-        places.peers.resize(size + WINDOW, None);
-        places.tags.resize(size + WINDOW, 0);
-        self.taken.set(held.iter().filter(|peer| places.take(peer)).count());
     }
 
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.taken.get()
+        self.places.borrow().taken
     }
 }
 
@@ -119,11 +103,29 @@ impl Places {
         Err(None)
     }
 
-    /// Gives a peer its place. False if it has one, or finds none.
-    fn take(&mut self, peer: &Peer) -> bool {
-        let Err(Some(at)) = self.find(peer.id(), peer.addr(), peer.label()) else { return false };
-        (self.peers[at], self.tags[at]) = (Some(peer.clone()), tag(peer.id()));
-        true
+    fn keep(&mut self, peer: &Peer) {
+        if 2 * (self.taken + 1) > self.tags.len().saturating_sub(WINDOW) {
+            self.make_room();
+        }
+        self.take(peer);
+    }
+
+    /// Forgets whom nobody else holds; grows if that were few.
+    fn make_room(&mut self) {
+        let held: Vec<Peer> =
+            core::mem::take(self).peers.into_iter().flatten().filter(Peer::is_shared).collect();
+        let size = (4 * held.len()).next_power_of_two().max(PLACES_MIN);
+        self.peers.resize(size + WINDOW, None);
+        self.tags.resize(size + WINDOW, 0);
+        held.iter().for_each(|peer| self.take(peer));
+    }
+
+    /// Gives a peer its place, unless it has one or finds none.
+    fn take(&mut self, peer: &Peer) {
+        if let Err(Some(at)) = self.find(peer.id(), peer.addr(), peer.label()) {
+            (self.peers[at], self.tags[at]) = (Some(peer.clone()), tag(peer.id()));
+            self.taken += 1;
+        }
     }
 }
 

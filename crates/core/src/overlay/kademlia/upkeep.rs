@@ -142,8 +142,7 @@ impl Kademlia {
             self.hint(cx, &peer);
         }
         // It has seen them go, or never seen them. In the second case it learns of them from its own round with us.
-        let named = |p: &Peer| peers.iter().any(|named| named.is_same(p)) || peers.contains(p);
-        let unnamed = |p: &&Peer| *p != from && !named(p);
+        let unnamed = |p: &&Peer| *p != from && !peers.contains(p);
         for peer in self.table.within(len).filter(unnamed).cloned().collect::<Vec<_>>() {
             self.ping(cx, &peer, true);
         }
