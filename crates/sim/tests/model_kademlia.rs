@@ -29,8 +29,6 @@ const PLACES: [u8; 15] =
     [0x00, 0x10, 0x40, 0xc0, 0x80, 0xa0, 0xe0, 0x90, 0xf0, 0xb0, 0xd0, 0x88, 0xa8, 0x98, 0xb8];
 /// Number 0 begins with contacts 1 to 4.
 const FIRST_STRANGER: usize = 5;
-/// Contacts in one answer to a lookup's step (`CANDIDATES` of the overlay).
-const CANDIDATES: usize = 4;
 
 fn id(place: u8) -> Id {
     let mut id = Id::ZERO;
@@ -239,7 +237,12 @@ impl State {
             let best =
                 nearest.first().filter(|p| xor::distance(&target, p.id()) < xor::distance(&target, me.id()));
             let hop = match self.node.next_hop(&target) {
-                Hop::Next(peers) => peers == self.nearest(&target, CANDIDATES, None),
+                Hop::Next(peers) => {
+                    let own = xor::common(me.id(), &target);
+                    let mut nearer = self.nearest(&target, usize::MAX, None);
+                    nearer.retain(|p| xor::common(p.id(), &target) > own);
+                    !peers.is_empty() && peers == nearer
+                }
                 Hop::RootIs(root) => Some(&root) == best,
                 Hop::Root => best.is_none(),
                 Hop::Stuck => false,

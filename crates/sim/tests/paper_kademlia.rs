@@ -11,3 +11,13 @@ fn paths_are_as_short_as_buckets_of_twenty_make_them() {
     assert_eq!(failing, Vec::<&Row>::new());
     assert_eq!(outcome.rows.iter().filter(|row| row.what == "mean path").count(), 5);
 }
+
+/// Half of a thousand nodes die at once: every lookup ends at the nearest that lives, at once and after three rounds.
+#[test]
+fn half_of_all_die_and_lookups_end_at_the_nearest_that_lives() {
+    let experiment = find("kademlia-half-dies").unwrap();
+    let outcome = experiment.run(&Ask { rings: 8, seed: 1, quick: true, progress: &|_, _| () });
+    let shares: Vec<f64> =
+        outcome.rows.iter().filter(|r| r.what == "share right").map(|r| r.ours.value).collect();
+    assert_eq!(shares, [1.0, 1.0]);
+}

@@ -85,6 +85,9 @@ impl Lookup {
         if !self.heirs.list.iter().any(|c| c.peer.id() == from.id()) {
             self.add::<O>(me, around.nearer, depth);
         }
+        if self.nearness.counts() {
+            return self.add::<O>(me, around.heirs, depth);
+        }
         for peer in around.heirs {
             if self.heirs.list.iter().any(|c| c.peer.id() == peer.id()) || self.heirs.list.len() >= HEIRS_MAX
             {
@@ -124,10 +127,7 @@ impl Lookup {
         }
         match nearest {
             Some(i) if self.shortlist[i].state == State::Answered => {
-                self.shortlist[i].state = State::Asked;
-                self.shortlist[i].again = true;
-                self.asked += 1;
-                return Some(Step::AskAround(self.shortlist[i].peer.clone()));
+                return Some(self.ask_around(i));
             }
             None if next.is_some_and(|next| !self.is_behind(me, &self.shortlist[next])) => return None,
             _ => {}

@@ -10,15 +10,13 @@
 //!                          b   ◀─Root[r,s,t]──        done; with `confirm`, r is asked as well: it may be gone
 //! ```
 //!
-//! Where a root cannot know that nobody is nearer ([`Overlay::nearest_heard`], Kademlia section 2.3), its word is kept until
-//! the nearest peers seen have answered, or were slow or silent.
-//!
-//! When those who were named are dead, the nearest that answered is asked for all that it knows: `heirs.rs`. Where nearness alone
-//! makes a root, it stands in for the dead one itself.
+//! When those who were named are dead, the nearest that answered is asked for all that it knows: round a ring in `heirs.rs`, and
+//! where nearness alone makes a root in `nearest.rs`.
 //!
 //! A lookup ends: at most [`ASKED_MAX`] questions are asked, each node once for its step and once for all it knows.
 
 mod heirs;
+mod nearest;
 pub mod trail;
 
 use alloc::vec::Vec;
@@ -149,12 +147,10 @@ pub struct Lookup {
     shortlist: Vec<Candidate>,
     /// The replica set last named, nearest claim.
     root: Option<Vec<Peer>>,
-    /// The overlay's alpha, and how many of the nearest must be heard.
+    /// The overlay's alpha.
     alpha: usize,
-    nearest: usize,
-    /// The set of a root that spoke for itself, kept until the nearest have been heard.
-    kept: Option<(Id, Vec<Peer>)>,
-    /// Peers known to be silent: a root among them is not believed.
+    nearness: nearest::Nearness,
+    /// Questions so far.
     asked: usize,
     hops: u32,
     /// The depth of the node that led to the root.
@@ -180,8 +176,7 @@ impl Lookup {
             shortlist: Vec::new(),
             root: None,
             alpha: 1,
-            nearest: 0,
-            kept: None,
+            nearness: nearest::Nearness::default(),
             asked: 0,
             hops: 0,
             path: 0,
@@ -222,7 +217,6 @@ impl Lookup {
     pub fn forget_asked(&mut self) {
         self.shortlist.clear();
         self.root = None;
-        self.kept = None;
         self.asked = 0;
         self.refused = false;
         self.heirs = heirs::Heirs::default();
@@ -231,7 +225,7 @@ impl Lookup {
     /// Begins with the asker's own tables. Returns the set if the asker knows the root itself.
     pub fn begin<O: Overlay>(&mut self, me: &Peer, overlay: &O) -> Option<Vec<Peer>> {
         self.alpha = overlay.alpha().clamp(1, PARALLEL_MAX);
-        self.nearest = overlay.nearest_heard();
+        self.nearness = nearest::Nearness::new(overlay, me, &self.target);
         match overlay.next_hop(&self.target) {
             Hop::Root => Some(own_set(overlay, me, &self.target, self.wanted)),
             Hop::RootIs(root) => {
@@ -311,9 +305,10 @@ impl Lookup {
                 if set.is_empty() {
                     return None;
                 }
-                if itself && self.confirm && self.nearest > 0 {
+                if itself && self.confirm && self.nearness.waits() {
                     return self.keep::<O>(from, set);
                 }
+                self.on_set(from, &set);
                 if !self.confirm || itself || set.first().is_some_and(|r| r.id() == me.id()) {
                     return Some(set);
                 }
@@ -331,34 +326,18 @@ impl Lookup {
                 }
                 // Not a member: as good as silence.
                 self.heirs.forget(from.id());
+                self.on_no_member(from.id());
             }
             HopAnswer::Around(around) => self.on_around::<O>(me, from, around, depth + 1),
         }
         None
     }
 
-    /// A root has spoken for itself. Its word counts if nobody nearer has given it.
-    fn keep<O: Overlay>(&mut self, from: &Peer, set: Vec<Peer>) -> Option<Vec<Peer>> {
-        let distance = O::distance(&self.target, from);
-        if self.kept.as_ref().is_none_or(|(nearest, _)| distance < *nearest) {
-            self.kept = Some((distance, set));
-        }
-        self.root = None;
-        self.heard_out()
-    }
-
-    /// The kept set, if everyone nearer than its root and the nearest peers seen have answered, or had their time to.
-    fn heard_out(&self) -> Option<Vec<Peer>> {
-        let (distance, set) = self.kept.as_ref()?;
-        let open = |c: &Candidate| matches!(c.state, State::New | State::Asked);
-        let mut heeded = self.shortlist.iter().filter(|c| c.state != State::Silent).enumerate();
-        let waits = heeded.any(|(i, c)| (i < self.nearest || c.distance < *distance) && open(c));
-        (!waits || self.asked >= ASKED_MAX).then(|| set.clone())
-    }
-
     /// This node's own knowledge around the target, as [`Step::AskSelf`] asked for it.
     pub fn on_own<O: Overlay>(&mut self, me: &Peer, overlay: &O) {
-        match overlay.around(&self.target, NEARER_MAX, AROUND_HEIRS_MAX) {
+        // By nearness every contact is a way on: one of them lives, or this node is cut off.
+        let heirs = if self.nearness.counts() { SHORTLIST_MAX } else { AROUND_HEIRS_MAX };
+        match overlay.around(&self.target, NEARER_MAX, heirs) {
             Some(around) => self.on_around::<O>(me, me, around, 1),
             None => self.rings = false,
         }
@@ -408,50 +387,54 @@ impl Lookup {
         if fresh >= self.alpha || fresh + slow >= PARALLEL_MAX || confirming {
             return Step::Wait;
         }
-        if self.asked < ASKED_MAX {
-            // A claimed root is confirmed first, then the nearest candidate nobody suspects, then the nearest.
-            let claimed = self.root.as_ref().and_then(|s| s.first()).map(|p| *p.id());
-            let mut found = None;
-            if let Some(id) = claimed {
-                found = self.shortlist.iter().position(|c| c.state == State::New && *c.peer.id() == id);
-            }
-            // With a root's word kept, only those count whose word could still change it.
-            let kept = self.kept.as_ref().map(|(distance, _)| *distance);
-            let open = |(i, c): (usize, &Candidate)| {
-                c.state == State::New && kept.is_none_or(|k| i < self.nearest || c.distance < k)
-            };
-            let mut unsuspected = self.shortlist.iter().enumerate();
-            let found = found
-                .or_else(|| unsuspected.position(|(i, c)| open((i, c)) && !suspect(c.peer.id())))
-                .or_else(|| self.shortlist.iter().enumerate().position(open));
-            let confirms = found.is_some_and(|i| claimed.as_ref() == Some(self.shortlist[i].peer.id()));
-            if !confirms && let Some(step) = self.step_around(me, found) {
-                return step;
-            }
-            if let Some(i) = found {
-                self.asked += 1;
-                self.shortlist[i].state = State::Asked;
-                return Step::Ask(self.shortlist[i].peer.clone());
-            }
+        // A claimed root is confirmed first, then the nearest candidate nobody suspects, then the nearest.
+        let claimed = self.root.as_ref().and_then(|s| s.first()).map(|p| *p.id());
+        let is_open = |c: &Candidate| c.state == State::New && self.asked < ASKED_MAX;
+        let mut found = None;
+        if let Some(id) = claimed {
+            found = self.shortlist.iter().position(|c| is_open(c) && *c.peer.id() == id);
         }
-        if fresh + slow > 0 {
-            return Step::Wait;
+        let confirms = found.is_some();
+        // With a root's word kept, only those count whose word could still change it.
+        let open = |(i, c): (usize, &Candidate)| is_open(c) && self.nearness.heeds(i, c);
+        let mut unsuspected = self.shortlist.iter().enumerate();
+        let found = found
+            .or_else(|| unsuspected.position(|(i, c)| open((i, c)) && !suspect(c.peer.id())))
+            .or_else(|| self.shortlist.iter().enumerate().position(open));
+        if !confirms && let Some(step) = self.step_in_trouble(me, found) {
+            return step;
         }
-        self.stand_in(me).map_or(Step::Failed, Step::Done)
+        match found {
+            Some(i) => self.ask(i),
+            None if fresh + slow > 0 => Step::Wait,
+            None => Step::Failed,
+        }
     }
 
-    /// The root that was named is silent, and who named it has not noticed yet. Where nearness alone makes a root, the nearest
-    /// that answered is it then: the rest of the set that it named, which begins with itself.
-    fn stand_in(&self, me: &Peer) -> Option<Vec<Peer>> {
-        let silent = |peer: &&Peer| {
-            self.shortlist.iter().any(|c| c.state == State::Silent && c.peer.id() == peer.id())
-        };
-        let named = self.root.as_ref().filter(|_| self.nearest > 0)?;
-        let set: Vec<Peer> = named.iter().filter(|peer| !silent(peer)).cloned().collect();
-        let first = set.first()?;
-        let heard = self.shortlist.iter().find(|c| c.state != State::Silent);
-        let nearest = heard.is_some_and(|c| c.state == State::Answered && c.peer.id() == first.id());
-        (nearest || first.id() == me.id()).then_some(set)
+    /// Asks an entry of the shortlist.
+    fn ask(&mut self, place: usize) -> Step {
+        self.asked += 1;
+        self.shortlist[place].state = State::Asked;
+        Step::Ask(self.shortlist[place].peer.clone())
+    }
+
+    /// Asks an entry of the shortlist once more, for all that it knows.
+    fn ask_around(&mut self, place: usize) -> Step {
+        self.asked += 1;
+        self.shortlist[place].state = State::Asked;
+        self.shortlist[place].again = true;
+        Step::AskAround(self.shortlist[place].peer.clone())
+    }
+
+    /// The way on when some are slow or silent, if there is a better one than `next`, whom the usual step would ask.
+    fn step_in_trouble(&mut self, me: &Peer, next: Option<usize>) -> Option<Step> {
+        if self.nearness.counts() {
+            self.step_nearest(me, next)
+        } else if self.asked < ASKED_MAX {
+            self.step_around(me, next)
+        } else {
+            None
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::HopAnswer;
 use crate::id::Id;
 use crate::machine::{TraceAnswer, TraceStep};
-use crate::overlay::Overlay;
+use crate::overlay::{Around, Overlay};
 use crate::peer::Peer;
 use crate::time::Duration;
 
@@ -38,7 +38,9 @@ impl Trail {
             HopAnswer::Root(set) => (TraceAnswer::Root, set.clone()),
             HopAnswer::Next(peers) => (TraceAnswer::Next, peers.clone()),
             HopAnswer::Stuck => (TraceAnswer::Stuck, Vec::new()),
-            HopAnswer::Around(around) => (TraceAnswer::Around, around.nearer.clone()),
+            HopAnswer::Around(Around { nearer, heirs }) => {
+                (TraceAnswer::Around, nearer.iter().chain(heirs).cloned().collect())
+            }
         };
     }
 

@@ -108,7 +108,8 @@ pub trait Overlay: Clone + Hash + Eq + Debug + Send + 'static {
     fn next_hop(&self, target: &Id) -> Hop;
 
     /// All that this node knows around `target`, at most so many nearer ones and heirs. Pure. `None` for an overlay in which nobody can say
-    /// who follows whom on the way round from the target (with falling [`Overlay::distance`]).
+    /// who follows whom: on the way round from the target (with falling [`Overlay::distance`]), or in order of distance where
+    /// nearness alone makes a root ([`Geometry::Xor`]).
     fn around(&self, _target: &Id, _nearer: usize, _heirs: usize) -> Option<Around> {
         None
     }

@@ -10,6 +10,7 @@
 use keyway_core::Duration;
 use keyway_core::machine::{Op, OpDone};
 
+use super::Measured;
 use crate::draw::Spread as Latencies;
 use crate::oracle::Oracle;
 use crate::report::Tally;
@@ -24,6 +25,9 @@ const ONE_WAY: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest period of upkeep that can be set: nothing is repaired while lookups run.
 pub(super) const NEVER_MS: u64 = 3_600_000;
+/// Chord without upkeep. As in the paper, a node does not answer for its own arc: it asks round the ring.
+pub(super) const STILL: [(&str, u64); 3] =
+    [("stabilize_ms", NEVER_MS), ("fix_fingers_ms", NEVER_MS), ("use_predecessor", 0)];
 
 /// What to ask of which ring.
 #[derive(Clone, Debug)]
@@ -74,6 +78,18 @@ impl Counted {
     }
 }
 
+/// All rings as one.
+pub(super) fn sum(rings: &[Counted]) -> Counted {
+    let mut all = Counted::default();
+    rings.iter().for_each(|ring| all.add(ring));
+    all
+}
+
+/// A figure of all rings as one, with its spread from ring to ring.
+pub(super) fn measured(rings: &[Counted], of: impl Fn(&Counted) -> f64) -> Measured {
+    Measured::pooled(of(&sum(rings)), &rings.iter().map(of).collect::<Vec<_>>())
+}
+
 /// A world whose nodes stand in their converged state, and the truth about it.
 pub(super) struct Settled {
     pub(super) world: World,
@@ -90,9 +106,7 @@ impl Burst {
 
     /// One ring without upkeep: settles it, lets nodes die, asks, counts.
     pub(super) fn run(&self, seed: u64) -> Counted {
-        // As in the paper, a node does not answer for its own arc: it asks round the ring.
-        let still = [("stabilize_ms", NEVER_MS), ("fix_fingers_ms", NEVER_MS), ("use_predecessor", 0)];
-        let mut ring = self.settle(seed, &still);
+        let mut ring = self.settle(seed, &STILL);
         if self.dies > 0.0 {
             ring.kill(self.dies);
         }

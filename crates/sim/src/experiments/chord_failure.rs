@@ -7,8 +7,8 @@
 //! The living nodes ask in turn, once or hardly more, and all in one instant, so that nobody has learned from another
 //! lookup who is dead.
 
-use super::burst::{Burst, Counted};
-use super::{Ask, Measured, Outcome, Plot, Point, Row, Series, Tolerance, each_ring};
+use super::burst::{Burst, Counted, STILL, measured};
+use super::{Ask, Outcome, Plot, Point, Row, Series, Tolerance, each_ring, half_dies};
 
 /// Table II: probability of death, mean path with 1st and 99th percentile, mean time-outs likewise.
 const TABLE: [(f64, (f64, f64, f64), (f64, f64, f64)); 6] = [
@@ -25,23 +25,6 @@ const SUCCESSORS: u64 = 20;
 const LOOKUPS: usize = 500;
 const PATH: Tolerance = Tolerance::Within(0.15);
 const TIMEOUTS: Tolerance = Tolerance::Share { share: 0.15, or: 0.2 };
-
-/// Of `chord-half-dies`.
-const HALF_NODES: usize = 10_000;
-const HALF_LOOKUPS: usize = 2_500;
-/// The default successor list and period of stabilize, and its spread.
-const DEFAULT_SUCCESSORS: u64 = 16;
-const THREE_ROUNDS_SECONDS: u64 = 3 * 10 * 5 / 4;
-
-fn sum(rings: &[Counted]) -> Counted {
-    let mut all = Counted::default();
-    rings.iter().for_each(|ring| all.add(ring));
-    all
-}
-
-fn measured(rings: &[Counted], of: impl Fn(&Counted) -> f64) -> Measured {
-    Measured::pooled(of(&sum(rings)), &rings.iter().map(of).collect::<Vec<_>>())
-}
 
 /// `chord-mass-failure`.
 pub(super) fn table(ask: &Ask<'_>) -> Outcome {
@@ -109,66 +92,7 @@ fn plots(curves: [Vec<Point>; 4]) -> Vec<Plot> {
     ]
 }
 
-/// `chord-half-dies`.
+/// `chord-half-dies`: theorem IV.5.
 pub(super) fn half(ask: &Ask<'_>) -> Outcome {
-    let nodes = if ask.quick { HALF_NODES / 10 } else { HALF_NODES };
-    let lookups = HALF_LOOKUPS * nodes / HALF_NODES;
-    let burst = Burst { nodes, successors: DEFAULT_SUCCESSORS, replicas: 3, dies: 0.5, lookups };
-    // Before any repair: no timer fires. After: the defaults, for three of their longest rounds.
-    let mut cases = each_ring(ask, 2, |case, seed| {
-        if case == 0 {
-            return burst.run(seed);
-        }
-        let mut ring = burst.settle(seed, &[]);
-        ring.kill(0.5);
-        ring.world.run_until(ring.world.time() + THREE_ROUNDS_SECONDS * 1_000_000);
-        ring.ask(lookups)
-    });
-    let (after, before) = (cases.remove(1), cases.remove(0));
-    let rows_of = |at: &str, rings: &[Counted], right: f64| {
-        let row = |what, published, tolerance, of: fn(&Counted) -> f64| Row {
-            at: at.into(),
-            what,
-            published,
-            ours: measured(rings, of),
-            tolerance,
-        };
-        [
-            row("share right", Some(right), Tolerance::AtLeast, |c| {
-                1.0 - c.wrong() as f64 / c.total.max(1) as f64
-            }),
-            row("failed", None, Tolerance::Shown, |c| c.failed as f64),
-            row("incorrect", None, Tolerance::Shown, |c| c.incorrect as f64),
-            row("mean path", None, Tolerance::Shown, |c| c.hops.mean()),
-            row("mean time-outs", None, Tolerance::Shown, |c| c.timeouts.mean()),
-        ]
-    };
-    let before_repair = rows_of("before any repair", &before, 0.999);
-    let rows = before_repair.into_iter().chain(rows_of("after three rounds", &after, 1.0)).collect();
-    let bars = |counted: &Counted| -> Vec<Point> {
-        let all = counted.hops.count().max(1) as f64;
-        let points = counted.hops.counts().take(25);
-        points.map(|(n, count)| Point { x: f64::from(n), y: count as f64 / all, range: None }).collect()
-    };
-    Outcome {
-        notes: vec![
-            format!("{nodes} nodes, default settings (r = {DEFAULT_SUCCESSORS}), {lookups} lookups a ring, all at once"),
-            "the published side is our promise: theorem IV.5 says that lookups still find the closest living successor \
-             with high probability; three rounds are three of the longest periods of stabilize, 37 s"
-                .into(),
-        ],
-        plots: vec![Plot {
-            file: "chord-half-dies".into(),
-            title: format!("Path lengths after half of {nodes} nodes died"),
-            x_label: "path length",
-            y_label: "probability",
-            log_x: false,
-            series: vec![
-                Series::ours("before any repair", bars(&sum(&before))),
-                Series::ours("after three rounds", bars(&sum(&after))),
-            ],
-        }],
-        rows,
-        ..Outcome::default()
-    }
+    half_dies::run(ask, "chord", &STILL)
 }

@@ -30,8 +30,8 @@
 
 use std::collections::BTreeMap;
 
-use super::burst::{Counted, NEVER_MS, Settled};
-use super::{Ask, Measured, Outcome, Plot, Point, Row, Series, Tolerance, each_ring};
+use super::burst::{NEVER_MS, Settled, measured};
+use super::{Ask, Measured, Outcome, Plot, Point, Row, Series, Tolerance, each_ring, half_dies};
 
 /// The paper's k.
 const K: usize = 20;
@@ -39,6 +39,8 @@ const SIZES_LOG2: std::ops::RangeInclusive<u32> = 6..=13;
 const LOOKUPS: usize = 2_000;
 const LOOKUPS_QUICK: usize = 500;
 const TOLERANCE: Tolerance = Tolerance::Within(0.15);
+/// No timer of the upkeep fires.
+const STILL: [(&str, u64); 2] = [("round_ms", NEVER_MS), ("refresh_ms", NEVER_MS)];
 
 /// The expectation of the module's header.
 struct Expected {
@@ -132,21 +134,11 @@ impl Expected {
     }
 }
 
-fn sum(networks: &[Counted]) -> Counted {
-    let mut all = Counted::default();
-    networks.iter().for_each(|network| all.add(network));
-    all
-}
-
-fn measured(networks: &[Counted], of: impl Fn(&Counted) -> f64) -> Measured {
-    Measured::pooled(of(&sum(networks)), &networks.iter().map(of).collect::<Vec<_>>())
-}
-
 /// `kademlia-path-length`.
 pub(super) fn length(ask: &Ask<'_>) -> Outcome {
     let sizes: Vec<usize> = SIZES_LOG2.map(|bits| 1 << bits).filter(|n| !ask.quick || *n <= 1024).collect();
     let lookups = if ask.quick { LOOKUPS_QUICK } else { LOOKUPS };
-    let options = [("k", K as u64), ("alpha", 1), ("round_ms", NEVER_MS), ("refresh_ms", NEVER_MS)];
+    let options = [STILL.as_slice(), &[("k", K as u64), ("alpha", 1)]].concat();
     let cases = each_ring(ask, sizes.len(), |case, seed| {
         Settled::new("kademlia", sizes[case], 3, &options, seed).ask(lookups)
     });
@@ -188,6 +180,11 @@ pub(super) fn length(ask: &Ask<'_>) -> Outcome {
         rows,
         ..Outcome::default()
     }
+}
+
+/// `kademlia-half-dies`: a lookup goes on with whoever is left of the k contacts that each answer names.
+pub(super) fn half(ask: &Ask<'_>) -> Outcome {
+    half_dies::run(ask, "kademlia", &STILL)
 }
 
 #[cfg(test)]

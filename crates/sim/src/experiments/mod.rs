@@ -19,6 +19,7 @@ mod chord_churn;
 mod chord_failure;
 mod chord_load;
 mod chord_path;
+mod half_dies;
 mod kademlia_path;
 mod opendht_fair;
 mod opendht_longrun;
@@ -138,6 +139,12 @@ pub static EXPERIMENTS: &[Experiment] = &[
         about: "path length over the number of nodes, buckets of twenty",
         paper: "Kademlia (IPTPS 2002), sections 2.2, 2.3 and 3",
         run: kademlia_path::length,
+    },
+    Experiment {
+        name: "kademlia-half-dies",
+        about: "half of 10,000 nodes die at once: lookups before any repair, and after three rounds",
+        paper: "Kademlia (IPTPS 2002), sections 2.2 and 2.3; the promise is Chord's (ToN 2003, theorem IV.5)",
+        run: kademlia_path::half,
     },
     Experiment {
         name: "opendht-nonstarvation",

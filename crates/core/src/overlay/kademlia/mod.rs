@@ -48,7 +48,7 @@ use alloc::vec::Vec;
 use crate::cx::{Cx, Event, Input, Ticket};
 use crate::id::Id;
 use crate::keyspace::{Geometry, xor};
-use crate::overlay::{Hop, Overlay, Share, Violation};
+use crate::overlay::{Around, Hop, Overlay, Share, Violation};
 use crate::peer::Peer;
 use crate::time::Duration;
 
@@ -59,9 +59,6 @@ pub use message::Msg;
 pub use table::SPARES_MAX;
 use table::Table;
 use upkeep::Upkeep;
-
-/// Candidates given by [`Overlay::next_hop`]: the paper's FIND_NODE gives k; the nearest few are what a lookup goes on with.
-const CANDIDATES: usize = 4;
 
 /// Why Kademlia asked.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -306,9 +303,16 @@ impl Overlay for Kademlia {
         }
         if !self.table.is_near(target) {
             // Its bucket is not empty, or its subtree would belong to the neighborhood.
-            return Hop::Next(self.table.nearest(target, CANDIDATES));
+            return Hop::Next(self.table.nearer(target, usize::from(self.config.k)));
         }
         self.table.root(target).map_or(Hop::Root, |root| Hop::RootIs(root.clone()))
+    }
+
+    fn around(&self, target: &Id, nearer: usize, heirs: usize) -> Option<Around> {
+        // In its neighborhood this node knows everybody, and names them in one row.
+        let far =
+            |target| if self.table.is_near(target) { Vec::new() } else { self.table.nearer(target, nearer) };
+        self.is_member().then(|| Around { nearer: far(target), heirs: self.table.heirs(target, heirs) })
     }
 
     fn distance(target: &Id, peer: &Peer) -> Id {

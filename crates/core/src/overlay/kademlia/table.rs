@@ -344,6 +344,30 @@ impl Table {
         best.peers().cloned().collect()
     }
 
+    /// The `max` contacts nearest to `target` of those that share more bits with it than this node: its bucket's. Best first.
+    pub(super) fn nearer(&self, target: &Id, max: usize) -> Vec<Peer> {
+        let mut best = Best::new(target, max);
+        self.contacts.of(self.bucket(target)).iter().for_each(|peer| best.offer(peer));
+        best.peers().cloned().collect()
+    }
+
+    /// The `n` nearest to `target`, this node among them, of those who would be left if all [`Table::nearer`] were dead; in the target's
+    /// neighborhood of all. Best first.
+    pub(super) fn heirs(&self, target: &Id, n: usize) -> Vec<Peer> {
+        let shared = self.bucket(target);
+        let (own, beyond) =
+            if self.is_near(target) { (self.depth, self.depth) } else { (shared + 1, shared) };
+        let mut best = Best::new(target, n);
+        self.within(own).chain([&self.me]).for_each(|peer| best.offer(peer));
+        for bucket in (0..beyond).rev() {
+            if best.is_full() {
+                break;
+            }
+            self.contacts.of(bucket).iter().for_each(|peer| best.offer(peer));
+        }
+        best.peers().cloned().collect()
+    }
+
     /// The `n` holders of a key in the neighborhood's subtree, root first, this node among them where it belongs.
     pub(super) fn holders(&self, key: &Id, n: usize) -> Best<'_> {
         let mut best = Best::new(key, n);

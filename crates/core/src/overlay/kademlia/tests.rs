@@ -418,33 +418,96 @@ fn settings_are_named_in_errors() {
     assert!(parse(&[("k", 8), ("neighbors", 4)]).is_ok());
 }
 
+/// Looks `target` up over the tables of a settled world in which those of `dead` are silent and nobody has noticed: the set
+/// that it ends with, and how many questions were asked.
+fn lookup_among_the_dead(
+    world: &World<Kademlia>,
+    asker: usize,
+    target: &Id,
+    dead: impl Fn(&Peer) -> bool,
+) -> (Option<Vec<Peer>>, usize) {
+    let asker = &world.nodes[asker];
+    let mut lookup = Lookup::new(*target, 3, true);
+    let mut found = lookup.begin(&asker.me, &asker.overlay);
+    let mut questions = 0;
+    while found.is_none() {
+        let step = lookup.step(&asker.me, |_| false);
+        let wanted = if matches!(step, Step::AskAround(_)) { lookup::AROUND } else { 3 };
+        match step {
+            Step::Ask(peer) | Step::AskAround(peer) => {
+                questions += 1;
+                if dead(&peer) {
+                    lookup.on_silent(peer.id());
+                    continue;
+                }
+                let node = world.nodes.iter().find(|n| n.me == peer).unwrap();
+                let answer = lookup::answer(&node.overlay, &peer, target, wanted);
+                found = lookup.on_answer::<Kademlia>(&asker.me, &peer, answer);
+            }
+            Step::Done(set) => found = Some(set),
+            Step::AskSelf => lookup.on_own(&asker.me, &asker.overlay),
+            Step::Failed => return (None, questions),
+            Step::Wait => panic!("nobody is waited for"),
+        }
+    }
+    (found, questions)
+}
+
 /// The root has just died and nobody has noticed: all name it, it is silent, and the nearest that answers stands in for it.
 #[test]
 fn a_lookup_of_a_root_that_nobody_knows_to_be_dead_ends_at_the_nearest_that_lives() {
     for seed in 0..10 {
         let world = World::<Kademlia>::settled(seed, Config::default(), 60);
-        let (asker, dead) = (&world.nodes[0], &world.nodes[1]);
-        let target = *dead.me.id();
-        let mut lookup = Lookup::new(target, 3, true);
-        assert_eq!(lookup.begin(&asker.me, &asker.overlay), None);
-        let set = loop {
-            match lookup.step(&asker.me, |_| false) {
-                Step::Ask(peer) if peer == dead.me => lookup.on_silent(peer.id()),
-                Step::Ask(peer) => {
-                    let node = world.nodes.iter().find(|n| n.me == peer).unwrap();
-                    let answer = lookup::answer(&node.overlay, &peer, &target, 3);
-                    if let Some(set) = lookup.on_answer::<Kademlia>(&asker.me, &peer, answer) {
-                        break set;
-                    }
-                }
-                Step::Done(set) => break set,
-                Step::AskSelf => lookup.on_own(&asker.me, &asker.overlay),
-                other => panic!("seed {seed}: {other:?}"),
-            }
-        };
-        let living = world.nodes.iter().map(|n| &n.me).filter(|p| **p != dead.me);
+        let dead = world.nodes[1].me.clone();
+        let target = *dead.id();
+        let (set, questions) = lookup_among_the_dead(&world, 0, &target, |peer| *peer == dead);
+        let set = set.expect("somebody lives");
+        let living = world.nodes.iter().map(|n| &n.me).filter(|p| **p != dead);
         let nearest = living.min_by_key(|p| p.id().xor(&target)).unwrap();
         assert_eq!(set.first(), Some(nearest), "seed {seed}");
-        assert!(!set.contains(&dead.me), "seed {seed}");
+        assert!(!set.contains(&dead), "seed {seed}");
+        // Nobody is asked who is farther than the one that stands in.
+        assert!(questions <= 8, "seed {seed}: {questions}");
     }
+}
+
+/// A whole neighborhood has died, and of the others every second node: the nearest of all that live is found, and who comes after it.
+#[test]
+fn a_lookup_into_a_dead_neighborhood_ends_at_the_nearest_that_lives() {
+    for seed in 0..100 {
+        let world = World::<Kademlia>::settled(seed, Config::default(), 300);
+        let (asker, lost) = (&world.nodes[0].me, &world.nodes[1].overlay.table);
+        let mut rng = Rng::from_u64(seed);
+        // Half of the time the dead are beside the asker.
+        let target = if seed % 2 == 0 {
+            rng.id()
+        } else {
+            asker.id().xor(&Id::pow2(159 - world.nodes[0].overlay.table.depth()))
+        };
+        let doomed =
+            |p: &Peer| lost.is_near(p.id()) || is_odd(p) || xor::common(p.id(), &target) >= lost.depth();
+        let dead = |p: &Peer| p != asker && doomed(p);
+        let mut living: Vec<&Peer> = world.nodes.iter().map(|n| &n.me).filter(|p| !dead(p)).collect();
+        living.sort_by_key(|p| Kademlia::distance(&target, p));
+        let (set, questions) = lookup_among_the_dead(&world, 0, &target, dead);
+        let set = set.expect("somebody lives");
+        assert_eq!(set.first(), Some(living[0]), "seed {seed}");
+        assert!(questions < lookup::ASKED_MAX, "seed {seed}: {questions}");
+    }
+}
+
+/// Nobody answers: the asker is cut off, and calls nobody the root.
+#[test]
+fn a_lookup_that_nobody_answers_fails() {
+    let world = World::<Kademlia>::settled(1, Config::default(), 60);
+    let mut rng = Rng::from_u64(1);
+    for _ in 0..50 {
+        let (set, questions) = lookup_among_the_dead(&world, 0, &rng.id(), |_| true);
+        assert!(set.is_none() || questions == 0, "{set:?}");
+    }
+}
+
+/// Every second one, by the last bit of its id.
+fn is_odd(peer: &Peer) -> bool {
+    peer.id().as_bytes()[19] & 1 == 1
 }
