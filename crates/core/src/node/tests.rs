@@ -8,6 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 mod restore;
+mod takeover;
 mod values;
 
 use super::join::NOTES_EVERY;
@@ -16,7 +17,7 @@ use crate::machine::Style;
 use crate::machine::TraceAnswer;
 use crate::machine::{
     DiskError, DiskOp, DiskResult, DiskToken, GetAnswer, Halt, Machine, NodeConfig, NodeInput, Op, OpDone,
-    OpError, OpId, OpResult, Outbox, Phase, Reads, STOP_OP,
+    OpError, OpId, OpResult, Outbox, Phase, Reads, STOP_OP, Trace,
 };
 use crate::overlay::registry::{Entry, OVERLAYS};
 use crate::peer::{Addr, Peer};
@@ -96,6 +97,7 @@ struct Net {
     store_bytes_max: u64,
     /// Whose frames are late, in and out, and by how many microseconds.
     late: Option<(usize, u64)>,
+    traces: Vec<(usize, Trace)>,
 }
 
 impl Net {
@@ -111,6 +113,7 @@ impl Net {
             reads: None,
             store_bytes_max: u64::MAX,
             late: None,
+            traces: Vec::new(),
         }
     }
 
@@ -150,8 +153,10 @@ impl Net {
         let now = self.clock();
         let Some(machine) = &mut self.hosts[n].machine else { return };
         let mut out = Outbox::default();
+        out.trace = Some(Vec::new());
         machine.handle(now, inputs, &mut out);
         machine.check().expect("invariants hold");
+        self.traces.extend(out.trace.take().into_iter().flatten().map(|line| (n, line)));
         let from = self.hosts[n].peer.addr();
         for (to, bytes) in out.datagrams() {
             if let Some(host) = self.hosts.iter().position(|h| h.peer.addr() == to) {
