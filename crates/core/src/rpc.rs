@@ -220,18 +220,20 @@ const fn longer(tries: u8) -> u64 {
 
 /// The calls under way and what is known of peers. Decides; sends nothing itself.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Rpc<M, W> {
-    known: Peers,
-    calls: Calls<Call<M, W>>,
+    // In this order: what nearly every frame touches comes first.
     deadlines: Deadlines,
-    /// Of calls that are made once: nobody waits for their end, so no tick is asked for to see it.
-    unwatched: Deadlines,
+    calls: Calls<Call<M, W>>,
+    known: Peers,
     own_quick: Estimate,
-    own_disk: Estimate,
     loss: Loss,
     doubt: Doubt,
     /// A silence was doubted that began then, and nobody has been asked about it yet.
     in_doubt_since: Option<Mono>,
+    own_disk: Estimate,
+    /// Of calls that are made once: nobody waits for their end, so no tick is asked for to see it.
+    unwatched: Deadlines,
 }
 
 impl<M: Clone, W: Clone> Default for Rpc<M, W> {

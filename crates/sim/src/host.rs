@@ -54,8 +54,9 @@ impl Clock {
 }
 
 /// A host.
+#[repr(C)]
 pub(crate) struct Host {
-    // What every event touches comes first, and what is large stands elsewhere: a host is out of the caches when its event
+    // In this order: what every event touches comes first, and what is large stands elsewhere: a host is out of the caches when its event
     // comes, and each line of it costs.
     /// Until then nothing runs here.
     pub(crate) paused_until: u64,

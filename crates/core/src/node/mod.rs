@@ -205,10 +205,12 @@ impl<'a, O: Overlay> Turn<'a, O> {
 }
 
 /// A node over overlay `O`.
+#[repr(C)]
 pub struct Node<O: Overlay> {
-    // What every turn touches stands together: in a large world each turn finds its node out of the caches, and pays for
-    // each line of it.
+    // In this order: what every turn touches stands together. In a large world each turn finds its node out of the caches, and
+    // pays for each line of it.
     phase: Phase,
+    replicas_dirty: bool,
     network: NetworkId,
     /// This node's id, folded.
     mark: u64,
@@ -220,12 +222,11 @@ pub struct Node<O: Overlay> {
     ops_over: OpTimers,
     ops_again: OpTimers,
     travels_over: OpTimers,
-    replicas_dirty: bool,
     config: NodeConfig,
     counters: Counters,
     overlay: O,
-    rng: Rng,
     // What some turns touch.
+    rng: Rng,
     refused: Option<String>,
     store: Store<Waiter>,
     serial: u64,
