@@ -228,7 +228,7 @@ impl State {
         known
     }
 
-    /// Whether every question of each of these askers gets the nearest of all that are known.
+    /// Whether every question of each of these askers gets the nearest of all that are known, and a step of a lookup all nearer ones.
     fn answers_rightly(&self, askers: &[usize]) -> bool {
         (0..16).all(|at| {
             let target = id(at << 4 | 4);

@@ -14,7 +14,8 @@
 //! An heir becomes the root when every heir before it is silent, and so is everyone nearer than `a`. It is asked for its own
 //! view first: a node that has just joined before it is known to it, if to nobody else.
 //!
-//! Only overlays that can say who follows whom take part ([`Overlay::around`]).
+//! Only overlays that can say who follows whom round a ring take part ([`Overlay::around`]); `nearest.rs` is the same for those in
+//! which nearness alone makes a root.
 
 use alloc::vec::Vec;
 
@@ -85,9 +86,6 @@ impl Lookup {
         if !self.heirs.list.iter().any(|c| c.peer.id() == from.id()) {
             self.add::<O>(me, around.nearer, depth);
         }
-        if self.nearness.counts() {
-            return self.add::<O>(me, around.heirs, depth);
-        }
         for peer in around.heirs {
             if self.heirs.list.iter().any(|c| c.peer.id() == peer.id()) || self.heirs.list.len() >= HEIRS_MAX
             {
@@ -108,9 +106,7 @@ impl Lookup {
 
     /// The way on for a lookup in trouble, if this is how its overlay finds it; the usual step otherwise.
     pub(super) fn step_around(&mut self, me: &Peer, next: Option<usize>) -> Option<Step> {
-        let trouble =
-            self.shortlist.iter().any(|c| matches!(c.state, State::Slow | State::Silent)) || self.refused;
-        if !trouble || !self.rings {
+        if !self.rings {
             return None;
         }
         if !self.heirs.own {
@@ -118,8 +114,7 @@ impl Lookup {
             return Some(Step::AskSelf);
         }
         // The nearest that answered: candidates nearer than it come first.
-        let told = |c: &Candidate| matches!(c.state, State::Answered | State::AnsweredAround);
-        let nearest = self.shortlist.iter().position(|c| told(c) && !self.is_behind(me, c));
+        let nearest = self.shortlist.iter().position(|c| c.has_told() && !self.is_behind(me, c));
         if let (Some(next), Some(nearest)) = (next, nearest)
             && next < nearest
         {

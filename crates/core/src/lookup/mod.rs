@@ -165,6 +165,13 @@ pub struct Lookup {
     heirs: heirs::Heirs,
 }
 
+impl Candidate {
+    /// Whether it has answered.
+    fn has_told(&self) -> bool {
+        matches!(self.state, State::Answered | State::AnsweredAround)
+    }
+}
+
 impl Lookup {
     /// A lookup of `target` that wants `wanted` peers of its replica set. With `confirm`, the root must answer itself.
     #[must_use]
@@ -328,7 +335,7 @@ impl Lookup {
                 self.heirs.forget(from.id());
                 self.on_no_member(from.id());
             }
-            HopAnswer::Around(around) => self.on_around::<O>(me, from, around, depth + 1),
+            HopAnswer::Around(around) => self.take_around::<O>(me, from, around, depth + 1),
         }
         None
     }
@@ -338,8 +345,18 @@ impl Lookup {
         // By nearness every contact is a way on: one of them lives, or this node is cut off.
         let heirs = if self.nearness.counts() { SHORTLIST_MAX } else { AROUND_HEIRS_MAX };
         match overlay.around(&self.target, NEARER_MAX, heirs) {
-            Some(around) => self.on_around::<O>(me, me, around, 1),
+            Some(around) => self.take_around::<O>(me, me, around, 1),
             None => self.rings = false,
+        }
+    }
+
+    /// All that `from`, or the asker itself, knows around the target.
+    fn take_around<O: Overlay>(&mut self, me: &Peer, from: &Peer, around: Around, depth: u32) {
+        if self.nearness.counts() {
+            self.add::<O>(me, around.nearer, depth);
+            self.add::<O>(me, around.heirs, depth);
+        } else {
+            self.on_around::<O>(me, from, around, depth);
         }
     }
 
@@ -395,12 +412,9 @@ impl Lookup {
             found = self.shortlist.iter().position(|c| is_open(c) && *c.peer.id() == id);
         }
         let confirms = found.is_some();
-        // With a root's word kept, only those count whose word could still change it.
-        let open = |(i, c): (usize, &Candidate)| is_open(c) && self.nearness.heeds(i, c);
-        let mut unsuspected = self.shortlist.iter().enumerate();
         let found = found
-            .or_else(|| unsuspected.position(|(i, c)| open((i, c)) && !suspect(c.peer.id())))
-            .or_else(|| self.shortlist.iter().enumerate().position(open));
+            .or_else(|| self.find_heeded(|c| is_open(c) && !suspect(c.peer.id())))
+            .or_else(|| self.find_heeded(is_open));
         if !confirms && let Some(step) = self.step_in_trouble(me, found) {
             return step;
         }
@@ -428,12 +442,11 @@ impl Lookup {
 
     /// The way on when some are slow or silent, if there is a better one than `next`, whom the usual step would ask.
     fn step_in_trouble(&mut self, me: &Peer, next: Option<usize>) -> Option<Step> {
-        if self.nearness.counts() {
-            self.step_nearest(me, next)
-        } else if self.asked < ASKED_MAX {
-            self.step_around(me, next)
-        } else {
-            None
+        let trouble = self.shortlist.iter().any(|c| matches!(c.state, State::Slow | State::Silent));
+        match self.nearness.counts() {
+            true if trouble => self.step_nearest(me, next),
+            false if (trouble || self.refused) && self.asked < ASKED_MAX => self.step_around(me, next),
+            _ => None,
         }
     }
 }

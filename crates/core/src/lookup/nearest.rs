@@ -81,8 +81,18 @@ impl Lookup {
 
     /// Whether anybody who would be heeded has still to answer.
     fn is_awaited(&self) -> bool {
-        let mut heeded = self.shortlist.iter().filter(|c| c.state != State::Silent).enumerate();
-        heeded.any(|(i, c)| matches!(c.state, State::New | State::Asked) && self.nearness.heeds(i, c))
+        self.find_heeded(|c| matches!(c.state, State::New | State::Asked)).is_some()
+    }
+
+    /// The first as wished of those whose word could still change the outcome.
+    pub(super) fn find_heeded(&self, wished: impl Fn(&Candidate) -> bool) -> Option<usize> {
+        let mut heard = 0;
+        self.shortlist.iter().position(|c| {
+            let place = heard;
+            // Places are counted among those who are not silent.
+            heard += usize::from(c.state != State::Silent);
+            c.state != State::Silent && self.nearness.heeds(place, c) && wished(c)
+        })
     }
 
     /// `from` names the root of its neighborhood, and who comes after it.
@@ -105,15 +115,14 @@ impl Lookup {
         }
     }
 
-    /// The way on, or the end, for a lookup some of whose candidates are slow or silent; the usual step otherwise, which would
-    /// ask `next`.
+    /// The way on, or the end, for a lookup some of whose candidates are slow or silent; nothing if it is the usual step, which
+    /// would ask `next`.
     pub(super) fn step_nearest(&mut self, me: &Peer, next: Option<usize>) -> Option<Step> {
-        let trouble = self.shortlist.iter().any(|c| matches!(c.state, State::Slow | State::Silent));
-        if !trouble || self.nearness.kept.is_some() {
+        if self.nearness.kept.is_some() {
             return None;
         }
-        let told = |c: &Candidate| matches!(c.state, State::Answered | State::AnsweredAround);
-        let Some(nearest) = self.shortlist.iter().position(told) else {
+        let asked_again = |c: &Candidate| c.again && c.state == State::Asked;
+        let Some(nearest) = self.shortlist.iter().position(|c| c.has_told() || asked_again(c)) else {
             return next.map_or_else(|| self.ask_self(), |_| None);
         };
         let mine = self.nearness.own < self.shortlist[nearest].distance;
@@ -122,6 +131,9 @@ impl Lookup {
             true => self.shortlist.partition_point(|c| c.distance < self.nearness.own),
             false => nearest,
         };
+        if self.shortlist[..before].iter().any(|c| c.state == State::Asked) {
+            return None;
+        }
         let may_ask = self.asked < ASKED_MAX;
         if let Some(open) = self.shortlist[..before].iter().position(|c| c.state == State::New) {
             // Also those who are suspected, before anybody who is farther.
@@ -130,14 +142,17 @@ impl Lookup {
         if mine && let Some(step) = self.ask_self() {
             return Some(step);
         }
-        if !mine && self.shortlist[nearest].state == State::Answered {
-            return may_ask.then(|| self.ask_around(nearest));
+        match self.shortlist[nearest].state {
+            State::Asked => return Some(Step::Wait),
+            // Also where the asker is nearer: somebody must still be there to say so.
+            State::Answered => return may_ask.then(|| self.ask_around(nearest)),
+            _ => {}
         }
         if self.shortlist[..before].iter().any(|c| c.state != State::Silent) {
             return Some(Step::Wait);
         }
         let mut living = self.shortlist.iter().filter(|c| c.state != State::Silent);
-        let open = |c: &Candidate| matches!(c.state, State::New | State::Asked);
+        let open = |c: &Candidate| c.state == State::Asked || c.state == State::New && may_ask;
         if living.by_ref().take(self.nearness.heard).any(open) {
             return None;
         }
@@ -149,12 +164,19 @@ impl Lookup {
         (!core::mem::replace(&mut self.nearness.own_told, true)).then_some(Step::AskSelf)
     }
 
-    /// The nearest who are not silent, the asker among them: who would hold the target if the silent ones are dead.
+    /// The nearest who are not silent, the asker among them: who would hold the target if the silent ones are dead. The rest of the set
+    /// that was named last, if that is of the same root.
     fn living(&self, me: &Peer) -> Vec<Peer> {
+        let is_silent =
+            |peer: &Peer| self.shortlist.iter().any(|c| c.state == State::Silent && c.peer.id() == peer.id());
         let living = self.shortlist.iter().filter(|c| c.state != State::Silent);
         let mut set: Vec<(&Id, &Peer)> = living.map(|c| (&c.distance, &c.peer)).collect();
         let at = set.partition_point(|(distance, _)| **distance < self.nearness.own);
         set.insert(at, (&self.nearness.own, me));
+        let named: Vec<Peer> = self.root.iter().flatten().filter(|peer| !is_silent(peer)).cloned().collect();
+        if named.first() == set.first().map(|(_, peer)| *peer) {
+            return named;
+        }
         set.into_iter().take(usize::from(self.wanted.max(1))).map(|(_, peer)| peer.clone()).collect()
     }
 }

@@ -1,7 +1,8 @@
 //! Half of a network dies in one instant: what lookups find before any repair, and after three rounds of upkeep.
 //!
 //! The promise is that of Chord's theorem IV.5 (ToN 2003), held against every overlay that is asked: with high probability
-//! lookups still find the root among the living. Settings are the defaults, except that before repair no timer fires.
+//! lookups still find the root among the living. Settings are the defaults, except that before repair no
+//! timer fires, and a node of a ring asks round the ring for its own keys.
 //!
 //! The living nodes ask at once, a half of them once each, so that nobody has learned from another lookup who is dead.
 
