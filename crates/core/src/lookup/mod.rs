@@ -257,12 +257,15 @@ impl Lookup {
 
     fn add<O: Overlay>(&mut self, me: &Peer, peers: Vec<Peer>, depth: u32) {
         for peer in peers {
-            if peer.id() == me.id() || self.shortlist.iter().any(|c| c.peer.id() == peer.id()) {
+            if peer.id() == me.id() {
                 continue;
             }
             let distance = O::distance(&self.target, &peer);
-            let at = self.shortlist.partition_point(|c| (c.distance, c.peer.id()) < (distance, peer.id()));
-            if at < SHORTLIST_MAX {
+            let before =
+                |c: &Candidate| c.distance < distance || c.distance == distance && c.peer.id() < peer.id();
+            let at = self.shortlist.partition_point(before);
+            let known = self.shortlist.get(at).is_some_and(|c| c.peer.id() == peer.id());
+            if !known && at < SHORTLIST_MAX {
                 self.shortlist
                     .insert(at, Candidate { distance, peer, state: State::New, again: false, depth });
                 self.shortlist.truncate(SHORTLIST_MAX);
