@@ -12,7 +12,7 @@ use crate::peer::Peer;
 
 /// The first bits of an id.
 #[inline]
-fn head(id: &Id) -> u64 {
+pub(super) fn head(id: &Id) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = *id.as_bytes();
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }

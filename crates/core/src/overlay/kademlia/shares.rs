@@ -16,6 +16,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::order::head;
 use super::table::Table;
 use crate::id::Id;
 use crate::keyspace::Arc;
@@ -30,9 +31,10 @@ pub(super) fn replica_set(table: &Table, key: &Id, n: usize) -> Vec<Peer> {
 
 /// The arcs for which this node is among the first `n` holders, in order of id.
 pub(super) fn shares(table: &Table, n: usize) -> Vec<Share> {
-    let mut members: Vec<&Peer> = table.group().chain([&table.me]).collect();
-    members.sort_unstable_by_key(|p| p.id());
-    let own = members.partition_point(|p| p.id() < table.id());
+    let mut members: Vec<(u64, &Peer)> =
+        table.group().chain([&table.me]).map(|peer| (head(peer.id()), peer)).collect();
+    members.sort_unstable_by(|(a, p), (b, q)| a.cmp(b).then_with(|| p.id().cmp(q.id())));
+    let own = members.partition_point(|(_, p)| p.id() < table.id());
     let (above, everyone) = (table.depth(), 0..members.len());
     let path = vec![everyone];
     let mut division = Division { members, own, n, above, path, holders: Vec::new(), shares: Vec::new() };
@@ -55,8 +57,8 @@ enum Order {
 
 /// The division of a neighborhood's subtree into shares: a walk over the tree, smaller ids first.
 struct Division<'a> {
-    /// All of it, this node among them, in order of id.
-    members: Vec<&'a Peer>,
+    /// All of it, this node among them, in order of id, and the first bits of the ids.
+    members: Vec<(u64, &'a Peer)>,
     /// Where this node stands in the list.
     own: usize,
     /// Holders of a key.
@@ -97,11 +99,17 @@ impl Division<'_> {
     /// Where among `members`, who share all bits before `at`, those begin that have a 1 there.
     fn parted(&self, members: &Range<usize>, at: usize) -> usize {
         let list = &self.members[members.clone()];
-        members.start + list.partition_point(|p| !xor::bit(p.id(), at))
+        members.start
+            + match 1u64.rotate_right(1).checked_shr(at as u32) {
+                Some(bit) => list.partition_point(|(head, _)| head & bit == 0),
+                None => list.partition_point(|(_, peer)| !xor::bit(peer.id(), at)),
+            }
     }
 
-    fn id(&self, member: usize) -> &Id {
-        self.members[member].id()
+    /// How many bits two members share.
+    fn common(&self, a: usize, b: usize) -> usize {
+        let ((a, p), (b, q)) = (self.members[a], self.members[b]);
+        if a == b { xor::common(p.id(), q.id()) } else { (a ^ b).leading_zeros() as usize }
     }
 
     /// Finds the first `n` holders of all keys in `tree`.
@@ -152,7 +160,7 @@ impl Division<'_> {
         if self.is_beaten_by(&members) {
             return Order::Without;
         }
-        let at = xor::common(self.id(members.start), self.id(members.end - 1));
+        let at = self.common(members.start, members.end - 1);
         if at >= tree.prefix_len() && at <= fork + xor::RESOLUTION_BITS {
             return Order::Differ;
         }
@@ -167,7 +175,7 @@ impl Division<'_> {
 
     /// The subtree at hand is a share, or continues the one before it.
     fn add_share(&mut self, tree: Subtree) {
-        let holders = self.holders.iter().map(|member| self.members[*member]);
+        let holders = self.holders.iter().map(|member| self.members[*member].1);
         match self.shares.last_mut() {
             Some(last) if last.arc.to.next() == tree.first() && holders.clone().eq(&last.peers) => {
                 last.arc = Arc::new(last.arc.from, tree.last());
