@@ -1,5 +1,7 @@
 //! How many comparisons a takeover makes.
 
+use alloc::collections::BTreeSet;
+
 use super::*;
 use crate::keyspace::{Arc, Geometry};
 
@@ -20,6 +22,12 @@ fn neighbouring_arcs_of_the_same_holders_are_taken_over_as_one() {
         let shares = net.hosts[joiner].machine.as_ref().expect("it runs").inspect().shares;
         let over = taken_over(&net, joiner);
         assert!(shares.iter().all(|share| over.iter().any(|arc| arc.covers(&share.arc))), "{}", entry.name);
+        for arc in &over {
+            let holders = |peers: &[Peer]| peers.iter().map(|p| *p.id()).collect::<BTreeSet<Id>>();
+            let within = shares.iter().filter(|share| arc.covers(&share.arc));
+            let sets: BTreeSet<BTreeSet<Id>> = within.map(|share| holders(&share.peers)).collect();
+            assert!(sets.len() <= 1, "{}: {arc:?} has several", entry.name);
+        }
         assert!(4 * over.len() <= 3 * shares.len(), "{}: {} of {}", entry.name, over.len(), shares.len());
     }
 }

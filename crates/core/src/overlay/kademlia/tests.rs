@@ -477,6 +477,31 @@ fn a_lookup_of_a_root_that_nobody_knows_to_be_dead_ends_at_the_nearest_that_live
     }
 }
 
+/// The whole replica set has died, or a part of it: those who are named are no help, and however many must be heard, the nearest
+/// that lives is found.
+#[test]
+fn a_lookup_among_dead_replicas_ends_at_the_nearest_that_lives() {
+    for seed in 0..90 {
+        let nearest_heard = [1, 3, 20][seed as usize % 3];
+        // With few contacts a bucket, a neighborhood has more members than are named at once.
+        let (k, neighbors) = if seed % 2 == 0 { (20, 8) } else { (8, 4) };
+        let config = Config { k, neighbors, alpha: 1 + seed as u8 % 2, nearest_heard, ..Config::default() };
+        let world = World::<Kademlia>::settled(seed, config, 300);
+        let target = Rng::from_u64(seed).id();
+        let mut everyone: Vec<&Peer> = world.nodes.iter().map(|n| &n.me).collect();
+        everyone.sort_by_key(|p| Kademlia::distance(&target, p));
+        for count in 1..=5 {
+            let (dead, living) = everyone.split_at(count);
+            if dead.contains(&&world.nodes[0].me) {
+                break;
+            }
+            let (set, _) = lookup_among_the_dead(&world, 0, &target, |peer| dead.contains(&peer));
+            let set = set.unwrap_or_else(|| panic!("seed {seed}, {count} dead: somebody lives"));
+            assert_eq!(set.first(), Some(living[0]), "seed {seed}, {count} dead");
+        }
+    }
+}
+
 /// A whole neighborhood has died, and of the others every second node: the nearest of all that live is found.
 #[test]
 fn a_lookup_into_a_dead_neighborhood_ends_at_the_nearest_that_lives() {
