@@ -299,7 +299,7 @@ impl Lookup {
     /// An asked peer answered.
     pub fn on_answer<O: Overlay>(&mut self, me: &Peer, from: &Peer, answer: HopAnswer) -> Option<Vec<Peer>> {
         let is_hop = self.is_hop(from.id());
-        if !self.set_state(from.id(), State::Answered) {
+        if !self.set_state(from.id(), self.state_after(from, &answer)) {
             return None;
         }
         let is_claimed = self.root.as_ref().and_then(|s| s.first()).is_some_and(|r| r.id() == from.id());
@@ -318,7 +318,6 @@ impl Lookup {
                 if itself && self.confirm && self.nearness.waits() {
                     return self.keep::<O>(from, set);
                 }
-                self.on_set(from, &set);
                 if !self.confirm || itself || set.first().is_some_and(|r| r.id() == me.id()) {
                     return Some(set);
                 }
@@ -336,7 +335,6 @@ impl Lookup {
                 }
                 // Not a member: as good as silence.
                 self.heirs.forget(from.id());
-                self.on_no_member(from.id());
             }
             HopAnswer::Around(around) => self.take_around::<O>(me, from, around, depth + 1),
         }

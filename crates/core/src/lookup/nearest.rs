@@ -20,7 +20,7 @@
 
 use alloc::vec::Vec;
 
-use super::{ASKED_MAX, Candidate, Lookup, State, Step};
+use super::{ASKED_MAX, Candidate, HopAnswer, Lookup, State, Step};
 use crate::id::Id;
 use crate::keyspace::Geometry;
 use crate::overlay::Overlay;
@@ -95,23 +95,14 @@ impl Lookup {
         })
     }
 
-    /// `from` names the root of its neighborhood, and who comes after it.
-    pub(super) fn on_set(&mut self, from: &Peer, set: &[Peer]) {
-        // It has told of everybody who is nearer than itself if it is one of them.
-        if self.nearness.counts
-            && set.contains(from)
-            && let Some(c) = self.shortlist.iter_mut().find(|c| c.peer.id() == from.id())
-        {
-            c.state = State::AnsweredAround;
-        }
-    }
-
-    /// It answered that it is no member.
-    pub(super) fn on_no_member(&mut self, peer: &Id) {
-        if self.nearness.counts
-            && let Some(c) = self.shortlist.iter_mut().find(|c| c.peer.id() == peer)
-        {
-            c.state = State::Silent;
+    /// What an answer makes of the one that gave it.
+    pub(super) fn state_after(&self, from: &Peer, answer: &HopAnswer) -> State {
+        match answer {
+            // It is one of the set that it names: it has told of everybody who is nearer than itself.
+            HopAnswer::Root(set) if self.nearness.counts && set.contains(from) => State::AnsweredAround,
+            // Not a member: as good as silence.
+            HopAnswer::Stuck if self.nearness.counts => State::Silent,
+            _ => State::Answered,
         }
     }
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::table::{Change, SPARES_MAX, Table};
 use super::*;
-use crate::lookup::{self, Lookup, Step};
+use crate::lookup::{self, HopAnswer, Lookup, Step};
 use crate::overlay::harness::{World, conformance, everyone_shares, grown, shares_law, survives_mischief};
 use crate::peer::Addr;
 use crate::rng::Rng;
@@ -531,6 +531,62 @@ fn a_lookup_into_a_dead_neighborhood_ends_at_the_nearest_that_lives() {
             "seed {seed}: {questions}"
         );
     }
+}
+
+/// A lookup by a node of a settled world whose candidates, nearest first, are given.
+fn lookup_begun(config: Config) -> (Peer, Lookup, Vec<Peer>) {
+    let world = World::<Kademlia>::settled(4, config, 300);
+    let node = &world.nodes[0];
+    // An id of the other half.
+    let target = node.me.id().xor(&Id::pow2(159));
+    let Hop::Next(candidates) = node.overlay.next_hop(&target) else { panic!("the root is far") };
+    let mut lookup = Lookup::new(target, 3, true);
+    assert_eq!(lookup.begin(&node.me, &node.overlay), None);
+    (node.me.clone(), lookup, candidates)
+}
+
+/// One that names a set of the dead without itself has not told of all who may be nearer: it is asked around, waited for, and
+/// nobody who is farther is asked meanwhile.
+#[test]
+fn who_is_no_replica_itself_stands_in_only_after_it_was_asked_around() {
+    let (me, mut lookup, candidates) = lookup_begun(Config { alpha: 3, ..Config::default() });
+    let dead: Vec<Peer> = (1..4)
+        .map(|i| Peer::new(lookup.target().xor(&Id::from_u64(i)), Addr::simulated(5_000 + i as u32)))
+        .collect();
+    for candidate in &candidates[..3] {
+        assert_eq!(lookup.step(&me, |_| false), Step::Ask(candidate.clone()));
+    }
+    for (i, candidate) in candidates[..3].iter().enumerate() {
+        let answer = if i == 0 { HopAnswer::Root(dead.clone()) } else { HopAnswer::Next(Vec::new()) };
+        assert_eq!(lookup.on_answer::<Kademlia>(&me, candidate, answer), None);
+    }
+    for peer in &dead {
+        assert_eq!(lookup.step(&me, |_| false), Step::Ask(peer.clone()));
+        lookup.on_silent(peer.id());
+    }
+    assert_eq!(lookup.step(&me, |_| false), Step::AskAround(candidates[0].clone()));
+    assert_eq!(lookup.step(&me, |_| false), Step::Wait);
+    let all = Around { nearer: Vec::new(), heirs: [&dead[..], &candidates[..1]].concat() };
+    assert_eq!(lookup.on_answer::<Kademlia>(&me, &candidates[0], HopAnswer::Around(all)), None);
+    let Step::Done(set) = lookup.step(&me, |_| false) else { panic!("everybody nearer is silent") };
+    assert_eq!(set, candidates[..3]);
+}
+
+/// Those who must be heard are the nearest that are not silent.
+#[test]
+fn a_silent_node_takes_no_place_of_those_who_must_be_heard() {
+    let (me, mut lookup, candidates) =
+        lookup_begun(Config { alpha: 1, nearest_heard: 3, ..Config::default() });
+    assert_eq!(lookup.step(&me, |_| false), Step::Ask(candidates[0].clone()));
+    lookup.on_silent(candidates[0].id());
+    let set = vec![candidates[1].clone()];
+    for (i, answer) in [(1, HopAnswer::Root(set.clone())), (2, HopAnswer::Next(Vec::new()))] {
+        assert_eq!(lookup.step(&me, |_| false), Step::Ask(candidates[i].clone()));
+        assert_eq!(lookup.on_answer::<Kademlia>(&me, &candidates[i], answer), None);
+    }
+    assert_eq!(lookup.step(&me, |_| false), Step::Ask(candidates[3].clone()));
+    let last = lookup.on_answer::<Kademlia>(&me, &candidates[3], HopAnswer::Next(Vec::new()));
+    assert_eq!((last, lookup.step(&me, |_| false)), (None, Step::Done(set)));
 }
 
 /// Nobody answers: the asker is cut off, and calls nobody the root.
