@@ -109,8 +109,11 @@ pub enum Event {
     Joined,
     /// [`Overlay::neighbors`] may answer differently.
     NeighborsChanged,
-    /// [`Overlay::replica_set`] or [`Overlay::shares`] may answer differently.
-    ReplicasChanged,
+    /// [`Overlay::shares`] may answer differently when it is asked for `from` copies or more: 1 where that is not known better.
+    ReplicasChanged {
+        /// Copies.
+        from: usize,
+    },
     /// It has said goodbye.
     Left,
 }

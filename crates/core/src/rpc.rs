@@ -224,16 +224,16 @@ const fn longer(tries: u8) -> u64 {
 pub struct Rpc<M, W> {
     // In this order: what nearly every frame touches comes first.
     deadlines: Deadlines,
-    calls: Calls<Call<M, W>>,
-    known: Peers,
-    own_quick: Estimate,
-    loss: Loss,
-    doubt: Doubt,
-    /// A silence was doubted that began then, and nobody has been asked about it yet.
-    in_doubt_since: Option<Mono>,
-    own_disk: Estimate,
     /// Of calls that are made once: nobody waits for their end, so no tick is asked for to see it.
     unwatched: Deadlines,
+    /// A silence was doubted that began then, and nobody has been asked about it yet.
+    in_doubt_since: Option<Mono>,
+    calls: Calls<Call<M, W>>,
+    own_quick: Estimate,
+    loss: Loss,
+    known: Peers,
+    doubt: Doubt,
+    own_disk: Estimate,
 }
 
 impl<M: Clone, W: Clone> Default for Rpc<M, W> {
@@ -290,13 +290,16 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         t.clamp(min, RTO_MAX)
     }
 
-    /// Registers a call; the caller sends `msg` under the returned id. `None` when too many are under way.
-    pub fn start(&mut self, now: Mono, random: u64, request: Request<M, W>) -> Option<u64> {
-        let Request { to, msg, class, patience, why } = request;
+    /// Registers a call; the caller sends `msg` under the returned id.
+    ///
+    /// # Errors
+    /// The request itself when too many are under way.
+    pub fn start(&mut self, now: Mono, random: u64, request: Request<M, W>) -> Result<u64, Request<M, W>> {
         let base = random & !TRY_MASK;
         if self.calls.len() >= CALLS_MAX || base == 0 || self.calls.contains_key(&base) {
-            return None;
+            return Err(request);
         }
+        let Request { to, msg, class, patience, why } = request;
         // Sent once, it is the only sample that a slow peer leaves.
         let once = patience == Patience::Once;
         let deadline = now + if once { RTO_MAX } else { self.timeout(&to, class) };
@@ -318,7 +321,7 @@ impl<M: Clone, W: Clone> Rpc<M, W> {
         };
         self.deadlines_of(&call).insert((deadline, base));
         self.calls.insert(base, Box::new(call));
-        Some(base)
+        Ok(base)
     }
 
     fn deadlines_of(&mut self, call: &Call<M, W>) -> &mut Deadlines {

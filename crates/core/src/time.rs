@@ -67,6 +67,9 @@ impl fmt::Debug for Duration {
 pub struct Mono(pub u64);
 
 impl Mono {
+    /// Later than everything: when that is due which is not due at all.
+    pub const NEVER: Mono = Mono(u64::MAX);
+
     /// The span from `earlier` to `self`, zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Mono) -> Duration {

@@ -76,22 +76,42 @@ impl<O: Overlay> Node<O> {
         class: Class,
         why: Why<O::Call>,
     ) -> bool {
+        self.ask(t, to.clone(), msg, class, why).is_ok()
+    }
+
+    /// The same of one who is not needed here any more: whom it asks, and why, comes back when it could not be begun.
+    pub(super) fn ask(
+        &mut self,
+        t: &mut Turn<'_, O>,
+        to: Peer,
+        msg: Message<O>,
+        class: Class,
+        why: Why<O::Call>,
+    ) -> Result<(), (Peer, Why<O::Call>)> {
         let random = self.rng.next_u64();
         let patience = match why {
             Why::Probe | Why::Witness => Patience::Once,
             Why::Overlay(_) => Patience::Doubt,
             _ => Patience::Tries,
         };
-        let request = Request { to: to.clone(), msg, class, patience, why };
-        let Some(request) = self.rpc.start(t.now.mono, random, request) else { return false };
+        let addr = to.addr();
+        let request = Request { to, msg, class, patience, why };
+        let request =
+            self.rpc.start(t.now.mono, random, request).map_err(|unsent| (unsent.to, unsent.why))?;
         // Sent from where it now waits for its answer: a message is never copied.
         let header = self.header(Kind::Request, request);
-        let Some(msg) = self.rpc.message(request) else { return false };
+        let msg = self.rpc.message(request);
         let key = &self.config.key;
-        let bytes = t.out.datagram(to.addr(), |out| frame::seal(key, &header, out, |w| msg.encode(w)));
+        let bytes = t.out.datagram(addr, |out| {
+            frame::seal(key, &header, out, |w| {
+                if let Some(msg) = msg {
+                    msg.encode(w);
+                }
+            });
+        });
         self.counters.frames_out += 1;
         self.counters.bytes_out += bytes as u64;
-        true
+        Ok(())
     }
 
     // ---- receiving ---------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ use alloc::vec::Vec;
 use super::find::For;
 use super::message::{HEADS_MAX, Message, PageRequest};
 use super::put::backoff;
+use super::timers::OpTimer;
 use super::{Node, OP_TIME_MAX, Turn, Why};
 use crate::id::Id;
 use crate::machine::{Copies, GetAnswer, OpDone, OpError, OpId, Reads, Value};
@@ -98,7 +99,7 @@ impl<O: Overlay> Node<O> {
             resting: false,
         };
         self.gets.insert(serial, get);
-        self.ops_over.arm(serial, over);
+        self.op_timers.arm(OpTimer::Over, serial, over);
         if here && reads == Reads::First {
             let me = self.me().clone();
             return self.get_from(t, serial, alloc::vec![me]);
@@ -237,7 +238,7 @@ impl<O: Overlay> Node<O> {
         let Some(get) = self.gets.get_mut(&serial) else { return };
         if get.waiting == 0 && !core::mem::replace(&mut get.resting, true) {
             let wait = backoff(get.attempt);
-            self.ops_again.arm(serial, t.now.mono + wait);
+            self.op_timers.arm(OpTimer::Again, serial, t.now.mono + wait);
         }
     }
 
@@ -307,7 +308,7 @@ impl<O: Overlay> Node<O> {
 
     fn end_get(&mut self, t: &mut Turn<'_, O>, serial: u64, result: Result<OpDone, OpError>) {
         let Some(get) = self.gets.remove(&serial) else { return };
-        self.ops_over.disarm(serial, get.over);
+        self.op_timers.disarm(OpTimer::Over, serial, get.over);
         self.counters.gets_failed += u64::from(result.is_err());
         self.done(t, get.op, result);
     }
@@ -318,7 +319,7 @@ impl<O: Overlay> Node<O> {
         let serial = self.serial();
         let over = t.now.mono + OP_TIME_MAX;
         self.wheres.insert(serial, Where { op, key, copies: Vec::new(), waiting: 0, over });
-        self.ops_over.arm(serial, over);
+        self.op_timers.arm(OpTimer::Over, serial, over);
         self.find(t, key, self.config.replicas, false, For::Where(serial));
     }
 
@@ -375,7 +376,7 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn where_over(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(w) = self.wheres.remove(&serial) else { return };
-        self.ops_over.disarm(serial, w.over);
+        self.op_timers.disarm(OpTimer::Over, serial, w.over);
         let result = if w.copies.is_empty() { Err(OpError::Timeout) } else { Ok(OpDone::Where(w.copies)) };
         self.done(t, w.op, result);
     }

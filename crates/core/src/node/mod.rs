@@ -55,7 +55,7 @@ use crate::time::{Duration, Mono, Now, Wall};
 
 use message::Message;
 use serials::Serials;
-use timers::{OpTimers, Timers};
+use timers::{OpTimer, OpTimers, Timers};
 
 pub use join::network_of;
 
@@ -205,28 +205,26 @@ impl<'a, O: Overlay> Turn<'a, O> {
 }
 
 /// A node over overlay `O`.
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct Node<O: Overlay> {
     // In this order: what every turn touches stands together. In a large world each turn finds its node out of the caches, and
     // pays for each line of it.
+    op_timers: OpTimers,
     phase: Phase,
     replicas_dirty: bool,
     network: NetworkId,
     /// This node's id, folded.
     mark: u64,
     last_heard: Option<Mono>,
-    /// When the last put of a client was put.
-    last_put: Wall,
-    rpc: Rpc<Message<O>, Why<O::Call>>,
     timers: Timers<Timer<O::Timer>>,
-    ops_over: OpTimers,
-    ops_again: OpTimers,
-    travels_over: OpTimers,
+    rpc: Rpc<Message<O>, Why<O::Call>>,
     config: NodeConfig,
     counters: Counters,
     overlay: O,
     // What some turns touch.
     rng: Rng,
+    /// When the last put of a client was put.
+    last_put: Wall,
     refused: Option<String>,
     store: Store<Waiter>,
     serial: u64,
@@ -292,8 +290,7 @@ impl<O: Overlay> Node<O> {
             replicas_dirty: false,
             rpc: Rpc::new(),
             timers: Timers::new(),
-            ops_over: OpTimers::default(),
-            ops_again: OpTimers::default(),
+            op_timers: OpTimers::new(),
             store,
             serial: 0,
             lookups: Serials::default(),
@@ -302,7 +299,6 @@ impl<O: Overlay> Node<O> {
             wheres: Serials::default(),
             surveys: Serials::default(),
             travels: BTreeMap::new(),
-            travels_over: OpTimers::default(),
             travelled: VecDeque::new(),
             lookups_asked: 0,
             gathers: Serials::default(),
@@ -466,8 +462,9 @@ impl<O: Overlay> Node<O> {
                 self.send(t, Kind::Tell, to.addr(), 0, Some(&Message::Overlay(msg)));
             }
             Effect::Call(to, msg, why) => {
-                if !self.call(t, &to, Message::Overlay(msg), Class::Quick, Why::Overlay(why.clone())) {
-                    t.scratch.inputs.push_back(Input::NoAnswer { why, peer: to });
+                let begun = self.ask(t, to, Message::Overlay(msg), Class::Quick, Why::Overlay(why));
+                if let Err((peer, Why::Overlay(why))) = begun {
+                    t.scratch.inputs.push_back(Input::NoAnswer { why, peer });
                 }
             }
             Effect::Reply(ticket, msg) => self.reply(t, &ticket, &Message::Overlay(msg)),
@@ -487,7 +484,9 @@ impl<O: Overlay> Node<O> {
                 self.replicas_dirty = true;
             }
             Event::NeighborsChanged => self.on_neighbors_changed(t),
-            Event::ReplicasChanged => self.replicas_dirty = true,
+            Event::ReplicasChanged { from } => {
+                self.replicas_dirty |= from <= usize::from(self.config.replicas);
+            }
             Event::Left => self.on_left(t),
         }
     }
@@ -642,14 +641,12 @@ impl<O: Overlay> Node<O> {
         while let Some(timer) = self.timers.pop_due(t.now.mono) {
             self.on_timer(t, timer);
         }
-        while let Some(op) = self.ops_over.pop_due(t.now.mono) {
-            self.op_over(t, op);
-        }
-        while let Some(travel) = self.travels_over.pop_due(t.now.mono) {
-            self.travel_over(t, travel);
-        }
-        while let Some(op) = self.ops_again.pop_due(t.now.mono) {
-            self.op_again(t, op);
+        while let Some((what, op)) = self.op_timers.pop_due(t.now.mono) {
+            match what {
+                OpTimer::Over => self.op_over(t, op),
+                OpTimer::Travel => self.travel_over(t, op),
+                OpTimer::Again => self.op_again(t, op),
+            }
         }
         self.drain_overlay(t);
         if take(&mut self.replicas_dirty) {
@@ -721,11 +718,10 @@ impl<O: Overlay> Machine for Node<O> {
             return None;
         }
         // Asked after every turn: without branches.
-        let at = |deadline: Option<Mono>| deadline.map_or(u64::MAX, |at| at.0);
-        let ops = at(self.ops_over.deadline()).min(at(self.ops_again.deadline()));
-        let first = at(self.rpc.deadline()).min(at(self.timers.deadline())).min(ops);
-        let first = first.min(at(self.travels_over.deadline()));
-        (first != u64::MAX).then_some(Mono(first))
+        let at = |deadline: Option<Mono>| deadline.unwrap_or(Mono::NEVER);
+        let first =
+            at(self.rpc.deadline()).min(at(self.timers.deadline())).min(at(self.op_timers.deadline()));
+        (first != Mono::NEVER).then_some(first)
     }
 
     fn check(&self) -> Result<(), Violation> {

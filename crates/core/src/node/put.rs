@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use super::find::For;
 use super::message::{Message, Verdict};
 use super::prior::{Prior, Wanted};
+use super::timers::OpTimer;
 use super::{Node, OP_TIME_MAX, SKEW_MAX, Turn, Waiter, Why, origin_of};
 use crate::machine::{Fate, Op, OpDone, OpError, OpId, PutReceipt, RemoveReceipt, RestoreReceipt, SignedPut};
 use crate::overlay::Overlay;
@@ -235,7 +236,7 @@ impl<O: Overlay> Node<O> {
             longer: Vec::new(),
         };
         self.puts.insert(serial, put);
-        self.ops_over.arm(serial, over);
+        self.op_timers.arm(OpTimer::Over, serial, over);
         self.find(t, key, self.config.replicas, false, For::Put(serial));
     }
 
@@ -397,7 +398,7 @@ impl<O: Overlay> Node<O> {
         }
         let Some(put) = self.puts.get_mut(&serial) else { return };
         if !core::mem::replace(&mut put.resting, true) {
-            self.ops_again.arm(serial, t.now.mono + wait);
+            self.op_timers.arm(OpTimer::Again, serial, t.now.mono + wait);
         }
     }
 
@@ -427,7 +428,7 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn end_put(&mut self, t: &mut Turn<'_, O>, serial: u64, result: Result<OpDone, OpError>) {
         let Some(put) = self.puts.remove(&serial) else { return };
-        self.ops_over.disarm(serial, put.over);
+        self.op_timers.disarm(OpTimer::Over, serial, put.over);
         self.counters.puts_failed += u64::from(result.is_err());
         self.done(t, put.op, result);
     }

@@ -13,6 +13,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::message::{Message, PEERS_MAX};
+use super::timers::OpTimer;
 use super::{Node, OP_TIME_MAX, Turn, Why};
 use crate::id::Id;
 use crate::machine::{Facts, OpDone, OpError, OpId, Phase, SURVEY_MAX, Surveyed};
@@ -110,7 +111,7 @@ impl<O: Overlay> Node<O> {
         survey.nodes.insert(*me.id(), Surveyed { peer: me, facts: Some(facts), rtt: None });
         survey.add(peers);
         self.surveys.insert(serial, survey);
-        self.ops_over.arm(serial, over);
+        self.op_timers.arm(OpTimer::Over, serial, over);
         self.survey_on(t, serial);
     }
 
@@ -162,7 +163,7 @@ impl<O: Overlay> Node<O> {
 
     pub(super) fn survey_over(&mut self, t: &mut Turn<'_, O>, serial: u64) {
         let Some(survey) = self.surveys.remove(&serial) else { return };
-        self.ops_over.disarm(serial, survey.over);
+        self.op_timers.disarm(OpTimer::Over, serial, survey.over);
         let complete = !survey.cut && survey.waiting == 0 && survey.queue.is_empty();
         let nodes: Vec<Surveyed> = survey.nodes.into_values().collect();
         for (op, max) in survey.ops {

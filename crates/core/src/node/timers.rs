@@ -10,11 +10,12 @@ use crate::time::{Duration, Mono};
 /// A timer may have *slack*: it runs out at the first turn after its time, and a tick is asked for only when its slack is
 /// over, too. What is not urgent then rides along with what happens anyway.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Timers<K: Ord + Copy> {
+    /// The earliest time, and the earliest end of slack: asked for in every turn.
+    first: Mono,
+    deadline: Mono,
     armed: Vec<Armed<K>>,
-    /// The earliest time, and the earliest end of slack.
-    first: Option<Mono>,
-    deadline: Option<Mono>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -26,14 +27,14 @@ struct Armed<K> {
 
 impl<K: Ord + Copy> Timers<K> {
     pub(crate) const fn new() -> Timers<K> {
-        Timers { armed: Vec::new(), first: None, deadline: None }
+        Timers { first: Mono::NEVER, deadline: Mono::NEVER, armed: Vec::new() }
     }
 
     fn find_first(&mut self) {
         let latest = |a: &Armed<K>| a.at + Duration::from_millis(u64::from(a.slack_ms));
         let both = self.armed.iter().map(|a| (a.at, latest(a)));
-        let earliest = both.reduce(|(at, end), (a, e)| (at.min(a), end.min(e)));
-        (self.first, self.deadline) = (earliest.map(|(at, _)| at), earliest.map(|(_, end)| end));
+        (self.first, self.deadline) =
+            both.fold((Mono::NEVER, Mono::NEVER), |(at, end), (a, e)| (at.min(a), end.min(e)));
     }
 
     /// Arms `key` for `at`, replacing an earlier arming.
@@ -74,13 +75,13 @@ impl<K: Ord + Copy> Timers<K> {
     }
 
     /// When a tick is needed.
-    pub(crate) const fn deadline(&self) -> Option<Mono> {
-        self.deadline
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        (self.deadline != Mono::NEVER).then_some(self.deadline)
     }
 
     /// The next timer that has run out, earliest first; it is disarmed.
     pub(crate) fn pop_due(&mut self, now: Mono) -> Option<K> {
-        if self.first? > now {
+        if self.first > now {
             return None;
         }
         // The smallest key among equals: the order does not depend on how the list came about.
@@ -91,30 +92,83 @@ impl<K: Ord + Copy> Timers<K> {
     }
 }
 
-/// Timers of client operations: there may be thousands, so they stand in a tree.
-#[derive(Clone, Debug, Default)]
+/// What ends or goes on when its time has come; in this order where several are due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum OpTimer {
+    /// An operation's time is over.
+    Over,
+    /// A travelling lookup is forgotten.
+    Travel,
+    /// An operation tries again.
+    Again,
+}
+
+/// Timers of operations: there may be thousands, so they stand in trees.
+#[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct OpTimers {
-    due: BTreeSet<(Mono, u64)>,
+    over: BTreeSet<(Mono, u64)>,
+    travel: BTreeSet<(Mono, u64)>,
+    again: BTreeSet<(Mono, u64)>,
+    /// The first of all: asked for in every turn, as is what stands behind it in a node, and the trees in few.
+    first: Mono,
 }
 
 impl OpTimers {
-    /// Arms a timer of operation `op`. The caller remembers `at` to disarm it.
-    pub(crate) fn arm(&mut self, op: u64, at: Mono) {
-        self.due.insert((at, op));
+    pub(crate) const fn new() -> OpTimers {
+        OpTimers {
+            first: Mono::NEVER,
+            over: BTreeSet::new(),
+            travel: BTreeSet::new(),
+            again: BTreeSet::new(),
+        }
     }
 
-    pub(crate) fn disarm(&mut self, op: u64, at: Mono) {
-        self.due.remove(&(at, op));
+    const fn of(&mut self, what: OpTimer) -> &mut BTreeSet<(Mono, u64)> {
+        match what {
+            OpTimer::Over => &mut self.over,
+            OpTimer::Travel => &mut self.travel,
+            OpTimer::Again => &mut self.again,
+        }
     }
 
+    /// Arms a timer of `op`. The caller remembers `at` to disarm it.
+    pub(crate) fn arm(&mut self, what: OpTimer, op: u64, at: Mono) {
+        self.of(what).insert((at, op));
+        self.first = self.first.min(at);
+    }
+
+    pub(crate) fn disarm(&mut self, what: OpTimer, op: u64, at: Mono) {
+        self.of(what).remove(&(at, op));
+        self.find_first();
+    }
+
+    fn find_first(&mut self) {
+        let firsts = [&self.over, &self.travel, &self.again].into_iter().filter_map(BTreeSet::first);
+        self.first = firsts.map(|(at, _)| *at).min().unwrap_or(Mono::NEVER);
+    }
+
+    /// When a tick is needed.
     pub(crate) fn deadline(&self) -> Option<Mono> {
-        self.due.first().map(|(at, _)| *at)
+        (self.first != Mono::NEVER).then_some(self.first)
     }
 
-    /// The next operation whose time has come.
-    pub(crate) fn pop_due(&mut self, now: Mono) -> Option<u64> {
-        self.due.first().filter(|(at, _)| *at <= now)?;
-        self.due.pop_first().map(|(_, op)| op)
+    /// The next one whose time has come.
+    pub(crate) fn pop_due(&mut self, now: Mono) -> Option<(OpTimer, u64)> {
+        if self.first > now {
+            return None;
+        }
+        let is_due = |set: &BTreeSet<(Mono, u64)>| set.first().is_some_and(|(at, _)| *at <= now);
+        let what = if is_due(&self.over) {
+            OpTimer::Over
+        } else if is_due(&self.travel) {
+            OpTimer::Travel
+        } else {
+            OpTimer::Again
+        };
+        let (_, op) = self.of(what).pop_first()?;
+        self.find_first();
+        Some((what, op))
     }
 }
 

@@ -21,6 +21,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::message::{Message, RouteRequest, Routed};
+use super::timers::OpTimer;
 use super::{Node, Turn, Why};
 use crate::cx::Ticket;
 use crate::id::Id;
@@ -110,13 +111,13 @@ impl<O: Overlay> Node<O> {
     }
 
     fn keep(&mut self, id: u64, travel: Travel) {
-        self.travels_over.arm(id, travel.until);
+        self.op_timers.arm(OpTimer::Travel, id, travel.until);
         self.travels.insert(id, travel);
     }
 
     fn drop_travel(&mut self, id: u64) -> Option<Travel> {
         let travel = self.travels.remove(&id)?;
-        self.travels_over.disarm(id, travel.until);
+        self.op_timers.disarm(OpTimer::Travel, id, travel.until);
         if let Whose::From(previous) = &travel.whose {
             if self.travelled.len() >= TRAVELLED_MAX {
                 self.travelled.pop_front();

@@ -175,7 +175,7 @@ impl Toy {
     fn changed(&self, cx: &mut Cx<'_, Toy>) {
         if self.phase == Phase::Member {
             cx.emit(Event::NeighborsChanged);
-            cx.emit(Event::ReplicasChanged);
+            cx.emit(Event::ReplicasChanged { from: 1 });
         }
     }
 

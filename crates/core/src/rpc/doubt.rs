@@ -26,13 +26,14 @@ pub(super) const SPAN_MAX: Duration = Duration::from_secs(120);
 
 /// See the module.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Doubt {
-    /// Peers that fell silent since somebody answered in time, at most [`BELIEVED`].
-    silent: Vec<Id>,
-    /// In doubt: since when, and until when.
-    span: Option<(Mono, Mono)>,
     /// When somebody answered in time last.
     answered: Option<Mono>,
+    /// Peers that fell silent since then, at most [`BELIEVED`].
+    silent: Vec<Id>,
+    /// In doubt: since when, and until when. Only while [`BELIEVED`] peers are silent.
+    span: Option<(Mono, Mono)>,
 }
 
 impl Doubt {
@@ -43,7 +44,10 @@ impl Doubt {
     /// Somebody answered.
     pub(super) fn on_answer(&mut self, now: Mono, in_time: bool) {
         if in_time {
-            *self = Doubt { answered: Some(now), ..Doubt::new() };
+            self.answered = Some(now);
+            if !self.silent.is_empty() {
+                (self.silent, self.span) = (Vec::new(), None);
+            }
         } else if let Some((since, until)) = &mut self.span {
             *until = (now + SPAN).min(*since + SPAN_MAX);
         }

@@ -2,8 +2,7 @@
 //!
 //! ```text
 //!   slots     [ tag | place ] ...          hashed by id, with linear probing: a search reads one line of it
-//!   entries   [ peer, incarnation, estimate ] ...     by place
-//!   heard     [ when ] ...                            by place
+//!   entries   [ peer, incarnation, heard, estimate ] ...     by place; half a line each
 //!   fresh     one bit for each place: heard since the hand passed       hand ──▶ the next place to be looked at
 //!   suspects  one bit for each place      disks  the few that were sent requests for their disk
 //! ```
@@ -35,6 +34,8 @@ pub struct Known {
     pub peer: Peer,
     /// Greatest incarnation seen.
     pub incarnation: u64,
+    /// When it was heard last.
+    heard: Mono,
     /// Of requests that wait for its memory.
     quick: Estimate,
 }
@@ -61,19 +62,19 @@ impl Places {
 
 /// Known peers by id.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Peers {
     /// As many as a power of two. A part of the id's hash and the place in `entries`, or [`FREE`].
     slots: Vec<u16>,
     entries: Vec<Known>,
-    heard: Vec<Mono>,
     fresh: Places,
-    hand: u8,
     /// A call to them ended without an answer, and none has been answered in time since.
     suspects: Places,
-    /// Of requests that wait for a peer's disk, in order of places: most peers are never sent any.
-    disks: Vec<(u8, Estimate)>,
     /// The place found last: a frame's sender is looked up more than once.
     last: u8,
+    hand: u8,
+    /// Of requests that wait for a peer's disk, in order of places: most peers are never sent any.
+    disks: Vec<(u8, Estimate)>,
 }
 
 const _: () = assert!(KNOWN_MAX < 255);
@@ -98,7 +99,6 @@ impl Peers {
         Peers {
             slots: Vec::new(),
             entries: Vec::new(),
-            heard: Vec::new(),
             fresh: Places([0; KNOWN_MAX.div_ceil(64)]),
             hand: 0,
             suspects: Places([0; KNOWN_MAX.div_ceil(64)]),
@@ -193,19 +193,19 @@ impl Peers {
 
     /// When a peer was heard last.
     pub(super) fn heard(&self, id: &Id) -> Option<Mono> {
-        self.place(id).map(|place| self.heard[place])
+        self.place(id).map(|place| self.entries[place].heard)
     }
 
     pub(super) fn hear(&mut self, place: usize, now: Mono) {
-        self.heard[place] = now;
+        self.entries[place].heard = now;
         self.fresh.set(place, true);
     }
 
     /// Some that are not suspects and were heard after `since`, by place.
     pub(super) fn heard_since(&self, since: Mono, max: usize) -> impl Iterator<Item = &Peer> {
-        let places =
-            (0..self.entries.len()).filter(move |at| self.heard[*at] > since && !self.suspects.has(*at));
-        places.take(max).map(|at| &self.entries[at].peer)
+        let entries = self.entries.iter().enumerate();
+        let speaks = move |(at, known): &(usize, &Known)| known.heard > since && !self.suspects.has(*at);
+        entries.filter(speaks).take(max).map(|(_, known)| &known.peer)
     }
 
     pub(super) const fn is_suspect(&self, place: usize) -> bool {
@@ -261,11 +261,10 @@ impl Peers {
         if self.find(peer.id()).is_ok() {
             return;
         }
-        let known = Known { peer: peer.clone(), incarnation, quick: Estimate::NONE };
+        let known = Known { peer: peer.clone(), incarnation, heard: now, quick: Estimate::NONE };
         let place = if self.entries.len() < KNOWN_MAX {
             self.grow();
             self.entries.push(known);
-            self.heard.push(now);
             self.entries.len() - 1
         } else {
             let place = self.silent();
@@ -273,7 +272,7 @@ impl Peers {
                 self.unseat(slot);
             }
             self.forget_past(place);
-            (self.entries[place], self.heard[place]) = (known, now);
+            self.entries[place] = known;
             place
         };
         self.seat(place);
@@ -285,7 +284,6 @@ impl Peers {
     fn grow(&mut self) {
         if self.entries.len() == self.entries.capacity() {
             self.entries.reserve_exact(GROWTH);
-            self.heard.reserve_exact(GROWTH);
         }
         // A third of the slots stays free, so that searches are short.
         if 3 * (self.entries.len() + 1) > 2 * self.slots.len() {

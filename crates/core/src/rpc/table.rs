@@ -55,22 +55,20 @@ impl<C> Calls<C> {
 
 /// When calls run out, first to last. New ones belong near the end, due ones stand in front: little moves.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Deadlines {
-    sorted: VecDeque<(Mono, u64)>,
     /// The first of them, here: it is asked for in every turn, and the list is elsewhere.
     first: Mono,
+    sorted: VecDeque<(Mono, u64)>,
 }
-
-/// When nothing runs out.
-const NEVER: Mono = Mono(u64::MAX);
 
 impl Deadlines {
     pub(super) const fn new() -> Deadlines {
-        Deadlines { sorted: VecDeque::new(), first: NEVER }
+        Deadlines { sorted: VecDeque::new(), first: Mono::NEVER }
     }
 
     pub(super) fn first(&self) -> Option<Mono> {
-        (self.first != NEVER).then_some(self.first)
+        (self.first != Mono::NEVER).then_some(self.first)
     }
 
     /// Takes the first if its time has come.
@@ -84,7 +82,7 @@ impl Deadlines {
     }
 
     fn see_first(&mut self) {
-        self.first = self.sorted.front().map_or(NEVER, |(at, _)| *at);
+        self.first = self.sorted.front().map_or(Mono::NEVER, |(at, _)| *at);
     }
 
     pub(super) fn insert(&mut self, entry: (Mono, u64)) {

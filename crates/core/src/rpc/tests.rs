@@ -125,7 +125,7 @@ fn what_was_held_is_asked_again_before_it_is_believed() {
         if at >= healed && probe.is_none() {
             let request =
                 Request { to: peer(20), msg: (), class: Class::Quick, patience: Patience::Tries, why: 0 };
-            probe = rpc.start(healed, 800, request);
+            probe = rpc.start(healed, 800, request).ok();
             assert!(rpc.on_reply(healed + Duration(1), probe.unwrap(), &peer(20)).is_some());
         }
         match rpc.pop_due(at) {

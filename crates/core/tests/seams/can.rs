@@ -180,7 +180,7 @@ impl Overlay for Can {
             |peer: &&Peer| **peer != self.me && Zone::of(peer).is_some_and(|zone| zone.touches(own));
         self.neighbors = everyone.iter().filter(touches).cloned().collect();
         self.settled = true;
-        cx.emit(Event::ReplicasChanged);
+        cx.emit(Event::ReplicasChanged { from: 1 });
     }
     fn is_member(&self) -> bool {
         self.settled

@@ -88,7 +88,7 @@ impl Overlay for OneHop {
     }
     fn settle(&mut self, cx: &mut Cx<'_, OneHop>, everyone: &[Peer]) {
         self.table = everyone.into();
-        cx.emit(Event::ReplicasChanged);
+        cx.emit(Event::ReplicasChanged { from: 1 });
     }
     fn is_member(&self) -> bool {
         !self.table.is_empty()

@@ -109,7 +109,7 @@ impl Chord {
             self.phase = Phase::Member;
             cx.disarm(Timer::Join);
             cx.emit(Event::Joined);
-            cx.emit(Event::ReplicasChanged);
+            cx.emit(Event::ReplicasChanged { from: 1 });
             self.start_upkeep(cx);
             self.start_fingers(cx);
             return;
@@ -252,7 +252,7 @@ impl Chord {
         self.phase = Phase::Member;
         cx.emit(Event::Joined);
         cx.emit(Event::NeighborsChanged);
-        cx.emit(Event::ReplicasChanged);
+        cx.emit(Event::ReplicasChanged { from: 1 });
         self.start_fingers(cx);
     }
 

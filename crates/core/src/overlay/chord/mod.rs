@@ -366,7 +366,7 @@ impl Overlay for Chord {
         self.settle_upkeep(cx);
         cx.emit(Event::Joined);
         cx.emit(Event::NeighborsChanged);
-        cx.emit(Event::ReplicasChanged);
+        cx.emit(Event::ReplicasChanged { from: 1 });
     }
 
     fn is_member(&self) -> bool {

@@ -322,7 +322,7 @@ impl Chord {
         if self.phase == Phase::Member {
             cx.emit(Event::NeighborsChanged);
             // Even the far end counts: where the lists meet, it says who stands behind us.
-            cx.emit(Event::ReplicasChanged);
+            cx.emit(Event::ReplicasChanged { from: 1 });
         }
         // What the predecessor copies is all but our last entry.
         if first + 1 < usize::from(self.config.successors)
@@ -487,7 +487,7 @@ impl Chord {
     fn preds_changed(&mut self, cx: &mut Cx<'_, Chord>) {
         if self.phase == Phase::Member {
             cx.emit(Event::NeighborsChanged);
-            cx.emit(Event::ReplicasChanged);
+            cx.emit(Event::ReplicasChanged { from: 1 });
         }
         self.tell_preds(cx);
     }

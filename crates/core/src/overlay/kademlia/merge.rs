@@ -89,7 +89,7 @@ impl Kademlia {
         let Some(walk) = &mut self.merge.walk else { return };
         if walk.on_answer(from) {
             walk.add(&me, &strangers);
-            self.merge.strangers += u16::from(change == Change::Group);
+            self.merge.strangers += u16::from(matches!(change, Change::Group { .. }));
             self.step_merge(cx);
         }
     }

@@ -245,7 +245,7 @@ impl Kademlia {
         cx.disarm(Timer::Join);
         cx.emit(Event::Joined);
         self.arm_refresh(cx, self.config.refresh());
-        self.group_changed(cx);
+        self.group_changed(cx, 1);
     }
 }
 
@@ -350,7 +350,7 @@ impl Overlay for Kademlia {
         }
         cx.emit(Event::Joined);
         cx.emit(Event::NeighborsChanged);
-        cx.emit(Event::ReplicasChanged);
+        cx.emit(Event::ReplicasChanged { from: 1 });
     }
 
     fn is_member(&self) -> bool {

@@ -65,12 +65,18 @@ impl<'a> Best<'a> {
 
     pub(super) fn offer(&mut self, peer: &'a Peer) {
         let one = (rank_head(head(&self.key), head(peer.id())), peer);
-        let at = self.ranked.iter().rposition(|other| !self.is_before(one, *other)).map_or(0, |at| at + 1);
-        if at >= self.max {
+        if !self.is_full() {
+            self.ranked.push(one);
+        } else if self.ranked.last().is_none_or(|last| !self.is_before(one, *last)) {
             return;
         }
-        self.ranked.truncate(self.max - 1);
-        self.ranked.insert(at, one);
+        // The last place is free: those that are behind it move up.
+        let mut at = self.ranked.len() - 1;
+        while at > 0 && self.is_before(one, self.ranked[at - 1]) {
+            self.ranked[at] = self.ranked[at - 1];
+            at -= 1;
+        }
+        self.ranked[at] = one;
     }
 
     #[inline]

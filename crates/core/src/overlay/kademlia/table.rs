@@ -50,7 +50,10 @@ pub(super) enum Change {
     /// A bucket outside the neighborhood.
     Far,
     /// The neighborhood: its members or its extent.
-    Group,
+    Group {
+        /// This node's shares of fewer copies are what they were.
+        from: usize,
+    },
     /// There was no room: it waits as a spare.
     Full,
 }
@@ -186,7 +189,8 @@ impl Table {
                     return Change::None;
                 }
                 // A later life of that id, at another address.
-                self.changed(near, word(peer).wrapping_sub(word(&before)))
+                let others = self.count(bucket) - 1;
+                self.changed(bucket, others, word(peer).wrapping_sub(word(&before)))
             }
             Err(at) => {
                 let full = if near {
@@ -199,9 +203,10 @@ impl Table {
                     return Change::Full;
                 }
                 self.drop_spare(bucket, |spare| spare.id() == peer.id());
+                let others = self.count(bucket);
                 buckets::insert(&mut self.seen, self.contacts.range(bucket).start + at, seen);
                 self.contacts.insert(bucket, at, peer.clone());
-                self.changed(near, word(peer))
+                self.changed(bucket, others, word(peer))
             }
         }
     }
@@ -214,9 +219,8 @@ impl Table {
         if self.contacts.of(bucket)[at] != *peer {
             return Change::None;
         }
-        let near = bucket >= self.depth;
         self.take_out(bucket, at);
-        self.changed(near, 0u64.wrapping_sub(word(peer)))
+        self.changed(bucket, self.count(bucket), 0u64.wrapping_sub(word(peer)))
     }
 
     /// The present for `seen`; moves the epoch when two bytes end.
@@ -236,14 +240,31 @@ impl Table {
         self.contacts.remove(bucket, at)
     }
 
-    /// Somebody has come or gone, in the neighborhood as it was or beyond it; `words` is what that adds to a digest.
-    fn changed(&mut self, near: bool, words: u64) -> Change {
+    /// Somebody has come to a bucket with so many others, or gone from it, in the neighborhood as it was or beyond it; `words` is
+    /// what that adds to a digest.
+    fn changed(&mut self, bucket: usize, others: usize, words: u64) -> Change {
+        let near = bucket >= self.depth;
         match (self.divide(), near) {
-            (true, _) => self.digest = self.sum(self.depth),
-            (false, true) => self.digest = self.digest.wrapping_add(words),
-            (false, false) => return Change::Far,
+            (true, _) => {
+                self.digest = self.sum(self.depth);
+                Change::Group { from: 1 }
+            }
+            (false, true) => {
+                self.digest = self.digest.wrapping_add(words);
+                Change::Group { from: self.copies_unmoved(bucket, others) + 1 }
+            }
+            (false, false) => Change::Far,
         }
-        Change::Group
+    }
+
+    /// Up to how many copies this node's shares do not depend on one of a bucket of the neighborhood that has so many others.
+    ///
+    /// A key of that bucket is held by the others, a key nearer to this node by those who are nearer to it, and a key that parts
+    /// from both earlier by those it parts with: where they are enough, this node holds it not at all, or not beside that one.
+    fn copies_unmoved(&self, bucket: usize, others: usize) -> usize {
+        let nearer = self.contacts.count_within(bucket + 1) + 1;
+        let earlier = (self.depth..bucket).map(|earlier| self.count(earlier)).min();
+        others.min(nearer).min(earlier.unwrap_or(usize::MAX))
     }
 
     /// Whether the subtree of so many bits is divided: both the other half and ours, with this node in it, have enough members.

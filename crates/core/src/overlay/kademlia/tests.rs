@@ -129,6 +129,39 @@ fn placement_and_shares_equal_a_full_scan() {
     }
 }
 
+/// Members come and go, return elsewhere, and the neighborhood is divided and joined: what is said to be as it was, is.
+#[test]
+fn a_change_says_which_shares_it_leaves_alone() {
+    let mut rng = Rng::from_u64(12);
+    let (mut spared, mut moved) = (0, 0);
+    for _ in 0..60 {
+        let me = peer(rng.id(), 0);
+        let mut table = Table::new(me.clone(), 20, 4);
+        let others = crowd(&mut rng, 24);
+        let shares = |table: &Table| (1..9).map(|n| shares::shares(table, n)).collect::<Vec<_>>();
+        for step in 0..120u64 {
+            let before = shares(&table);
+            let who = &others[rng.below(24) as usize];
+            let change = if rng.chance(0.7) {
+                let moved = peer(*who.id(), 100 + rng.below(2) as u32);
+                table.insert(&moved, Mono(step))
+            } else {
+                let known = table.find(who.id()).cloned();
+                known.map_or(Change::None, |known| table.remove(&known))
+            };
+            table.check().expect("a table keeps its rules");
+            let from = if let Change::Group { from } = change { from } else { 9 };
+            let after = shares(&table);
+            for n in 1..9 {
+                assert!(n >= from || before[n - 1] == after[n - 1], "{n} copies, {change:?}");
+                spared += usize::from(n < from && change != Change::None);
+                moved += usize::from(before[n - 1] != after[n - 1]);
+            }
+        }
+    }
+    assert!(spared > moved && moved > 1_000, "{spared} spared, {moved} moved");
+}
+
 #[test]
 fn shares_are_few_even_between_twins() {
     let mut rng = Rng::from_u64(10);

@@ -18,9 +18,10 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::message::Msg;
-use super::table::{Change, GROUP_MAX};
+use super::table::{Change, GROUP_MAX, Table};
 use super::{Call, Kademlia, Phase, Timer};
 use crate::cx::{Cx, Event, Ticket};
+use crate::id::Id;
 use crate::keyspace::xor;
 use crate::overlay::Violation;
 use crate::peer::Peer;
@@ -43,7 +44,7 @@ pub(super) struct Upkeep {
     /// Peers that were pinged and have not answered yet.
     pings: Vec<Peer>,
     /// Who was asked to compare.
-    comparing: Option<Peer>,
+    comparing: Option<Id>,
     /// With whom the next round is, and by how many bits: it knows something else.
     again: Option<(Peer, u8)>,
     /// Rounds so far, modulo [`ANY_EVERY`].
@@ -59,6 +60,11 @@ pub(super) struct Upkeep {
 impl Upkeep {
     pub(super) fn set_again(&mut self, peer: Peer, len: u8) {
         self.again = Some((peer, len));
+    }
+
+    fn compare(&mut self, table: &Table, cx: &mut Cx<'_, Kademlia>, peer: &Peer, len: u8) {
+        self.comparing = Some(*peer.id());
+        cx.call(peer, Msg::Compare { len, digest: table.digest(usize::from(len)) }, Call::Compare { len });
     }
 }
 
@@ -82,19 +88,13 @@ impl Kademlia {
         }
         let depth = self.table.depth() as u8;
         if let Some((peer, len)) = self.upkeep.again.take() {
-            return self.compare(cx, peer, len.min(depth));
+            return self.upkeep.compare(&self.table, cx, &peer, len.min(depth));
         }
         let any = cx.rng.index(self.table.group().len()).filter(|_| self.upkeep.turn == 0);
         let peer = any.and_then(|i| self.table.group().nth(i)).or_else(|| self.table.next());
-        if let Some(peer) = peer.cloned() {
-            self.compare(cx, peer, depth);
+        if let Some(peer) = peer {
+            self.upkeep.compare(&self.table, cx, peer, depth);
         }
-    }
-
-    fn compare(&mut self, cx: &mut Cx<'_, Kademlia>, peer: Peer, len: u8) {
-        let digest = self.table.digest(usize::from(len));
-        cx.call(&peer, Msg::Compare { len, digest }, Call::Compare { len });
-        self.upkeep.comparing = Some(peer);
     }
 
     pub(super) fn on_compare(
@@ -120,7 +120,7 @@ impl Kademlia {
     }
 
     fn end_compare(&mut self, from: &Peer) {
-        if self.upkeep.comparing.as_ref() == Some(from) {
+        if self.upkeep.comparing.as_ref() == Some(from.id()) {
             self.upkeep.comparing = None;
         }
     }
@@ -167,11 +167,11 @@ impl Kademlia {
         }
     }
 
-    /// The neighborhood has other members, or another extent.
-    pub(super) fn group_changed(&mut self, cx: &mut Cx<'_, Kademlia>) {
+    /// The neighborhood has other members, or another extent; this node's shares of fewer than `from` copies are what they were.
+    pub(super) fn group_changed(&mut self, cx: &mut Cx<'_, Kademlia>, from: usize) {
         if self.phase == Phase::Member {
             cx.emit(Event::NeighborsChanged);
-            cx.emit(Event::ReplicasChanged);
+            cx.emit(Event::ReplicasChanged { from });
             self.upkeep.quick = QUICK_MAX;
             self.round_soon(cx);
         }
@@ -180,8 +180,8 @@ impl Kademlia {
     // ---- who is there
 
     fn changed(&mut self, cx: &mut Cx<'_, Kademlia>, change: Change) {
-        if change == Change::Group {
-            self.group_changed(cx);
+        if let Change::Group { from } = change {
+            self.group_changed(cx, from);
         }
     }
 
