@@ -426,6 +426,9 @@ impl<O: Overlay> Node<O> {
             Why::Hop(lookup) => self.on_hop_slow(t, lookup, peer),
             Why::Fetch { op, attempt } => self.hedge_get(t, op, attempt),
             Why::Route { travel } => self.on_route_slow(t, travel, peer),
+            Why::Sync { exchange, .. } | Why::Pull { exchange } | Why::Push { exchange } => {
+                self.hedge_takeover(t, exchange);
+            }
             _ => {}
         }
     }
