@@ -4,8 +4,7 @@
 //! either *ready*, it has finished taking over and its answers count towards a read quorum, or not yet.
 //!
 //! ```text
-//!  ReplicasChanged ──▶ shares ──▶ arcs not ready ──▶ TakeOver: compare with the other holders; with their neighbours, too,
-//!                                                     when one of the holders is slow, silent or not ready itself
+//!  ReplicasChanged ──▶ shares ──▶ arcs not ready ──▶ TakeOver: compare with the other holders and their neighbours
 //!                                                     ready when R - W + 1 ready holders, or all that there are,
 //!                                                     have been compared and everything pulled is durable here
 //!  every few seconds ─▶ Repair: the root of a share compares it with each holder (the others now and then with the root)
@@ -51,22 +50,12 @@ const ROOT_EVERY: u64 = 4;
 pub(super) struct TakeOver {
     pub(super) serial: u64,
     arc: Arc,
-    /// All who may have records of it: those who hold it now, then those next to them who may have held it until now.
+    /// All who may have records of it.
     peers: Vec<Peer>,
-    /// How many of them have been asked.
-    asked: usize,
     /// Compared completely: who, and whether it was ready itself.
     done: Vec<(Id, bool)>,
     /// Exchanges not ended yet.
     running: usize,
-}
-
-/// An arc to be taken over.
-struct Wanted {
-    arc: Arc,
-    /// All who may have records of it, see [`TakeOver`]; so many of them are holders.
-    peers: Vec<Peer>,
-    holders: usize,
 }
 
 /// An arc being given away.
@@ -160,82 +149,69 @@ impl<O: Overlay> Node<O> {
         self.arm_sync_soon(t);
     }
 
-    /// One takeover for each arc that is shared and not ready; those under way with the same holders go on.
-    fn plan_takeovers(&mut self, t: &mut Turn<'_, O>) {
-        let wanted = self.wanted_takeovers();
-        let is_of = |job: &TakeOver, w: &Wanted| w.arc == job.arc && w.peers == job.peers;
-        self.copies.takeovers.retain(|job| wanted.iter().any(|w| is_of(job, w)));
-        self.drop_stale_exchanges(t);
-        let quorum = usize::from(self.config.takeover_quorum());
-        for w in wanted {
-            if self.copies.takeovers.iter().any(|job| is_of(job, &w)) {
-                continue;
-            }
-            let serial = self.serial();
-            let Wanted { arc, peers, holders } = w;
-            let first = if O::TELLS_ALL && holders >= quorum { holders } else { peers.len() };
-            self.copies.takeovers.push(TakeOver {
-                serial,
-                arc,
-                peers,
-                asked: 0,
-                done: Vec::new(),
-                running: 0,
-            });
-            self.ask_holders(t, serial, first);
-            self.judge_takeover(t, serial);
-        }
-    }
-
-    /// What is shared and not ready, and who may have it. Neighbouring arcs of the same holders are one, whoever of them is the root.
-    fn wanted_takeovers(&self) -> Vec<Wanted> {
+    /// What is shared and not ready, and who may have records of it. Neighbouring arcs of the same holders, as XOR has many of in an
+    /// empty half, are one, whoever of them is the root.
+    fn wanted_takeovers(&self) -> Vec<(Arc, Vec<Peer>)> {
         let replicas = usize::from(self.config.replicas);
         let me = self.me().id();
-        let mut wanted: Vec<Wanted> = Vec::new();
+        let by_id = |peers: &mut Vec<Peer>| {
+            peers.sort_by_key(|p| *p.id());
+            peers.dedup();
+            peers.retain(|p| p.id() != me);
+        };
+        let mut wanted: Vec<(Arc, Vec<Peer>)> = Vec::new();
+        let mut holders_of_last: Vec<Peer> = Vec::new();
         for (share, holders) in self.copies.shares.iter() {
             // Nearly all are taken over already: a change concerns one or two.
             if self.copies.ready.covers(share) {
                 continue;
             }
-            let mut holders: Vec<Peer> = holders.iter().filter(|p| p.id() != me).cloned().collect();
-            holders.sort_unstable_by(|a, b| a.id().cmp(b.id()));
+            let mut holders = holders.to_vec();
+            by_id(&mut holders);
             for arc in ArcSet::from_iter([*share]).minus(&self.copies.ready).iter() {
-                let mut others = self.overlay.replica_set(&arc.to, 2 * replicas);
-                others.sort_unstable_by(|a, b| a.id().cmp(b.id()));
+                // Holders, and those next to them who may have held it until now.
+                let mut peers = self.overlay.replica_set(&arc.to, 2 * replicas);
+                peers.extend(holders.iter().cloned());
                 match wanted.last_mut() {
-                    Some(last) if last.arc.to == arc.from && last.peers[..last.holders] == holders[..] => {
-                        last.arc = Arc::new(last.arc.from, arc.to);
+                    Some((last, theirs)) if last.to == arc.from && holders_of_last == holders => {
+                        *last = Arc::new(last.from, arc.to);
+                        theirs.append(&mut peers);
+                        by_id(theirs);
                     }
-                    _ => wanted.push(Wanted { arc, peers: holders.clone(), holders: holders.len() }),
+                    _ => {
+                        by_id(&mut peers);
+                        wanted.push((arc, peers));
+                    }
                 }
-                let Some(last) = wanted.last_mut() else { continue };
-                others.retain(|p| p.id() != me && !last.peers.contains(p));
-                last.peers.append(&mut others);
+                holders_of_last.clone_from(&holders);
             }
-        }
-        if !O::TELLS_ALL {
-            // All are asked at once, whoever is a holder.
-            wanted.iter_mut().for_each(|w| w.peers.sort_unstable_by(|a, b| a.id().cmp(b.id())));
         }
         wanted
     }
 
-    /// Compares with more of those who may have records of an arc that is taken over, until so many have been asked.
-    fn ask_holders(&mut self, t: &mut Turn<'_, O>, serial: u64, until: usize) {
-        let Some(job) = self.copies.takeovers.iter_mut().find(|j| j.serial == serial) else { return };
-        let (arc, until) = (job.arc, until.min(job.peers.len()));
-        let peers: Vec<Peer> = job.peers[job.asked.min(until)..until].to_vec();
-        job.running += peers.len();
-        job.asked += peers.len();
-        for peer in peers {
-            self.exchange(t, peer, arc, Purpose::TakeOver(serial));
-        }
-    }
-
-    /// A holder is slow: the others who may have records of the arc are asked beside it.
-    pub(super) fn hedge_takeover(&mut self, t: &mut Turn<'_, O>, exchange: u64) {
-        if let Some(Purpose::TakeOver(serial)) = self.copies.exchanges.get(&exchange).map(|x| x.purpose) {
-            self.ask_holders(t, serial, usize::MAX);
+    /// One takeover for each arc that is wanted; those under way with the same holders go on.
+    fn plan_takeovers(&mut self, t: &mut Turn<'_, O>) {
+        let wanted = self.wanted_takeovers();
+        let kept = |job: &TakeOver| wanted.iter().any(|(arc, peers)| *arc == job.arc && *peers == job.peers);
+        self.copies.takeovers.retain(kept);
+        self.drop_stale_exchanges(t);
+        for (arc, peers) in wanted {
+            if self.copies.takeovers.iter().any(|job| job.arc == arc && job.peers == peers) {
+                continue;
+            }
+            let serial = self.serial();
+            let running = peers.len();
+            self.copies.takeovers.push(TakeOver {
+                serial,
+                arc,
+                peers: peers.clone(),
+                done: Vec::new(),
+                running,
+            });
+            for peer in peers {
+                self.exchange(t, peer, arc, Purpose::TakeOver(serial));
+            }
+            self.judge_takeover(t, serial);
         }
     }
 
@@ -282,8 +258,6 @@ impl<O: Overlay> Node<O> {
         let job = &self.copies.takeovers[at];
         let ready = job.done.iter().filter(|(_, ready)| *ready).count();
         let all = job.done.len() == job.peers.len();
-        // One of the first has ended and does not count.
-        let wanting = job.asked - job.running > ready && job.asked < job.peers.len();
         if ready >= quorum || (all && !cold) {
             let arc = job.arc;
             self.copies.takeovers.remove(at);
@@ -293,8 +267,6 @@ impl<O: Overlay> Node<O> {
                 mine.within(share).iter().for_each(|both| self.copies.ready.add(&both));
             }
             t.out.trace(|| Trace::TakenOver(arc));
-        } else if wanting {
-            self.ask_holders(t, serial, usize::MAX);
         } else if job.running == 0 {
             self.timers.arm_by(Timer::Maintain, t.now.mono + MAINTAIN_EVERY);
         }

@@ -143,7 +143,7 @@ impl<O: Overlay> Node<O> {
             let Some(question) = x.session.next_question(&self.store) else { break };
             x.questions += 1;
             let (peer, why) = (x.peer.clone(), Why::Sync { exchange: serial, arc: question.arc });
-            if self.ask(t, peer, Message::Sync(Box::new(question)), Class::Quick, why).is_err() {
+            if self.begin_call(t, peer, Message::Sync(Box::new(question)), Class::Quick, why).is_err() {
                 return self.fail_exchange(t, serial);
             }
         }

@@ -76,11 +76,11 @@ impl<O: Overlay> Node<O> {
         class: Class,
         why: Why<O::Call>,
     ) -> bool {
-        self.ask(t, to.clone(), msg, class, why).is_ok()
+        self.begin_call(t, to.clone(), msg, class, why).is_ok()
     }
 
-    /// The same of one who is not needed here any more: whom it asks, and why, comes back when it could not be begun.
-    pub(super) fn ask(
+    /// As [`Node::call`], with a peer that is given away. It comes back, with the reason, when the call could not be begun.
+    pub(super) fn begin_call(
         &mut self,
         t: &mut Turn<'_, O>,
         to: Peer,
@@ -100,15 +100,9 @@ impl<O: Overlay> Node<O> {
             self.rpc.start(t.now.mono, random, request).map_err(|unsent| (unsent.to, unsent.why))?;
         // Sent from where it now waits for its answer: a message is never copied.
         let header = self.header(Kind::Request, request);
-        let msg = self.rpc.message(request);
+        let Some(msg) = self.rpc.message(request) else { return Ok(()) };
         let key = &self.config.key;
-        let bytes = t.out.datagram(addr, |out| {
-            frame::seal(key, &header, out, |w| {
-                if let Some(msg) = msg {
-                    msg.encode(w);
-                }
-            });
-        });
+        let bytes = t.out.datagram(addr, |out| frame::seal(key, &header, out, |w| msg.encode(w)));
         self.counters.frames_out += 1;
         self.counters.bytes_out += bytes as u64;
         Ok(())

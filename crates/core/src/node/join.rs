@@ -386,7 +386,7 @@ impl<O: Overlay> Node<O> {
             self.contacts.probe_next = at + 1;
             let peer = self.contacts.lost[at].clone();
             // Where too many calls are under way, the next one finds room.
-            let _ = self.ask(t, peer, Message::Hello(t.now.wall), Class::Quick, Why::Probe);
+            let _ = self.begin_call(t, peer, Message::Hello(t.now.wall), Class::Quick, Why::Probe);
         } else {
             // Few are known, nobody is lost: perhaps a seed leads to the others.
             let seeds = self.strange_seeds();

@@ -426,9 +426,6 @@ impl<O: Overlay> Node<O> {
             Why::Hop(lookup) => self.on_hop_slow(t, lookup, peer),
             Why::Fetch { op, attempt } => self.hedge_get(t, op, attempt),
             Why::Route { travel } => self.on_route_slow(t, travel, peer),
-            Why::Sync { exchange, .. } | Why::Pull { exchange } | Why::Push { exchange } => {
-                self.hedge_takeover(t, exchange);
-            }
             _ => {}
         }
     }
@@ -465,7 +462,7 @@ impl<O: Overlay> Node<O> {
                 self.send(t, Kind::Tell, to.addr(), 0, Some(&Message::Overlay(msg)));
             }
             Effect::Call(to, msg, why) => {
-                let begun = self.ask(t, to, Message::Overlay(msg), Class::Quick, Why::Overlay(why));
+                let begun = self.begin_call(t, to, Message::Overlay(msg), Class::Quick, Why::Overlay(why));
                 if let Err((peer, Why::Overlay(why))) = begun {
                     t.scratch.inputs.push_back(Input::NoAnswer { why, peer });
                 }

@@ -175,6 +175,39 @@ impl OpTimers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::Rng;
+
+    /// Against a list: armed, disarmed, disarmed in vain, and taken.
+    #[test]
+    fn the_first_of_all_timers_of_operations_is_known() {
+        let mut rng = Rng::from_u64(1);
+        let (mut timers, mut list) = (OpTimers::new(), Vec::new());
+        let mut taken = 0;
+        for now in 0..4_000 {
+            let what = [OpTimer::Over, OpTimer::Travel, OpTimer::Again][rng.below(3) as usize];
+            let (op, at) = (rng.below(6), Mono(now + rng.below(40)));
+            if rng.chance(0.6) {
+                timers.arm(what, op, at);
+                list.retain(|entry| *entry != (at, what, op));
+                list.push((at, what, op));
+            } else {
+                let gone = rng.index(list.len()).map_or((at, what, op), |i| list.swap_remove(i));
+                timers.disarm(gone.1, gone.2, gone.0);
+            }
+            assert_eq!(timers.deadline(), list.iter().map(|(at, ..)| *at).min());
+            while rng.chance(0.5)
+                && let Some((what, op)) = timers.pop_due(Mono(now))
+            {
+                let due = |(at, w, o): &(Mono, OpTimer, u64)| *at <= Mono(now) && (*w, *o) == (what, op);
+                let at =
+                    list.iter().filter(|entry| due(entry)).min_by_key(|(at, ..)| *at).map(|(at, ..)| *at);
+                let at = at.expect("it was due");
+                list.retain(|entry| *entry != (at, what, op));
+                taken += 1;
+            }
+        }
+        assert!(taken > 500, "{taken}");
+    }
 
     #[test]
     fn arming_again_replaces() {

@@ -80,9 +80,6 @@ pub trait Overlay: Clone + Hash + Eq + Debug + Send + 'static {
     const ABOUT: &'static str;
     /// How it places keys: what judges hold its answers against.
     const GEOMETRY: Geometry = Geometry::Ring;
-    /// Whether a node that joins tells everybody who held its keys until then. To take them over it compares with those who hold
-    /// them now, and with others only if these do not do. Where it tells fewer, its comparisons tell the rest.
-    const TELLS_ALL: bool = false;
     /// Its settings; the default is what a user gets.
     type Config: Clone + Debug + Default + Send + 'static;
     /// Its messages: requests, answers and tells alike.

@@ -253,8 +253,6 @@ impl Overlay for Kademlia {
     const NAME: &'static str = "kademlia";
     const ABOUT: &'static str = "XOR distances, k-buckets, parallel lookups (Maymounkov and Mazieres 2002)";
     const GEOMETRY: Geometry = Geometry::Xor;
-    // Its whole neighborhood, and all holders of a key are in one.
-    const TELLS_ALL: bool = true;
     type Config = Config;
     type Msg = Msg;
     type Call = Call;

@@ -150,16 +150,19 @@ fn a_change_says_which_shares_it_leaves_alone() {
                 known.map_or(Change::None, |known| table.remove(&known))
             };
             table.check().expect("a table keeps its rules");
-            let from = if let Change::Group { from } = change { from } else { 9 };
             let after = shares(&table);
+            let Change::Group { from } = change else {
+                assert_eq!(before, after, "{change:?}");
+                continue;
+            };
             for n in 1..9 {
                 assert!(n >= from || before[n - 1] == after[n - 1], "{n} copies, {change:?}");
-                spared += usize::from(n < from && change != Change::None);
+                spared += usize::from(n < from);
                 moved += usize::from(before[n - 1] != after[n - 1]);
             }
         }
     }
-    assert!(spared > moved && moved > 1_000, "{spared} spared, {moved} moved");
+    assert!(spared > 1_000 && moved > 1_000, "{spared} spared, {moved} moved");
 }
 
 #[test]
