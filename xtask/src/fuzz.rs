@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 
 /// Runs each target (all of `fuzz/fuzz_targets` if `target` is `None`) for `secs`, starting from its corpus. What it learns
 /// goes to the build folder; the committed corpus stays small. True if nothing was found.
@@ -17,32 +17,39 @@ pub fn run(target: Option<&str>, secs: u64) -> io::Result<bool> {
     {
         return Err(io::Error::other(format!("no target `{target}`; there are {}", targets.join(", "))));
     }
-    if !Command::new("cargo").args(["fuzz", "--version"]).status()?.success() {
+    if !cargo_fuzz(&root).arg("--version").status()?.success() {
         return Err(io::Error::other("cargo-fuzz is not installed: cargo install cargo-fuzz --locked"));
     }
     let mut clean = true;
     for name in targets.iter().filter(|t| target.is_none_or(|wanted| wanted == t.as_str())) {
-        if !cargo_fuzz(&root, &["build", name])?.success() {
+        if !cargo_fuzz(&root).args(["build", name]).status()?.success() {
             return Err(io::Error::other(format!("fuzz target `{name}` does not build, see above")));
         }
         let learned = crate::target_dir().join("fuzz-corpus").join(name);
         std::fs::create_dir_all(&learned)?;
-        let (learned, corpus) = (learned.display().to_string(), root.join("fuzz/corpus").join(name));
-        let (corpus, seconds) = (corpus.display().to_string(), format!("-max_total_time={secs}"));
-        let limits = ["-max_len=8192", "-rss_limit_mb=2048", "-timeout=10"];
-        let status = cargo_fuzz(
-            &root,
-            &[&["run", name, &learned, &corpus, "--", &seconds][..], &limits[..]].concat(),
-        )?;
+        let status = cargo_fuzz(&root)
+            .args(["run", name])
+            .arg(&learned)
+            .arg(root.join("fuzz/corpus").join(name))
+            .args([
+                "--",
+                &format!("-max_total_time={secs}"),
+                "-max_len=8192",
+                "-rss_limit_mb=2048",
+                "-timeout=10",
+            ])
+            .status()?;
         println!("{name}: {}", if status.success() { "no finding" } else { "FINDING, see above" });
         clean &= status.success();
     }
     Ok(clean)
 }
 
-fn cargo_fuzz(root: &Path, args: &[&str]) -> io::Result<ExitStatus> {
+fn cargo_fuzz(root: &Path) -> Command {
+    let mut command = Command::new("cargo");
     // The sanitizer's flags need the unstable ones of a stable compiler.
-    Command::new("cargo").current_dir(root).env("RUSTC_BOOTSTRAP", "1").arg("fuzz").args(args).status()
+    command.current_dir(root).env("RUSTC_BOOTSTRAP", "1").arg("fuzz");
+    command
 }
 
 fn targets(root: &Path) -> io::Result<Vec<String>> {

@@ -78,6 +78,7 @@ pub(super) struct Peers {
 }
 
 const _: () = assert!(KNOWN_MAX < 255);
+const _: () = assert!(size_of::<Known>() <= 32, "half a line");
 
 /// A slot without a peer: no place is as high.
 const FREE: u16 = u16::MAX;

@@ -342,6 +342,22 @@ fn a_head_is_evicted_only_after_a_failed_request() {
     assert!(hand.node.table.has(&spare));
 }
 
+/// Whoever was compared with answers from where it is now: that comparison is over, and the next round makes another.
+#[test]
+fn an_answer_from_another_address_ends_a_round() {
+    let mut hand = Hand::new();
+    let asked = |effects: Vec<crate::cx::Effect<Kademlia>>| {
+        effects.into_iter().find_map(|effect| match effect {
+            crate::cx::Effect::Call(to, _, why @ Call::Compare { .. }) => Some((to, why)),
+            _ => None,
+        })
+    };
+    let (mate, why) = asked(hand.give(Input::Timer(Timer::Round))).expect("a round");
+    assert!(asked(hand.give(Input::Timer(Timer::Round))).is_none(), "one at a time");
+    hand.give(Input::Answer { why, from: peer(*mate.id(), 5_000), msg: Msg::Same });
+    assert!(asked(hand.give(Input::Timer(Timer::Round))).is_some());
+}
+
 #[test]
 fn nobody_is_believed_about_a_third() {
     let mut hand = Hand::new();
