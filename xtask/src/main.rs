@@ -15,7 +15,7 @@ Tasks of the repository: cargo xtask TASK
   planted-bugs --list                 list them
   real-load [ARGS..]                  eight real nodes under load while some are killed; figures (minutes)
   bench-peers [--script FILE] [--python PYTHON] [--rounds N] [PEER..]
-                                      keyway bench beside other DHTs and a bare UDP echo; medians and ratios
+                                      keyway bench and sim beside other DHTs and a bare UDP echo; medians and ratios
   fuzz [TARGET] [--seconds N]         run the fuzz targets, 60 seconds each (needs cargo-fuzz)
 ";
 

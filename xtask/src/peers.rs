@@ -4,7 +4,9 @@
 //!   round 1: echo, keyway, peer, peer    round 2: ...    ──▶ medians, and ratios to the better peer and to the echo
 //! ```
 //!
-//! Beside them a daemon rests with its gateway open, and at the end it is told how much memory it takes.
+//! Beside them a daemon rests with its gateway open, and at the end it is told how much memory it takes. And each round simulates two
+//! churning hours of 1,024 nodes with each overlay: how long that takes follows the machine, so it is told by the processor time that
+//! the better peer needs for an operation in the same round.
 //!
 //! The machine is shared and noisy: only ratios from one run say anything. The script that measures the others prints one
 //! JSON object a peer, with the names of [`FIELDS`]; it is given by path, since it needs those DHTs' own packages.
@@ -21,6 +23,15 @@ use serde_json::Value;
 pub const ROUNDS: u64 = 5;
 /// Datagrams that the echo sends back and forth.
 const ECHOES: usize = 3_000;
+/// The world that is simulated: `keyway sim run` with these arguments.
+const WORLD: &str = "--nodes 1024 --settled --lifetime exp:1h --downtime exp:1h --lookup-every 10m --for 2h";
+/// Its overlays.
+const OVERLAYS: [&str; 2] = ["chord", "kademlia"];
+/// How long it may take ...
+const WORLD_SECONDS_MAX: f64 = 2.0;
+/// ... on the machine for which that was said, where libtorrent took 0.34 to 0.42 ms of processor time for an operation. The
+/// greater is the stricter one here: a second of such a machine is worth more.
+const PEER_CPU_MS: f64 = 0.42;
 /// What is compared: the path in the JSON, and whether less is better.
 const FIELDS: [(&[&str], bool); 7] = [
     (&["put_ms", "p50"], true),
@@ -52,13 +63,21 @@ struct Contestant {
     rounds: Vec<Value>,
 }
 
+/// A number in a reading.
+fn field(round: &Value, path: &[&str]) -> Option<f64> {
+    path.iter().try_fold(round, |at, name| at.get(name))?.as_f64()
+}
+
+fn median(all: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut all: Vec<f64> = all.collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied()
+}
+
 impl Contestant {
     /// The median of a field; nothing if it was never measured.
     fn median(&self, path: &[&str]) -> Option<f64> {
-        let read = |round: &Value| path.iter().try_fold(round, |at, name| at.get(name))?.as_f64();
-        let mut all: Vec<f64> = self.rounds.iter().filter_map(read).collect();
-        all.sort_by(f64::total_cmp);
-        all.get(all.len() / 2).copied()
+        median(self.rounds.iter().filter_map(|round| field(round, path)))
     }
 }
 
@@ -72,6 +91,7 @@ pub fn run(plan: &Plan<'_>) -> io::Result<()> {
     let contestant = |name: &str| Contestant { name: name.to_owned(), rounds: Vec::new() };
     let mut ours = ["keyway, first copy", "keyway, quorum"].map(contestant);
     let mut peers: Vec<Contestant> = plan.peers.iter().copied().map(contestant).collect();
+    let mut worlds = OVERLAYS.map(contestant);
     let mut echoes = Vec::new();
     for round in 1..=plan.rounds {
         eprintln!("round {round} of {} ...", plan.rounds);
@@ -86,10 +106,16 @@ pub fn run(plan: &Plan<'_>) -> io::Result<()> {
             let Some(script) = plan.script else { continue };
             one.rounds.push(json_of(Command::new(plan.python).arg(script).arg(&one.name))?);
         }
+        for one in &mut worlds {
+            let mut command = Command::new(&keyway);
+            command.args(["-q", "-o", "ndjson", "sim", "run", "--overlay", &one.name]);
+            one.rounds.push(json_of(command.args(WORLD.split_whitespace()))?);
+        }
     }
     echoes.sort_by(f64::total_cmp);
     let echo = echoes[echoes.len() / 2];
     print(&ours, &peers, echo);
+    print_worlds(&worlds, &peers);
     let resident = idle.resident_kib()?;
     println!("a daemon with HTTP on, idle all the while: {:.1} MiB resident", resident as f64 / 1024.0);
     Ok(())
@@ -226,6 +252,30 @@ fn print(ours: &[Contestant], peers: &[Contestant], echo: f64) {
     }
 }
 
+/// Seconds of each world by milliseconds of an operation of the better peer in the same round: the median.
+fn by_peer(world: &Contestant, peers: &[Contestant]) -> Option<f64> {
+    median(world.rounds.iter().enumerate().filter_map(|(round, reading)| {
+        let cpu = peers.iter().filter_map(|peer| field(peer.rounds.get(round)?, &["cpu_ms_per_op"]));
+        Some(field(reading, &["wall_seconds"])? / cpu.reduce(f64::min)?)
+    }))
+}
+
+fn print_worlds(worlds: &[Contestant], peers: &[Contestant]) {
+    println!("\ntwo churning hours of 1,024 nodes, simulated:\n");
+    print!("{:<18}{:>12}{:>12}{:>12}", "", "least s", "median s", "most s");
+    println!("{:>22}{:>12}", "by peer's cpu, s/ms", "at most");
+    for world in worlds {
+        let mut all: Vec<f64> = world.rounds.iter().filter_map(|r| field(r, &["wall_seconds"])).collect();
+        all.sort_by(f64::total_cmp);
+        let (Some(least), Some(most)) = (all.first(), all.last()) else { continue };
+        print!("{:<18}{least:>12.2}{:>12.2}{most:>12.2}", world.name, all[all.len() / 2]);
+        match by_peer(world, peers) {
+            Some(ratio) => println!("{ratio:>22.2}{:>12.2}", WORLD_SECONDS_MAX / PEER_CPU_MS),
+            None => println!("{:>22}{:>12}", "-", "-"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,6 +287,19 @@ mod tests {
         assert_eq!(one.median(&["put_ms", "p50"]), Some(2.0));
         assert_eq!(one.median(&["put_per_s"]), Some(7.0));
         assert_eq!(one.median(&["get_ms", "p50"]), None);
+    }
+
+    #[test]
+    fn a_world_is_measured_by_the_better_peer_of_its_round() {
+        let peer = |name: &str, cpu: [f64; 3]| Contestant {
+            name: name.into(),
+            rounds: cpu.map(|ms| serde_json::json!({ "cpu_ms_per_op": ms })).into(),
+        };
+        let seconds = [2.0, 3.0, 8.0].map(|s| serde_json::json!({ "wall_seconds": s }));
+        let world = Contestant { name: "chord".into(), rounds: seconds.into() };
+        let peers = [peer("a", [0.5, 1.0, 9.0]), peer("b", [7.0, 0.5, 1.0])];
+        assert_eq!(by_peer(&world, &peers), Some(6.0), "the median of 4, 6 and 8");
+        assert_eq!(by_peer(&world, &[]), None);
     }
 
     #[test]
