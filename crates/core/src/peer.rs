@@ -218,6 +218,10 @@ impl Wire for Peer {
 
     fn decode(r: &mut Reader<'_>) -> Result<Peer, Malformed> {
         let (id, addr) = (Id::decode(r)?, Addr::decode(r)?);
+        // Within a node it stands for one of whom only the address is known, and whose answer is taken from anybody there.
+        if id == Id::ZERO {
+            return Err(Malformed("a peer without an id"));
+        }
         let label = r.blob8()?;
         if label.len() > LABEL_BYTES_MAX {
             return Err(Malformed("peer label too long"));
@@ -233,6 +237,13 @@ impl Wire for Peer {
 mod tests {
     use super::*;
     use crate::wire::{from_slice, to_vec};
+
+    /// Nobody may be made to ask one whose answer would be taken from anybody, and under another id than it was waited for.
+    #[test]
+    fn a_peer_without_an_id_comes_from_nobody() {
+        let nobody = to_vec(&Peer::new(Id::ZERO, Addr::loopback(2)));
+        assert_eq!(from_slice::<Peer>(&nobody), Err(Malformed("a peer without an id")));
+    }
 
     #[test]
     fn a_peer_is_small_and_comes_back_from_its_bytes() {

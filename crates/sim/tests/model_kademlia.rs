@@ -3,7 +3,7 @@
 //! ```text
 //!   node     00000...   k = 2; a neighbour 00010..., one contact 01000... in bucket 1, two of many 1.... in bucket 0
 //!   events   a peer asks · a peer is named by another · another layer suspects it · it says farewell · a bucket's turn
-//!   ends     each call that the node makes is answered, or ends in silence, at any later moment
+//!   ends     each call that the node makes is answered, or ends in silence or as busy, at any later moment
 //! ```
 //!
 //! The paper: Maymounkov, Mazieres, *Kademlia*, IPTPS 2002, sections of the preprint. Section 2.2: a bucket is kept in order of
@@ -95,6 +95,7 @@ enum Action {
     Refresh,
     Answer(usize, Call),
     Silence(usize, Call),
+    Busy(usize, Call),
 }
 
 /// The tables before an event.
@@ -192,7 +193,9 @@ impl State {
         broken(Rule::Head, event.called.iter().all(asked));
 
         let is_pinged = |n: usize| self.calls.iter().any(|(m, why)| *m == n && *why != Call::Refresh);
-        let newest = |b: usize| before.spares.iter().rev().find(|n| bucket(**n) == b).copied();
+        // Who has just failed is taken for no place.
+        let newest =
+            |b: usize| before.spares.iter().rev().find(|n| bucket(**n) == b && Some(**n) != ended).copied();
         if let Some(&dead) = gone.first().filter(|n| bucket(**n) < depth(&before.contacts)) {
             let heir = newest(bucket(dead));
             broken(Rule::Heir, heir.is_none_or(is_pinged));
@@ -296,6 +299,7 @@ impl Model for Life {
         for (n, why) in &state.calls {
             actions.push(Action::Answer(*n, why.clone()));
             actions.push(Action::Silence(*n, why.clone()));
+            actions.push(Action::Busy(*n, why.clone()));
         }
         if state.events_left == 0 {
             return;
@@ -318,7 +322,7 @@ impl Model for Life {
         let mut state = last.clone();
         let before = state.tables();
         match &action {
-            Action::Answer(n, why) | Action::Silence(n, why) => {
+            Action::Answer(n, why) | Action::Silence(n, why) | Action::Busy(n, why) => {
                 let at = state.calls.iter().position(|(m, w)| m == n && w == why)?;
                 state.calls.remove(at);
             }
@@ -345,6 +349,7 @@ impl Model for Life {
                 ended = Some(n);
                 Input::NoAnswer { why, peer: peer(n) }
             }
+            Action::Busy(n, why) => Input::Busy { why, peer: peer(n) },
             Action::Leaves(n) => {
                 ended = Some(n);
                 Input::Message { from: peer(n), ticket: None, msg: Msg::Leaving }

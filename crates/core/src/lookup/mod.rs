@@ -13,7 +13,8 @@
 //! When those who were named are dead, the nearest that answered is asked for all that it knows: round a ring in `heirs.rs`, and
 //! where nearness alone makes a root in `nearest.rs`.
 //!
-//! A lookup ends: at most [`ASKED_MAX`] questions are asked, each node once for its step and once for all it knows.
+//! A lookup ends: at most [`ASKED_MAX`] questions are asked, each node once for its step and once for all it knows. Who begins it
+//! anew ([`Lookup::forget_asked`]) counts anew.
 
 mod heirs;
 mod nearest;
@@ -28,7 +29,7 @@ use crate::wire::{Malformed, Reader, Wire, Writer};
 
 pub use heirs::{AROUND, AROUND_HEIRS_MAX, NEARER_MAX};
 
-/// Nodes asked by one lookup at the most.
+/// Nodes asked by one attempt of a lookup at the most.
 pub const ASKED_MAX: usize = 64;
 /// Entries of the shortlist.
 pub const SHORTLIST_MAX: usize = 64;

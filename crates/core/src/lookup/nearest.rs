@@ -1,6 +1,6 @@
 //! The end of a lookup where nearness alone makes a root (Kademlia section 2.3).
 //!
-//! A root cannot know that nobody is nearer ([`Overlay::nearest_heard`]): its word is kept until the nearest peers seen have
+//! Of lookups whose root must answer itself (`confirm`). A root cannot know that nobody is nearer ([`Overlay::nearest_heard`]): its word is kept until the nearest peers seen have
 //! answered, or were slow or silent.
 //!
 //! And the root may have died a moment ago, its whole neighborhood with it, and nobody has noticed. Then the nearest that lives

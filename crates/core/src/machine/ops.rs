@@ -311,7 +311,7 @@ pub struct LookupAnswer {
     pub hops: u32,
     /// Nodes on the way to the one that named the root, each named by the one before: `hops` without what was asked in vain.
     pub path: u32,
-    /// Asked nodes that stayed silent.
+    /// Asked nodes that stayed silent, or were slow.
     pub timeouts: u32,
     /// Of these, nodes that had been named as the root.
     pub root_timeouts: u32,

@@ -4,7 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::message::{HopAnswer, Message, SET_MAX};
-use super::{Node, Turn, Why};
+use super::timers::OpTimer;
+use super::{Node, OP_TIME_MAX, Turn, Why};
 use crate::cx::Input;
 use crate::id::Id;
 use crate::lookup::trail::Trail;
@@ -15,7 +16,7 @@ use crate::machine::{LookupAnswer, OpDone, OpError, OpId, Trace};
 use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::rpc::Class;
-use crate::time::Duration;
+use crate::time::{Duration, Mono};
 
 /// Lookups under way at once; beyond it a new one fails.
 pub(super) const LOOKUPS_MAX: usize = 8192;
@@ -43,6 +44,8 @@ pub(super) struct Finding<C> {
     purpose: For<C>,
     again: u8,
     trail: Option<Box<Trail>>,
+    /// When it ends with what it has: a person waits for a trace.
+    over: Option<Mono>,
 }
 
 impl<C> For<C> {
@@ -53,6 +56,11 @@ impl<C> For<C> {
 }
 
 impl<C> Finding<C> {
+    /// Whether a client waits for it.
+    pub(super) const fn is_asked(&self) -> bool {
+        self.purpose.is_asked()
+    }
+
     /// Whether the node's lookup style counts: the overlay's own lookups and those of repair must not depend on others' tables
     /// being right, and a trace tells the asker's own questions.
     const fn travels(&self) -> bool {
@@ -77,13 +85,17 @@ impl<O: Overlay> Node<O> {
         let serial = self.serial();
         let full = self.lookups.len() >= LOOKUPS_MAX;
         let trail = matches!(purpose, For::Trace(_)).then(Box::default);
-        let finding = Finding { lookup, purpose, again: 0, trail };
+        let over = trail.is_some().then(|| t.now.mono + OP_TIME_MAX);
+        let finding = Finding { lookup, purpose, again: 0, trail, over };
         match known {
             Some(set) => self.found(t, finding, set),
             None if full => self.found(t, finding, Vec::new()),
             None => {
                 let travels = finding.travels() && self.config.lookup_style != Style::Iterative;
                 self.lookups.insert(serial, finding);
+                if let Some(over) = over {
+                    self.op_timers.arm(OpTimer::Over, serial, over);
+                }
                 if !travels || !self.depart(t, serial, target, wanted) {
                     self.step(t, serial);
                 }
@@ -134,6 +146,13 @@ impl<O: Overlay> Node<O> {
         }
     }
 
+    /// The time of a trace is up: it tells whom it has asked so far.
+    pub(super) fn find_over(&mut self, t: &mut Turn<'_, O>, serial: u64) {
+        if let Some(finding) = self.lookups.remove(&serial) {
+            self.found(t, finding, Vec::new());
+        }
+    }
+
     fn end(&mut self, t: &mut Turn<'_, O>, serial: u64, set: Vec<Peer>) {
         let Some(mut finding) = self.lookups.remove(&serial) else { return };
         // Puts, gets and the overlay have a patience of their own.
@@ -144,10 +163,14 @@ impl<O: Overlay> Node<O> {
             finding.again += 1;
             finding.lookup.forget_asked();
             if let Some(set) = finding.lookup.begin(&self.config.me, &self.overlay) {
-                return self.found(t, finding, set);
+                self.lookups.insert(serial, finding);
+                return self.end(t, serial, set);
             }
             self.lookups.insert(serial, finding);
             return self.step(t, serial);
+        }
+        if let Some(over) = finding.over {
+            self.op_timers.disarm(OpTimer::Over, serial, over);
         }
         self.found(t, finding, set);
     }

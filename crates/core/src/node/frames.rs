@@ -59,8 +59,9 @@ impl<O: Overlay> Node<O> {
         t.out.trace(|| Trace::Dropped("refused"));
         let header = self.header(Kind::Refused, request);
         let key = &self.config.key;
-        t.out.datagram(to, |out| frame::seal(key, &header, out, |w| why.encode(w)));
+        let bytes = t.out.datagram(to, |out| frame::seal(key, &header, out, |w| why.encode(w)));
         self.counters.frames_out += 1;
+        self.counters.bytes_out += bytes as u64;
     }
 
     pub(super) fn reply(&mut self, t: &mut Turn<'_, O>, ticket: &Ticket, msg: &Message<O>) {
@@ -263,6 +264,8 @@ impl<O: Overlay> Node<O> {
             "another process runs this node's identity (a copy of its data directory?): this one stops serving"
                 .to_string(),
         );
+        // Each is answered, with what is known: what was sent may have happened.
+        self.end_ops(t);
         self.set_phase(t, Phase::Refused);
     }
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Peers that fell silent are remembered ([`LOST_MAX`]) and one of them is greeted every [`PROBE_EVERY`], so that the
-//! halves of a split network find each other again; where few are known ([`ISLAND_MAX`]) the seeds are greeted, too. Who the neighbours were is on
+//! halves of a split network find each other again; where few are known ([`ISLAND_MAX`]) in turn with the seeds. Who the neighbours were is on
 //! disk (the notes), together with the network's id: written soon after they change, and at once by who joins or leaves.
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -104,6 +104,8 @@ pub(super) struct Contacts {
     /// Suspects that spoke, and are asked whether they answer.
     asked: Vec<Id>,
     probe_next: usize,
+    /// The last probe went to a seed.
+    probed_seed: bool,
     /// While joining: members that answered.
     members: Vec<Peer>,
     /// While joining: who answered lately and is no member either, and when.
@@ -380,20 +382,21 @@ impl<O: Overlay> Node<O> {
         if self.phase != Phase::Member {
             return;
         }
+        // Few are known: perhaps a seed leads to the others. In turn with the lost, who may be dead for good.
+        let seeds = self.strange_seeds();
         let lost = self.contacts.lost.len();
-        if lost > 0 {
+        self.contacts.probed_seed = !seeds.is_empty() && (lost == 0 || !self.contacts.probed_seed);
+        if self.contacts.probed_seed {
+            if let Some(addr) = self.rng.index(seeds.len()).map(|i| seeds[i]) {
+                let stranger = Peer::new(Id::ZERO, addr);
+                self.call(t, &stranger, Message::Hello(t.now.wall), Class::Quick, Why::Probe);
+            }
+        } else if lost > 0 {
             let at = self.contacts.probe_next % lost;
             self.contacts.probe_next = at + 1;
             let peer = self.contacts.lost[at].clone();
             // Where too many calls are under way, the next one finds room.
             let _ = self.begin_call(t, peer, Message::Hello(t.now.wall), Class::Quick, Why::Probe);
-        } else {
-            // Few are known, nobody is lost: perhaps a seed leads to the others.
-            let seeds = self.strange_seeds();
-            if let Some(addr) = self.rng.index(seeds.len()).map(|i| seeds[i]) {
-                let stranger = Peer::new(Id::ZERO, addr);
-                self.call(t, &stranger, Message::Hello(t.now.wall), Class::Quick, Why::Probe);
-            }
         }
         self.arm_probe(t);
     }

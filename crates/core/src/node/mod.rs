@@ -59,7 +59,8 @@ use timers::{OpTimer, OpTimers, Timers};
 
 pub use join::network_of;
 
-/// A client operation ends at the latest after this long.
+/// A client operation ends at the latest after this long. Only a bare lookup, which no door of the daemon offers, goes on until its
+/// questions are asked.
 pub const OP_TIME_MAX: Duration = Duration::from_secs(8);
 /// The declared bound on the difference between two nodes' wall clocks.
 pub const SKEW_MAX: Duration = Duration::from_secs(2);
@@ -67,7 +68,7 @@ pub const SKEW_MAX: Duration = Duration::from_secs(2);
 pub const CACHE_BYTES_MAX: usize = 8 << 20;
 /// Records being written at once.
 pub const WRITES_INFLIGHT_MAX: usize = 8192;
-/// Inputs of the overlay that one turn may cause before the rest is dropped: a bound that only a bug reaches.
+/// Inputs of the overlay that one of a turn's causes may have before the rest is dropped: a bound that only a bug reaches.
 const OVERLAY_INPUTS_MAX: usize = 4096;
 
 /// What the node arms timers for.
@@ -353,7 +354,13 @@ impl<O: Overlay> Node<O> {
         }
         match (why, msg) {
             (Why::Overlay(why), Message::Overlay(msg)) => {
-                t.scratch.inputs.push_back(Input::Answer { why, from, msg });
+                let there = asked.is_same(&from) || asked == from;
+                // It speaks from elsewhere: whom the overlay has asked is not there any more, and is its affair under that name only.
+                t.scratch.inputs.push_back(if there {
+                    Input::Answer { why, from, msg }
+                } else {
+                    Input::NoAnswer { why, peer: asked }
+                });
             }
             (Why::Hello, Message::Welcome(_, member)) => {
                 self.on_welcome(t, &asked, from, member);
@@ -606,7 +613,18 @@ impl<O: Overlay> Node<O> {
             self.where_over(t, op);
         } else if self.surveys.contains_key(&op) {
             self.survey_over(t, op);
+        } else {
+            self.find_over(t, op);
         }
+    }
+
+    /// Ends all that clients have asked for: this node serves nobody any more.
+    fn end_ops(&mut self, t: &mut Turn<'_, O>) {
+        let asked = self.lookups.iter().filter(|(_, finding)| finding.is_asked()).map(|(serial, _)| serial);
+        let ops =
+            self.puts.keys().chain(self.gets.keys()).chain(self.wheres.keys()).chain(self.surveys.keys());
+        let ops: Vec<u64> = ops.chain(asked).copied().collect();
+        ops.into_iter().for_each(|op| self.op_over(t, op));
     }
 
     fn op_again(&mut self, t: &mut Turn<'_, O>, op: u64) {
@@ -633,6 +651,10 @@ impl<O: Overlay> Node<O> {
                     t.scratch.inputs.push_back(Input::Busy { why, peer });
                 }
                 Due::NoAnswer { peer, why, end } => self.on_no_answer(t, peer, why, end),
+            }
+            // All that were under way may end at once, where this node was cut off or stood still.
+            if t.scratch.inputs.len() >= OVERLAY_INPUTS_MAX / 4 {
+                self.drain_overlay(t);
             }
         }
         for witness in self.rpc.witnesses() {

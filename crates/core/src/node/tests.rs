@@ -7,6 +7,7 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
+mod contacts;
 mod restore;
 mod takeover;
 mod values;

@@ -335,13 +335,17 @@ impl<O: Overlay> World<O> {
                 self.give(node, Input::Message { from, ticket, msg });
             }
             What::Reply { ticket, from, msg } => {
-                // As in `rpc`: only who was asked may answer.
-                let asked = |call: &Call<O>| call.to == from;
+                // As in `rpc` and the node: only who was asked may answer, and from elsewhere it is as good as silent.
+                let asked = |call: &Call<O>| call.to.id() == from.id();
                 if self.calls.get(&ticket.request()).is_some_and(asked)
                     && let Some(call) = self.calls.remove(&ticket.request())
                     && self.nodes[call.by].life == call.life
                 {
-                    self.give(call.by, Input::Answer { why: call.why, from: call.to, msg });
+                    let (why, peer) = (call.why, call.to);
+                    let there = peer == from;
+                    let input =
+                        if there { Input::Answer { why, from, msg } } else { Input::NoAnswer { why, peer } };
+                    self.give(call.by, input);
                 }
             }
             What::Busy { ticket } => {

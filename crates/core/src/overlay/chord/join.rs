@@ -202,21 +202,13 @@ impl Chord {
         let me = self.ring.me.clone();
         let Phase::Joining(join) = &mut self.phase else { return };
         let Msg::View(View { mut succs, .. }) = msg else { return self.retry_join(cx) };
-        let namesake = succs.iter().find(|p| p.id() == me.id() && p.addr() != me.addr()).cloned();
         succs.retain(|p| p.id() != me.id() && p.id() != from.id());
         succs.sort_unstable_by_key(|p| p.id().wrapping_sub(me.id()));
         // After the last of its list it is the predecessor itself: in a ring of one it is the successor, too.
         succs.push(from.clone());
         succs.reverse();
         join.heads = succs;
-        match namesake.filter(|_| from.addr() != me.addr()) {
-            Some(namesake) => cx.call(&namesake, Msg::Ping, Call::Duplicate),
-            None => self.ask_head(cx),
-        }
-    }
-
-    pub(super) fn on_duplicate(&mut self, cx: &mut Cx<'_, Chord>, lives: bool) {
-        if lives { self.retry_join(cx) } else { self.ask_head(cx) }
+        self.ask_head(cx);
     }
 
     fn ask_head(&mut self, cx: &mut Cx<'_, Chord>) {

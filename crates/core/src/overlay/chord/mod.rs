@@ -72,8 +72,6 @@ pub enum Call {
     Look(Purpose),
     /// The future successor was asked to show its place.
     JoinHead,
-    /// A peer that has our id under another address was pinged.
-    Duplicate,
     /// A finger was asked whether it still is the finger for this octave; so many were asked before it.
     Finger {
         /// The octave.
@@ -197,7 +195,6 @@ impl Chord {
             Call::Look(Purpose::Join) => self.on_join_look(cx, &from, msg),
             Call::Look(Purpose::Merge) => self.on_merge_look(cx, &from, msg),
             Call::JoinHead => self.on_join_head(cx, &from, msg),
-            Call::Duplicate => self.on_duplicate(cx, true),
             Call::Finger { octave, steps } => self.on_finger_answer(cx, octave, steps, &from, msg),
             Call::FindFinger { .. } => {}
         }
@@ -212,7 +209,6 @@ impl Chord {
             Call::Look(Purpose::Join) => self.retry_join(cx),
             Call::Look(Purpose::Merge) => self.end_merge(cx),
             Call::JoinHead => self.on_join_head_silence(cx, peer),
-            Call::Duplicate => self.on_duplicate(cx, false),
             Call::Finger { octave, .. } => self.on_finger_silence(cx, octave, peer),
             Call::FindFinger { .. } => {}
         }

@@ -317,21 +317,6 @@ fn garbage_does_no_lasting_harm() {
 }
 
 #[test]
-fn a_taken_id_is_not_taken_again() {
-    let mut world = World::<Chord>::settled(4, Config::default(), 10);
-    let taken = *world.nodes[3].me.id();
-    let twin = world.add(taken);
-    world.join(twin, &[5]);
-    world.run(MINUTE);
-    assert!(!world.nodes[twin].overlay.is_member());
-    assert!(world.nodes[twin].events.is_empty());
-    // When the first holder is gone for good, the second one gets in.
-    world.crash(3);
-    world.must_settle(MINUTE.times(2));
-    assert!(world.nodes[twin].overlay.is_member());
-}
-
-#[test]
 fn a_farther_notify_replaces_the_predecessor_only_over_its_grave() {
     let mut world = World::<Chord>::settled(7, Config::default(), 10);
     let ring = world.nodes[0].overlay.ring.clone();

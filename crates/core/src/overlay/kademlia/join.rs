@@ -194,9 +194,6 @@ impl Kademlia {
         }
         join.walk.add(me.id(), &peers[..peers.len().min(usize::from(NAMES))]);
         self.learn(cx, from);
-        if let Some(namesake) = peers.iter().find(|p| p.id() == me.id() && p.addr() != me.addr()) {
-            cx.call(namesake, Msg::Ping { member: false }, Call::Namesake);
-        }
         self.step_join_walk(cx);
     }
 
@@ -206,13 +203,6 @@ impl Kademlia {
         }
         if self.joining(Stage::Walk).is_some_and(|join| join.walk.on_silence(peer)) {
             self.step_join_walk(cx);
-        }
-    }
-
-    /// Two nodes with one id would split its keys: while the other lives we do not join.
-    pub(super) fn on_namesake(&mut self, cx: &mut Cx<'_, Kademlia>, lives: bool) {
-        if lives {
-            self.retry_join(cx);
         }
     }
 

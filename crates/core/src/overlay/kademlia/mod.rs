@@ -71,8 +71,6 @@ pub enum Call {
     Verify,
     /// A joiner announces itself.
     Hello,
-    /// A peer that has our id under another address was pinged.
-    Namesake,
     /// A member was asked whether it knows the same neighborhood of so many bits.
     Compare {
         /// Bits.
@@ -201,7 +199,6 @@ impl Kademlia {
             }
             (Call::Verify, Msg::Pong) => self.on_verified(cx, from, true),
             (Call::Hello, Msg::Group { peers }) => self.on_welcome(cx, from, &peers),
-            (Call::Namesake, Msg::Pong) => self.on_namesake(cx, true),
             (Call::Compare { .. }, Msg::Same) => self.on_same(cx, from),
             (Call::Compare { len }, Msg::Group { peers }) => {
                 self.on_differs(cx, from, usize::from(len), &peers);
@@ -219,10 +216,21 @@ impl Kademlia {
             Call::Enter => self.on_enter_silence(cx, peer),
             Call::Verify => self.on_verified(cx, peer, false),
             Call::Hello => self.on_unwelcome(cx, peer),
-            Call::Namesake => self.on_namesake(cx, false),
             Call::Compare { .. } => self.on_compare_silence(cx, peer),
             Call::Ping { quiet } => self.on_ping_silence(cx, peer, quiet),
             Call::Refresh => self.forget(cx, peer, true),
+        }
+    }
+
+    /// `peer` lives, and could not answer in all that time: a contact stays one. Who is on its way in asks somebody else.
+    fn on_busy(&mut self, cx: &mut Cx<'_, Kademlia>, why: Call, peer: &Peer) {
+        match why {
+            Call::Compare { .. } => self.end_compare(peer),
+            Call::Ping { .. } => self.on_busy_ping(cx, peer),
+            Call::Refresh => {}
+            Call::Walk(_) | Call::Enter | Call::Verify | Call::Hello => {
+                self.on_no_answer(cx, why, peer);
+            }
         }
     }
 
@@ -281,9 +289,8 @@ impl Overlay for Kademlia {
         match input {
             Input::Message { from, ticket, msg } => self.on_message(cx, &from, ticket, msg),
             Input::Answer { why, from, msg } => self.on_answer(cx, why, &from, msg),
-            Input::NoAnswer { why, peer } | Input::Busy { why, peer } => {
-                self.on_no_answer(cx, why, &peer);
-            }
+            Input::NoAnswer { why, peer } => self.on_no_answer(cx, why, &peer),
+            Input::Busy { why, peer } => self.on_busy(cx, why, &peer),
             Input::Timer(Timer::Round) => self.on_round(cx),
             Input::Timer(Timer::Refresh) => self.on_refresh(cx),
             Input::Timer(Timer::Join) => self.on_join_timer(cx),

@@ -61,14 +61,21 @@ impl Kademlia {
 
     /// A spare of the bucket is pinged: if it answers it enters.
     fn promote(&mut self, cx: &mut Cx<'_, Kademlia>, bucket: usize) -> bool {
-        let spare = self.table.take_spare(bucket);
+        let spare = self.may_ping().then(|| self.table.take_spare(bucket)).flatten();
         spare.map(|spare| self.ping(cx, &spare, true)).is_some()
     }
 
     /// A contact of this bucket is gone.
     pub(super) fn fill_bucket(&mut self, cx: &mut Cx<'_, Kademlia>, bucket: usize) {
-        let promoted = self.promote(cx, bucket);
-        if !promoted && self.table.count(bucket) <= usize::from(self.config.neighbors) {
+        if !self.promote(cx, bucket) {
+            self.keep_filled(cx, bucket);
+        }
+    }
+
+    /// Somebody who was to fill this bucket is gone, or there is nobody: the next one where the bucket has become thin.
+    pub(super) fn keep_filled(&mut self, cx: &mut Cx<'_, Kademlia>, bucket: usize) {
+        let thin = self.table.count(bucket) <= usize::from(self.config.neighbors);
+        if thin && !self.promote(cx, bucket) {
             // Soon it would seem that its subtree has hardly any members: ask those that are left.
             let buckets = self.table.depth().max(1);
             self.upkeep.bucket = ((bucket + buckets - 1) % buckets) as u8;

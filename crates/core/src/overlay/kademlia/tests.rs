@@ -342,6 +342,85 @@ fn a_head_is_evicted_only_after_a_failed_request() {
     assert!(hand.node.table.has(&spare));
 }
 
+/// A peer that answers "busy" lives: it stays, nobody is told to suspect it, and it is asked again.
+#[test]
+fn who_is_busy_is_not_evicted() {
+    let mut hand = Hand::new();
+    let told = |effects: &[crate::cx::Effect<Kademlia>]| {
+        effects.iter().any(|effect| matches!(effect, crate::cx::Effect::Tell(_, Msg::Suspect(_))))
+    };
+    let called = |effects: Vec<crate::cx::Effect<Kademlia>>| {
+        let mut calls = effects.into_iter().filter_map(|effect| match effect {
+            crate::cx::Effect::Call(to, _, why) => Some((to, why)),
+            _ => None,
+        });
+        calls.next()
+    };
+    let head = hand.node.table.head(0).expect("a full bucket").clone();
+    // As many as may be under way, so that one that never ended would be missed.
+    for _ in 0..100 {
+        let round = called(hand.give(Input::Timer(Timer::Round))).expect("a round");
+        let refresh = called(hand.give(Input::Timer(Timer::Refresh))).expect("a refresh");
+        let ping = called(hand.give(Input::Suspect(head.clone()))).expect("a ping");
+        for (peer, why) in [round, refresh, ping] {
+            let effects = hand.give(Input::Busy { why, peer: peer.clone() });
+            assert!(hand.node.table.has(&peer) && !told(&effects), "{effects:?}");
+        }
+    }
+    // Silence is another thing.
+    let (mate, why) = called(hand.give(Input::Timer(Timer::Round))).expect("a round");
+    assert!(told(&hand.give(Input::NoAnswer { why, peer: mate.clone() })) && !hand.node.table.has(&mate));
+}
+
+/// A bucket that has become thin is filled from its spares one after another, until one of them lives.
+#[test]
+fn a_silent_spare_is_followed_by_the_next_where_the_bucket_is_thin() {
+    let mut hand = Hand::new();
+    let strangers = hand.strangers();
+    strangers[..3].iter().for_each(|spare| hand.node.table.add_spare(spare));
+    let pinged = |effects: &[crate::cx::Effect<Kademlia>]| {
+        effects.iter().find_map(|effect| match effect {
+            crate::cx::Effect::Call(to, _, Call::Ping { quiet: true }) => Some(to.clone()),
+            _ => None,
+        })
+    };
+    while hand.node.table.count(0) > usize::from(hand.node.config.neighbors) + 1 {
+        let gone = hand.node.table.head(0).expect("somebody").clone();
+        hand.node.table.remove(&gone);
+    }
+    let gone = hand.node.table.head(0).expect("somebody").clone();
+    let mut effects = hand.give(Input::NoAnswer { why: Call::Refresh, peer: gone });
+    for expected in strangers[..3].iter().rev() {
+        assert_eq!(pinged(&effects).as_ref(), Some(expected));
+        let why = Call::Ping { quiet: true };
+        effects = hand.give(Input::NoAnswer { why, peer: expected.clone() });
+    }
+    // Nobody waits any more: those that are left are asked for others, soon.
+    let soon = Duration::from_millis(400);
+    let armed = |effect: &crate::cx::Effect<Kademlia>| matches!(effect, crate::cx::Effect::Arm(Timer::Refresh, after) if *after <= soon);
+    assert!(pinged(&effects).is_none() && effects.iter().any(armed), "{effects:?}");
+}
+
+/// Ids that somebody has chosen: when the other half of a subtree becomes too small and comes in, there is no room for all.
+#[test]
+fn a_crowded_neighborhood_stays_bounded_when_it_grows_by_a_half() {
+    let mut table = Table::new(peer(Id::ZERO, 0), 20, 8);
+    let far = |i: u32| peer(Id::pow2(159).wrapping_add(&Id::from_u64(u64::from(i))), 1_000 + i);
+    for i in 0..8 {
+        table.insert(&far(i), Mono(0));
+    }
+    // Nobody in the buckets between: they could be divided.
+    for i in 0..300 {
+        table.insert(&peer(Id::from_u64(1 + u64::from(i)), i), Mono(0));
+    }
+    table.check().expect("the table keeps its rules");
+    let before = table.group().len();
+    assert!(table.depth() > 0 && before <= table::GROUP_MAX, "{before} in the neighborhood");
+    table.remove(&far(3));
+    table.check().expect("and keeps them");
+    assert!(table.group().len() <= table::GROUP_MAX);
+}
+
 /// Whoever was compared with answers from where it is now: that comparison is over, and the next round makes another.
 #[test]
 fn an_answer_from_another_address_ends_a_round() {
@@ -433,9 +512,7 @@ fn split_networks_are_one_ten_rounds_after_the_heal() {
         let mut world = World::<Kademlia>::settled(n as u64, config(), n);
         world.cut(|i| u8::from(i < minority));
         world.run(Duration::from_secs(120));
-        world.heal();
         let everyone = world.members_in_order();
-        let end = world.now + Duration::from_millis(10 * 2_000);
         let one = |w: &World<Kademlia>| {
             w.nodes.iter().all(|node| {
                 let truth = neighborhood(node.me.id(), &everyone, 8);
@@ -443,6 +520,9 @@ fn split_networks_are_one_ten_rounds_after_the_heal() {
                     && truth.iter().all(|p| *p == node.me || node.overlay.table.has(p))
             })
         };
+        assert!(!one(&world), "{n} nodes, {minority} cut off: each part knows its own alone");
+        world.heal();
+        let end = world.now + Duration::from_millis(10 * 2_000);
         assert!(world.run_until(end, one), "{n} nodes, {minority} cut off");
         assert_eq!(world.wrong_lookup(100, xor_root), None);
     }

@@ -119,7 +119,7 @@ impl Kademlia {
         }
     }
 
-    fn end_compare(&mut self, from: &Peer) {
+    pub(super) fn end_compare(&mut self, from: &Peer) {
         if self.upkeep.comparing.as_ref() == Some(from.id()) {
             self.upkeep.comparing = None;
         }
@@ -235,21 +235,49 @@ impl Kademlia {
     }
 
     pub(super) fn ping(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer, quiet: bool) {
-        let pinged = self.upkeep.pings.contains(peer) || self.upkeep.pings.len() >= PINGS_MAX;
+        let pinged = self.upkeep.pings.contains(peer) || !self.may_ping();
         if !pinged && self.is_in() && peer.id() != self.table.id() {
             self.upkeep.pings.push(peer.clone());
             cx.call(peer, Msg::Ping { member: true }, Call::Ping { quiet });
         }
     }
 
-    pub(super) fn on_pong(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer) {
+    /// Whether there is room for one more ping.
+    pub(super) fn may_ping(&self) -> bool {
+        self.upkeep.pings.len() < PINGS_MAX
+    }
+
+    fn end_ping(&mut self, peer: &Peer) {
         self.upkeep.pings.retain(|p| p != peer);
+    }
+
+    pub(super) fn on_pong(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer) {
+        self.end_ping(peer);
         self.learn(cx, peer);
     }
 
     pub(super) fn on_ping_silence(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer, quiet: bool) {
-        self.upkeep.pings.retain(|p| p != peer);
+        self.end_ping(peer);
+        let contact = self.table.has(peer);
         self.forget(cx, peer, !quiet);
+        if !contact {
+            self.place_stays_empty(cx, peer);
+        }
+    }
+
+    pub(super) fn on_busy_ping(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer) {
+        self.end_ping(peer);
+        if !self.table.has(peer) {
+            self.place_stays_empty(cx, peer);
+        }
+    }
+
+    /// `peer` was pinged to fill a place in a bucket, and does not.
+    fn place_stays_empty(&mut self, cx: &mut Cx<'_, Kademlia>, peer: &Peer) {
+        let bucket = self.table.bucket(peer.id());
+        if self.is_in() && bucket < self.table.depth() {
+            self.keep_filled(cx, bucket);
+        }
     }
 
     /// `peer` has left, or did not answer: out of the table. With `tell` the neighborhood is asked to look after it, too.
