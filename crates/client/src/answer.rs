@@ -283,7 +283,7 @@ pub struct Traced {
     pub steps: Vec<TraceStep>,
     /// The replica set, root first; empty if the lookup failed.
     pub replicas: Vec<PeerName>,
-    /// Nodes that were asked and answered.
+    /// Nodes that were asked and answered on the way to the root. Its own word is no hop, nor is that of one who takes its place.
     pub hops: u32,
     /// Nodes that stayed silent or were slow.
     pub timeouts: u32,

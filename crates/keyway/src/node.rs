@@ -375,7 +375,7 @@ async fn joined(served: &Served) -> Result<(), Failure> {
                     let (all, ready) = status.shares;
                     match status.phase {
                         Phase::Joining => tracing::warn!(
-                            "no member answers: do --join or the remembered addresses name running nodes, and is the network key the same?"
+                            "no member answers: do --join or the remembered addresses name running nodes, and are the network key and --overlay the same?"
                         ),
                         phase => tracing::warn!(?phase, ranges = all, taken_over = ready, "not ready yet"),
                     }

@@ -71,6 +71,10 @@ fn said(step: &TraceStep) -> String {
     }
 }
 
+fn has_answered(step: &TraceStep) -> bool {
+    !matches!(step.answer.as_str(), "slow" | "silent" | "open")
+}
+
 fn others(count: u64) -> String {
     match count {
         0 | 1 => String::new(),
@@ -80,10 +84,11 @@ fn others(count: u64) -> String {
 
 fn end(traced: &Traced) -> String {
     let names: Vec<String> = traced.replicas.iter().map(|peer| peer.id.to_string()[..8].to_owned()).collect();
+    // What the table shows, the root's own word included: it is no hop on the way there.
+    let answered = traced.steps.iter().filter(|step| has_answered(step)).count() as u64;
     let cost = format!(
-        "{} {} answered, {} slow or silent",
-        traced.hops,
-        plural(u64::from(traced.hops), "node", "nodes"),
+        "{answered} {} answered, {} slow or silent",
+        plural(answered, "node", "nodes"),
         traced.timeouts
     );
     match names.split_first() {
@@ -119,5 +124,16 @@ mod tests {
         assert_eq!(said(&step("root", &["b", "a"])), format!("the root is {b}"));
         assert_eq!(said(&step("around", &["b"])), "all that I know around it: 1 node");
         assert_eq!(said(&step("silent", &[])), "no answer");
+        // The root's own answer is no hop on the way to it, and stands in the table all the same.
+        let traced = Traced {
+            key: Key::text("k"),
+            overlay: "chord".into(),
+            style: "iterative".into(),
+            steps: vec![step("slow", &[]), step("root", &["b"]), step("root", &["a"]), step("open", &[])],
+            replicas: vec![peer("b")],
+            hops: 1,
+            timeouts: 1,
+        };
+        assert_eq!(end(&traced), format!("root {b}; 2 nodes answered, 1 slow or silent"));
     }
 }

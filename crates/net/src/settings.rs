@@ -210,6 +210,11 @@ impl NodeSettings {
         if self.seeds.len() + self.seed_names.len() > SEEDS_MAX {
             return setting(format!("at most {SEEDS_MAX} seeds are used"));
         }
+        if let Some(name) = self.seed_names.iter().find(|name| !is_host_and_port(name)) {
+            return setting(format!(
+                "no node can be found by `{name}`: name it as host:port, for example 10.0.0.1:5850"
+            ));
+        }
         match (&self.data, self.durability) {
             (Some(path), Durability::Memory) => {
                 return setting(format!(
@@ -274,6 +279,12 @@ impl NodeSettings {
     }
 }
 
+/// Whether a name says where to ask; whether anybody is there is another thing.
+fn is_host_and_port(name: &str) -> bool {
+    let Some((host, port)) = name.rsplit_once(':') else { return false };
+    !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +315,17 @@ mod tests {
         assert_eq!(named.advertised(([0, 0, 0, 0], 77).into()), ([10, 0, 0, 1], 77).into());
         let vague = NodeSettings { advertise: Some(([0, 0, 0, 0], 9).into()), ..keyed };
         assert!(refusal(&vague).contains("not an address"));
+    }
+
+    #[test]
+    fn a_seed_has_a_host_and_a_port() {
+        let joining = |name: &str| NodeSettings { seed_names: vec![name.to_owned()], ..memory() };
+        for good in ["node-1.example:5850", "10.0.0.1:1", "[::1]:5850"] {
+            joining(good).validate().expect("complete");
+        }
+        for bad in ["", "foo", "foo:", ":5850", "foo:0", "foo:65536", "http://foo:bar"] {
+            assert!(refusal(&joining(bad)).contains("host:port"), "{bad}");
+        }
     }
 
     #[test]
