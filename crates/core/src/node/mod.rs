@@ -354,8 +354,8 @@ impl<O: Overlay> Node<O> {
         }
         match (why, msg) {
             (Why::Overlay(why), Message::Overlay(msg)) => {
-                let there = asked.is_same(&from) || asked == from;
-                // It speaks from elsewhere: whom the overlay has asked is not there any more, and is its affair under that name only.
+                // It speaks from elsewhere: whom the overlay has asked is not there any more. Its label may have changed; that is the overlay's affair.
+                let there = asked.addr() == from.addr();
                 t.scratch.inputs.push_back(if there {
                     Input::Answer { why, from, msg }
                 } else {

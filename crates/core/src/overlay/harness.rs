@@ -342,7 +342,7 @@ impl<O: Overlay> World<O> {
                     && self.nodes[call.by].life == call.life
                 {
                     let (why, peer) = (call.why, call.to);
-                    let there = peer == from;
+                    let there = peer.addr() == from.addr();
                     let input =
                         if there { Input::Answer { why, from, msg } } else { Input::NoAnswer { why, peer } };
                     self.give(call.by, input);
