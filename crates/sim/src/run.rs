@@ -256,7 +256,8 @@ impl Runner<'_> {
     fn on_wake(&mut self, wake: Wake, n: usize, life: u32) {
         let due = |lives: &[u32]| lives[n] & 0xff_ffff == life;
         match wake {
-            Wake::Build | Wake::Joins | Wake::Returns => self.start(n),
+            Wake::Build => self.build_one(n),
+            Wake::Joins | Wake::Returns => self.start(n),
             Wake::SessionEnds if due(&self.lives) => self.depart(n),
             Wake::Lookup | Wake::Put | Wake::Get if due(&self.lives) => self.ask(wake, n),
             Wake::SessionEnds | Wake::Lookup | Wake::Put | Wake::Get => {}
@@ -271,14 +272,27 @@ impl Runner<'_> {
         self.world.add_host()
     }
 
-    /// Starts a process on an idle host, with some members as seeds, and its session if there are sessions.
-    fn start(&mut self, n: usize) {
-        if self.world.is_up(n) {
-            return;
+    /// Starts host `n` while the network is built. The first founds it, also for those that start before it is a member.
+    fn build_one(&mut self, n: usize) {
+        let mut seeds = self.some_members(n);
+        if seeds.is_empty() && n > 0 {
+            seeds.push(0);
         }
-        let seeds = self.some_members(n);
+        self.start_from(n, &seeds);
+    }
+
+    /// Starts a process on a host, if it is idle, with some members as seeds.
+    fn start(&mut self, n: usize) {
+        if !self.world.is_up(n) {
+            let seeds = self.some_members(n);
+            self.start_from(n, &seeds);
+        }
+    }
+
+    /// Starts a process on an idle host with these seeds, and its session if there are sessions.
+    fn start_from(&mut self, n: usize, seeds: &[usize]) {
         self.lives[n] += 1;
-        self.world.start(n, &seeds);
+        self.world.start(n, seeds);
         if let Some(sessions) = self.sessions.filter(|_| self.is_measured()) {
             let stays = sessions.session(&mut self.streams.churn);
             self.world.wake_at(self.world.time() + stays.0, Wake::SessionEnds.token(n, self.lives[n]));
@@ -483,6 +497,30 @@ impl Runner<'_> {
                 let mut owed = self.clients.owed(&got.key, got.asked, got.ended, Duration::ZERO);
                 t.gets.missed += u64::from(complete && owed.any(|i| !there(i)));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_start_at_once_found_one_network() {
+        for every in [Duration::ZERO, Duration(1)] {
+            let scenario = Scenario {
+                nodes: 20,
+                join_every: every,
+                measured: Duration::from_secs(120),
+                lookup_every: Some(Duration::from_secs(5)),
+                ..Scenario::default()
+            };
+            let mut hooks = Hooks { read: &|_| Err(String::new()), progress: &mut |_, _| () };
+            let report = run(&scenario, &mut hooks).unwrap();
+            assert_eq!(report.members, 20, "{every:?}");
+            let lookups = &report.lookups;
+            assert!(lookups.total > 300, "{every:?}: {}", lookups.total);
+            assert_eq!((lookups.failed, lookups.incorrect), (0, 0), "{every:?}");
         }
     }
 }

@@ -5,6 +5,7 @@
 use keyway_core::Duration;
 use keyway_core::machine::Style;
 use keyway_core::overlay::registry::{self, Entry, OVERLAYS};
+use keyway_core::store::TTL_MIN;
 use serde::{Deserialize, Serialize};
 
 use crate::churn::poisson::Poisson;
@@ -185,6 +186,9 @@ impl Scenario {
         if self.nodes == 0 || self.nodes > NODES_MAX {
             return Err(format!("`nodes` is {}, it can be 1 to {NODES_MAX}", self.nodes));
         }
+        if self.replicas == 0 {
+            return Err("`replicas` is 0, at least one copy is kept".into());
+        }
         if self.acks == 0 || self.acks > self.replicas {
             return Err(format!("`acks` is {}, it can be 1 to `replicas` ({})", self.acks, self.replicas));
         }
@@ -202,7 +206,7 @@ impl Scenario {
                 return Err(format!("`{name}` is {p}, it is a probability from 0 to 1"));
             }
         }
-        self.event.iter().try_for_each(Step::check)?;
+        self.check_times()?;
         let world = WorldConfig {
             latency: Latency::parse(&self.latency, read)?,
             faults: LinkFaults {
@@ -221,7 +225,37 @@ impl Scenario {
             ..WorldConfig::new(self.entry()?, self.seed)
         };
         world.check_options()?;
+        self.check_load(&world)?;
         Ok(Plan { world, sessions: self.sessions()?, poisson: self.poisson()? })
+    }
+
+    /// What is ordered must come while the world lives, and its clock must hold it.
+    fn check_times(&self) -> Result<(), String> {
+        let built = u64::from(self.nodes).saturating_mul(self.join_every.0);
+        if !self.settled && built > span::SPAN_MAX.0 {
+            let (nodes, every) = (self.nodes, span::show(self.join_every));
+            return Err(format!("{nodes} joins, one each {every} (`join_every`), take more than 100 years"));
+        }
+        let length = Duration(self.warm_up.0 + self.measured.0);
+        self.event.iter().try_for_each(|step| step.check(length))
+    }
+
+    /// Puts and gets that no network of this kind would ever take.
+    fn check_load(&self, world: &WorldConfig) -> Result<(), String> {
+        let happens = |every: Option<Duration>| every.is_some_and(|every| every.0 > 0);
+        let puts = happens(self.put_every);
+        if (puts || happens(self.get_every)) && self.keys == 0 {
+            return Err("`keys` is 0, puts and gets need at least one".into());
+        }
+        if puts && !(TTL_MIN..=world.ttl_max).contains(&self.ttl) {
+            let (ttl, least, most) = (span::show(self.ttl), span::show(TTL_MIN), span::show(world.ttl_max));
+            return Err(format!("`ttl` is {ttl}, nodes take lives of {least} to {most}"));
+        }
+        if puts && self.value_bytes > world.value_bytes_max {
+            let (bytes, most) = (self.value_bytes, world.value_bytes_max);
+            return Err(format!("`value_bytes` is {bytes}, nodes take values of at most {most}"));
+        }
+        Ok(())
     }
 
     fn sessions(&self) -> Result<Option<Sessions>, String> {
@@ -239,6 +273,9 @@ impl Scenario {
         match (self.join_rate, self.depart_rate) {
             (None, None) => Ok(None),
             (Some(join_every), Some(depart_every)) => {
+                if join_every.0 == 0 || depart_every.0 == 0 {
+                    return Err("`join_rate` and `depart_rate` are times between two events, above 0s".into());
+                }
                 Ok(Some(Poisson { join_every, depart_every, graceful: self.graceful }))
             }
             _ => Err("`join_rate` and `depart_rate` come together".into()),
@@ -310,9 +347,31 @@ mod tests {
             ("acks = 4", "acks"),
             ("overlay = \"mesh\"", "mesh"),
             ("[[event]]\nat = \"1s\"\ncrash = 2.0", "crash"),
+            ("replicas = 0\nacks = 0", "at least one copy"),
+            ("replicas = 9", "chord keeps at most 8 copies with these settings, 9 are wanted"),
+            ("overlay = \"kademlia\"\nreplicas = 30", "replicas must be at most 16"),
+            ("join_every = \"300d\"\nnodes = 1000000", "`join_every`"),
+            ("put_every = \"1m\"\nttl = \"999ms\"", "`ttl` is 999ms, nodes take lives of 1s to 7d"),
+            ("put_every = \"1m\"\nttl = \"8d\"", "1s to 7d"),
+            ("put_every = \"1m\"\nvalue_bytes = 65537", "at most 65536"),
+            ("put_every = \"1m\"\nkeys = 0", "`keys` is 0"),
+            ("get_every = \"1m\"\nkeys = 0", "`keys` is 0"),
+            ("join_rate = \"0s\"\ndepart_rate = \"1s\"", "above 0s"),
+            ("for = \"10s\"\n[[event]]\nat = \"11s\"\nheal = true", "event at 11s: the run ends after 10s"),
+            (
+                "for = \"10s\"\n[[event]]\nat = \"8s\"\njoin = 3\nover = \"5s\"",
+                "last until 13s, the run ends after 10s",
+            ),
         ] {
             let error = Scenario::from_toml(text).unwrap().plan(&|_| Err(String::new())).err().unwrap();
             assert!(error.contains(word), "{error}");
+        }
+        // What nobody puts may be as it likes, and a warm-up is a part of the run.
+        for text in [
+            "ttl = \"0s\"\nkeys = 0\nput_every = \"0s\"",
+            "for = \"10s\"\nwarm_up = \"1s\"\n[[event]]\nat = \"11s\"\nheal = true",
+        ] {
+            assert!(Scenario::from_toml(text).unwrap().plan(&|_| Err(String::new())).is_ok(), "{text}");
         }
     }
 }

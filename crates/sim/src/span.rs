@@ -2,10 +2,13 @@
 
 use keyway_core::Duration;
 
+/// The longest span that is read: a hundred years. A world's clock counts microseconds in 64 bits, and sums of a few of these fit.
+pub const SPAN_MAX: Duration = Duration::from_secs(36_525 * 24 * 3600);
+
 /// Reads a span: one or more numbers, each with a unit of `us`, `ms`, `s`, `m`, `h` or `d`. Fractions are allowed.
 ///
 /// # Errors
-/// A text for people that names what was expected.
+/// A text for people that names what was expected; also above [`SPAN_MAX`].
 pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a span of time; write it like 250ms, 10m or 1h30m");
     let mut rest = text.trim();
@@ -29,6 +32,12 @@ pub fn parse(text: &str) -> Result<Duration, String> {
                 _ => return Err(wrong()),
             };
         rest = &rest[unit..];
+    }
+    if micros > SPAN_MAX.0 as f64 {
+        return Err(format!(
+            "`{text}` is longer than 100 years ({}), the most that is simulated",
+            show(SPAN_MAX)
+        ));
     }
     Ok(Duration(micros as u64))
 }
@@ -91,5 +100,14 @@ mod tests {
         assert!(parse("10").is_err() && parse("").is_err() && parse("5 parsecs").is_err());
         assert_eq!(show(Duration::from_secs(5400)), "1h30m");
         assert_eq!(show(Duration::ZERO), "0s");
+    }
+
+    #[test]
+    fn a_span_that_no_clock_holds_is_refused() {
+        assert_eq!(parse("36525d"), Ok(SPAN_MAX));
+        for text in ["36525d1s", "300000000d", "99999999999999999d", &format!("{}d", "9".repeat(400))] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains("100 years (36525d)"), "{error}");
+        }
     }
 }

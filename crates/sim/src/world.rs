@@ -92,15 +92,27 @@ impl WorldConfig {
 }
 
 impl WorldConfig {
-    /// Tries the overlay's settings on a node.
+    /// Tries the settings on a node.
     ///
     /// # Errors
-    /// The overlay's own text about an unknown or impossible setting.
+    /// The node's own text about an unknown or impossible setting.
     pub fn check_options(&self) -> Result<(), String> {
         let peer = Peer::new(Id::ZERO, Addr::simulated(0));
-        let options = self.options.clone();
-        (self.overlay.make)(NodeConfig { overlay_options: options, ..NodeConfig::new(peer, [0; 32]) })
-            .map(drop)
+        (self.overlay.make)(self.of_node(NodeConfig::new(peer, [0; 32]))).map(drop)
+    }
+
+    /// A node's settings in this world.
+    fn of_node(&self, node: NodeConfig) -> NodeConfig {
+        NodeConfig {
+            replicas: self.replicas,
+            acks: self.acks,
+            value_bytes_max: self.value_bytes_max,
+            ttl_max: self.ttl_max,
+            store_bytes_max: self.store_bytes_max,
+            lookup_style: self.lookup_style,
+            overlay_options: self.options.clone(),
+            ..node
+        }
     }
 }
 
@@ -217,20 +229,13 @@ impl World {
         host.member = false;
         host.due = u64::MAX;
         (host.tick_at, host.tick_after) = (u64::MAX, u64::MAX);
-        let config = NodeConfig {
+        let config = self.config.of_node(NodeConfig {
             incarnation: u64::from(host.life),
-            replicas: self.config.replicas,
-            acks: self.config.acks,
-            value_bytes_max: self.config.value_bytes_max,
-            ttl_max: self.config.ttl_max,
-            store_bytes_max: self.config.store_bytes_max,
-            lookup_style: self.config.lookup_style,
-            overlay_options: self.config.options.clone(),
             ..NodeConfig::new(
                 host.peer.clone(),
                 self.rng.fork_seed("machine", (n as u64) << 32 | u64::from(host.life)),
             )
-        };
+        });
         let machine =
             (self.config.overlay.make)(config).expect("options are checked before a world is built");
         host.machine = Some(machine);

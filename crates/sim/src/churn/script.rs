@@ -30,7 +30,7 @@ use crate::span;
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// When, after the start of the measured time.
+    /// When, after the network was built; a warm-up counts.
     #[serde(with = "span::text")]
     pub at: Duration,
     /// This share of the members crashes in one instant.
@@ -57,14 +57,23 @@ pub struct Step {
 }
 
 impl Step {
-    /// Checks the numbers.
+    /// Checks the numbers, for a run of this length, its warm-up included.
     ///
     /// # Errors
     /// A text for people.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self, length: Duration) -> Result<(), String> {
+        let (at, ends) = (span::show(self.at), span::show(length));
+        if self.at > length {
+            return Err(format!("event at {at}: the run ends after {ends}, before it"));
+        }
+        let over = Duration(self.at.0 + self.over.0);
+        if self.join.is_some() && over > length {
+            let last = span::show(over);
+            return Err(format!("event at {at}: its joins last until {last}, the run ends after {ends}"));
+        }
         for (name, share) in [("crash", self.crash), ("leave", self.leave), ("partition", self.partition)] {
             if share.is_some_and(|s| !(0.0..=1.0).contains(&s)) {
-                return Err(format!("event at {}: `{name}` is a share from 0 to 1", span::show(self.at)));
+                return Err(format!("event at {at}: `{name}` is a share from 0 to 1"));
             }
         }
         Ok(())
