@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::fs::read_to_string;
+
 use serde_json::Value;
-use support::{command, keyway, run};
+use support::{Process, SOON, command, keyway, run, wait_until};
 
 #[test]
 fn scale_measures_each_world_in_a_process_of_its_own_and_draws() {
@@ -27,6 +29,24 @@ fn scale_measures_each_world_in_a_process_of_its_own_and_draws() {
     }
     let error = keyway(["sim", "scale", "--overlay", "pastry"]).failed(2);
     assert!(error.contains("pastry") && error.contains("sim list"), "{error}");
+}
+
+#[test]
+fn a_world_of_scale_ends_with_the_process_that_began_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let endless = ["sim", "scale", "--nodes", "50", "--for", "36500d"];
+    let mut scale = Process::start(command().args(endless), &dir.path().join("log"));
+    let world = wait_until("a world runs", SOON, || {
+        let children = read_to_string(format!("/proc/{0}/task/{0}/children", scale.id())).ok()?;
+        children.split_ascii_whitespace().next().map(str::to_owned)
+    });
+    scale.terminate();
+    assert_eq!(scale.end(SOON).code(), None, "a signal ended it");
+    wait_until("the world ends too", SOON, || {
+        // Gone, or dead and not fetched by whoever inherited it.
+        let status = read_to_string(format!("/proc/{world}/status")).unwrap_or_default();
+        (!status.contains("State:") || status.contains("State:\tZ")).then_some(())
+    });
 }
 
 #[test]

@@ -30,6 +30,9 @@ pub(super) struct RunArgs {
     /// Print the scenario as TOML instead of running it
     #[arg(long)]
     show: bool,
+    /// End when the standard input does: whoever started this process is gone
+    #[arg(long, hide = true)]
+    end_with_input: bool,
 
     /// Which overlay the nodes run [default: the first of `keyway sim list`]
     #[arg(long, value_name = "NAME")]
@@ -168,13 +171,16 @@ impl RunArgs {
 
 /// `keyway sim run`.
 pub(super) fn run(args: RunArgs, output: &Output) -> Result<Exit, Failure> {
-    let show = args.show;
+    let (show, with_input) = (args.show, args.end_with_input);
     let scenario = args.scenario()?;
     let read = |name: &str| std::fs::read_to_string(name).map_err(|e| e.to_string());
     if show {
         scenario.plan(&read).map_err(usage)?;
         output.line(scenario.to_toml())?;
         return Ok(Exit::Ok);
+    }
+    if with_input {
+        end_with_input();
     }
     let bar = Bar::new(output);
     let before = resident_bytes();
@@ -196,6 +202,15 @@ pub(super) fn run(args: RunArgs, output: &Output) -> Result<Exit, Failure> {
         table(&report, output)?
     }
     Ok(Exit::Ok)
+}
+
+/// Ends this process as soon as its standard input ends, which the kernel closes with the process that holds the other end,
+/// however that one ended.
+fn end_with_input() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(Exit::Interrupted.code().into());
+    });
 }
 
 /// Resident memory of this process, where the system tells it.

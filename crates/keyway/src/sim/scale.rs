@@ -1,6 +1,6 @@
 //! `keyway sim scale`: what an event and a node cost, over the number of nodes.
 //!
-//! Each world runs in a process of its own (`keyway sim run`), so that its memory is its own. Absolute times say more about the
+//! Each world runs in a process of its own (`keyway sim run`), so that its memory is its own; it ends when this one does. Absolute times say more about the
 //! machine than about the code; beside them stand the ratio to the smallest world of the same run, and the share of the
 //! design's bound.
 
@@ -96,14 +96,21 @@ pub(super) fn run(args: &ScaleArgs, output: &Output) -> Result<Exit, Failure> {
 fn measure(overlay: &str, nodes: u32, args: &ScaleArgs) -> Result<Cost, Failure> {
     let failed = |what: String| Failure::new(Exit::Failure, format!("{overlay}, {nodes} nodes: {what}"));
     let me = std::env::current_exe().map_err(|e| failed(format!("this program is not to be found: {e}")))?;
-    let span = span::show(args.measured);
+    // Exactly: a span as people read it has two units at most.
+    let span = format!("{}us", args.measured.0);
     let (nodes_text, seed) = (nodes.to_string(), args.seed.to_string());
-    let out = Command::new(me)
+    let mut child = Command::new(me)
         .args(["-o", "json", "sim", "run", "--settled", "--overlay", overlay, "--nodes", &nodes_text])
-        .args(["--seed", &seed, "--lookup-every", &span, "--for", &span])
+        .args(["--seed", &seed, "--lookup-every", &span, "--for", &span, "--end-with-input"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .output()
+        .spawn()
         .map_err(|e| failed(e.to_string()))?;
+    // Held, and not written to: it closes with this process, whatever ends it, and the child ends too.
+    let tie = child.stdin.take();
+    let out = child.wait_with_output().map_err(|e| failed(e.to_string()))?;
+    drop(tie);
     if !out.status.success() {
         return Err(failed(format!("{}: {}", out.status, String::from_utf8_lossy(&out.stderr).trim())));
     }
