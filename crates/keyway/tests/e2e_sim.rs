@@ -50,6 +50,51 @@ fn a_world_of_scale_ends_with_the_process_that_began_it() {
 }
 
 #[test]
+fn what_no_world_can_be_is_refused_before_it_is_built() {
+    for (args, words) in [
+        (&["run", "--replicas", "9"][..], "chord keeps at most 8 copies with these settings, 9 are wanted"),
+        (&["run", "--overlay", "kademlia", "--replicas", "30"], "replicas must be at most 16"),
+        (&["run", "--replicas", "0"], "at least one copy"),
+        (&["run", "--acks", "4"], "`acks` is 4"),
+        (&["run", "--for", "99999999999999999d"], "longer than 100 years"),
+        (&["run", "--warm-up", "300000000d"], "longer than 100 years"),
+        (&["scale", "--for", "300000000d"], "longer than 100 years"),
+        (&["run", "--put-every", "1m", "--ttl", "0s"], "`ttl` is 0s"),
+        (&["run", "--put-every", "1m", "--keys", "0"], "`keys` is 0"),
+        (&["sweep", "--seeds", "0"], "--seeds"),
+        (&["sweep", "--start", "18446744073709551615", "--seeds", "3"], "3 seeds from 18446744073709551615"),
+        (&["sweep", "--jobs", "9999999"], "1..=256"),
+        (&["sweep", "--jobs", "0"], "1..=256"),
+        (&["undead", "--jobs", "257"], "1..=256"),
+        (&["replay", "--seed", "1", "--from", "10s", "--until", "5s"], "--from 10s is after --until 5s"),
+        (&["replay", "--seed", "1", "-o", "json"], "has no JSON"),
+    ] {
+        let error = run(command().arg("sim").args(args), b"").failed(2);
+        assert!(error.contains(words), "{args:?}: {error}");
+    }
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("late.toml");
+    std::fs::write(&file, "for = \"10s\"\n[[event]]\nat = \"11s\"\nheal = true\n").expect("written");
+    let error = run(command().args(["sim", "run"]).arg(&file), b"").failed(2);
+    assert!(error.contains("event at 11s: the run ends after 10s"), "{error}");
+    let error = keyway(["sim", "sweep", "--time-box", "0s"]).failed(1);
+    assert!(error.contains("no world was judged") && error.contains("--time-box"), "{error}");
+}
+
+#[test]
+fn experiments_and_scenarios_are_told_as_one_object() {
+    for format in ["json", "ndjson"] {
+        let list: Value =
+            serde_json::from_str(&keyway(["sim", "paper", "-o", format]).good()).expect("one object");
+        let first = &list["experiments"][0];
+        assert!(list["version"] == 1 && first["name"].is_string() && first["about"].is_string(), "{list}");
+    }
+    let shown = ["sim", "run", "--show", "--nodes", "7", "--for", "90s", "-o", "json"];
+    let scenario: Value = serde_json::from_str(&keyway(shown).good()).expect("one object");
+    assert!(scenario["version"] == 1 && scenario["nodes"] == 7 && scenario["for"] == "1m30s", "{scenario}");
+}
+
+#[test]
 fn undead_counts_what_it_removed_and_what_it_looked_for() {
     let undead = ["-o", "json", "sim", "undead", "--removes", "20", "--nodes", "6", "--overlay", "kademlia"];
     let report: Value = serde_json::from_str(&keyway(undead).good()).expect("one object");

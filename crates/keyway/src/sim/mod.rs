@@ -29,6 +29,9 @@ use clap::{Args, Subcommand};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
+/// Most worlds at once: each has a thread, and more than there are cores gain nothing.
+const JOBS_MAX: i64 = 256;
+
 const EXAMPLES: &str = "\
 Examples:
   keyway sim run --nodes 1024 --settled --lifetime exp:1h --downtime exp:1h --lookup-every 10m --for 2h

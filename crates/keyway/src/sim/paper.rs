@@ -80,7 +80,7 @@ fn list(output: &Output) -> Result<Exit, Failure> {
     if output.is_json() {
         let all: Vec<_> =
             all().map(|e| json!({"name": e.name, "about": e.about, "paper": e.paper})).collect();
-        output.json(&json!(all))?;
+        output.json(&json!({ "experiments": all }))?;
         return Ok(Exit::Ok);
     }
     for e in all() {

@@ -20,7 +20,7 @@ Examples:
   keyway sim replay --seed 17 --until 12.5s
   keyway sim replay --overlay chord --seed 17 --from 10s --only n3
 
-Each line is: seconds, host, what happened there. `n3 <- n5` is a frame that reached n3.
+Each line is: seconds, host, what happened there. `n3 <- n5` is a frame that reached n3. There is no JSON of it.
 ";
 
 /// Run one drawn world again and tell every event
@@ -49,6 +49,17 @@ pub(super) struct ReplayArgs {
 
 /// `keyway sim replay`.
 pub(super) fn run(args: &ReplayArgs, output: &Output) -> Result<Exit, Failure> {
+    if output.is_json() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "sim replay writes one line of text for each event, and has no JSON",
+        )
+        .hint("ask without -o json; keyway sim sweep -o ndjson tells what came of a seed"));
+    }
+    if let Some((from, until)) = args.from.zip(args.until).filter(|(from, until)| from > until) {
+        let (from, until) = (span::show(from), span::show(until));
+        return Err(usage(format!("--from {from} is after --until {until}: nothing would be told")));
+    }
     let overlay = args.overlay.as_deref().map(find_overlay).transpose().map_err(usage)?;
     let params = Params::draw(args.seed, overlay);
     output.line(params.to_string())?;

@@ -12,7 +12,7 @@ use keyway_sim::span;
 
 use super::usage;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, thousands};
+use crate::output::{Output, plural, thousands};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,7 +27,7 @@ Examples:
 pub(super) struct RunArgs {
     /// A TOML scenario; flags override it
     scenario: Option<PathBuf>,
-    /// Print the scenario as TOML instead of running it
+    /// Print the scenario as TOML, or with `-o json` as JSON, instead of running it
     #[arg(long)]
     show: bool,
     /// End when the standard input does: whoever started this process is gone
@@ -46,7 +46,7 @@ pub(super) struct RunArgs {
     /// Begin as one converged network instead of by joins
     #[arg(long)]
     settled: bool,
-    /// Time between joins while the network is built [default: 100ms]
+    /// Time between joins while the network is built, 0s for all at once [default: 100ms]
     #[arg(long, value_name = "SPAN", value_parser = span)]
     join_every: Option<Span>,
     /// Virtual time before it, with churn and load, in which nothing is counted [default: 0s]
@@ -176,7 +176,11 @@ pub(super) fn run(args: RunArgs, output: &Output) -> Result<Exit, Failure> {
     let read = |name: &str| std::fs::read_to_string(name).map_err(|e| e.to_string());
     if show {
         scenario.plan(&read).map_err(usage)?;
-        output.line(scenario.to_toml())?;
+        if output.is_json() {
+            output.json(&scenario)?;
+        } else {
+            output.line(scenario.to_toml())?;
+        }
         return Ok(Exit::Ok);
     }
     if with_input {
@@ -268,7 +272,13 @@ fn table(r: &Report, output: &Output) -> Result<(), Failure> {
     let virtual_time = span::show(keyway_core::Duration((r.virtual_seconds * 1e6) as u64));
     line(
         "world",
-        format!("{} nodes of {}, seed {}, {virtual_time}", thousands(r.nodes.into()), r.overlay, r.seed),
+        format!(
+            "{} {} of {}, seed {}, {virtual_time}",
+            thousands(r.nodes.into()),
+            plural(r.nodes.into(), "node", "nodes"),
+            r.overlay,
+            r.seed
+        ),
     )?;
     line("members", format!("{} at the end, {} joins, {} departures", r.members, r.joins, r.departures))?;
     line(

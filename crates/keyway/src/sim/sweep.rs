@@ -10,7 +10,7 @@ use keyway_sim::swarm::{Outcome, Params, Tally};
 use keyway_sim::sweep::{Sweep, failure_line, sweep};
 use serde_json::json;
 
-use super::usage;
+use super::{JOBS_MAX, usage};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, thousands};
 
@@ -31,7 +31,7 @@ each failure is a line on stdout. The exit code is 1 if a world failed.
 #[command(before_help = EXAMPLES)]
 pub(super) struct SweepArgs {
     /// How many seeds
-    #[arg(long, default_value_t = 100, value_name = "COUNT")]
+    #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first seed
     #[arg(long, default_value_t = 1, value_name = "SEED")]
@@ -39,9 +39,9 @@ pub(super) struct SweepArgs {
     /// Which overlay the nodes run [default: drawn]
     #[arg(long, value_name = "NAME")]
     overlay: Option<String>,
-    /// Worlds at once
-    #[arg(long, default_value_t = 2, value_name = "COUNT")]
-    jobs: usize,
+    /// Worlds at once, 1 to 256
+    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=JOBS_MAX))]
+    jobs: u16,
     /// Begin no more worlds after this long
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     time_box: Option<Duration>,
@@ -53,8 +53,14 @@ pub(super) struct SweepArgs {
 /// `keyway sim sweep`.
 pub(super) fn run(args: &SweepArgs, output: &Output) -> Result<Exit, Failure> {
     let overlay = args.overlay.as_deref().map(find_overlay).transpose().map_err(usage)?;
-    let plan =
-        Sweep { start: args.start, seeds: args.seeds, overlay, jobs: args.jobs, keep_going: args.keep_going };
+    let (start, seeds) = (args.start, args.seeds);
+    if start.checked_add(seeds).is_none() {
+        return Err(usage(format!(
+            "{seeds} seeds from {start} on: the last one would be above {}",
+            u64::MAX - 1
+        )));
+    }
+    let plan = Sweep { start, seeds, overlay, jobs: args.jobs.into(), keep_going: args.keep_going };
     let began = Instant::now();
     let mut go_on = || args.time_box.is_none_or(|most| began.elapsed().as_micros() < u128::from(most.0));
     let mut sum = Sum::default();
@@ -74,6 +80,10 @@ pub(super) fn run(args: &SweepArgs, output: &Output) -> Result<Exit, Failure> {
     };
     let judged = sweep(&plan, &mut go_on, &mut each).map_err(|e| Failure::new(Exit::Failure, e))?;
     written?;
+    if let Some(most) = args.time_box.filter(|_| judged == 0) {
+        let text = format!("no world was judged: the time box of {} was over before", span::show(most));
+        return Err(Failure::new(Exit::Failure, text).hint("give it more time with --time-box"));
+    }
     let seconds = began.elapsed().as_secs_f64();
     if output.is_json() {
         output.json_line(&json!({

@@ -9,7 +9,7 @@ use keyway_sim::span;
 use keyway_sim::undead::{self, Failure as Seen, NODES_MAX, NODES_MIN, Outcome, Plan, SKEW};
 use serde_json::json;
 
-use super::usage;
+use super::{JOBS_MAX, usage};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, thousands};
 
@@ -42,16 +42,16 @@ pub(super) struct UndeadArgs {
     /// Which overlay they run [default: the first of `keyway sim list`]
     #[arg(long, value_name = "NAME")]
     overlay: Option<String>,
-    /// Worlds at once
-    #[arg(long, default_value_t = 2, value_name = "COUNT")]
-    jobs: usize,
+    /// Worlds at once, 1 to 256
+    #[arg(long, default_value_t = 2, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=JOBS_MAX))]
+    jobs: u16,
 }
 
 /// `keyway sim undead`.
 pub(super) fn run(args: &UndeadArgs, output: &Output) -> Result<Exit, Failure> {
     let overlay = find_overlay(args.overlay.as_deref().unwrap_or_default()).map_err(usage)?;
     let (removes, seed, nodes) = (args.removes, args.seed, args.nodes as usize);
-    let plan = Plan { removes, seed, nodes, overlay, jobs: args.jobs };
+    let plan = Plan { removes, seed, nodes, overlay, jobs: args.jobs.into() };
     let began = Instant::now();
     let outcome = measure(&plan, began).map_err(|e| Failure::new(Exit::Failure, e))?;
     let seconds = began.elapsed().as_secs_f64();
