@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{command, keyway, run};
+use support::{Process, SOON, command, keyway, run, wait_until};
 
 const SMALL: [&str; 13] = [
     "-o",
@@ -82,8 +82,23 @@ fn durable_puts_are_measured_beside_redb_alone_and_leave_nothing_behind() {
 }
 
 #[test]
+fn an_interrupted_run_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let place = dir.path().join("data");
+    std::fs::create_dir(&place).expect("a directory");
+    let long =
+        ["bench", "--nodes", "3", "--copies", "3", "--durability", "fsync", "--ops", "1000000", "--dir"];
+    let mut bench = Process::start(command().args(long).arg(&place), &dir.path().join("log"));
+    wait_until("puts have begun", SOON, || bench.log().contains("1000000 puts").then_some(()));
+    assert_eq!(std::fs::read_dir(&place).expect("a directory").count(), 1);
+    bench.interrupt();
+    assert_eq!(bench.end(SOON).code(), Some(130), "{}", bench.log_end());
+    assert_eq!(std::fs::read_dir(&place).expect("a directory").count(), 0);
+}
+
+#[test]
 fn clients_of_gateways_notice_what_stops() {
-    let report = report(&["--interface", "http", "--kill", "34"]);
+    let report = report(&["--interface", "http", "--kill", "5"]);
     let stopped = &report["after_kill"];
     assert!(stopped["stopped"] == 1 && stopped["reads"]["count"] == 1_000, "{report}");
     assert_eq!(stopped["reads"]["wrong"], 0, "{report}");
@@ -99,4 +114,13 @@ fn what_cannot_be_measured_is_refused() {
     let error = keyway(absent).failed(1);
     assert!(error.contains("absent/place") && error.contains("--dir"), "{error}");
     keyway(["bench", "--interface", "redis"]).failed(2);
+    let three = ["bench", "--nodes", "3", "--copies", "3"];
+    for (more, words) in [
+        (&["--acks", "4"][..], "waits for 4 of 3 copies"),
+        (&["--option", "foo=1"], "foo"),
+        (&["--kill", "90"], "2 of 3 nodes cannot be stopped"),
+    ] {
+        let error = run(command().args(three).args(more), b"").failed(2);
+        assert!(error.contains(words) && !error.contains("starting"), "{error}");
+    }
 }

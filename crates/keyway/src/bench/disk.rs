@@ -15,32 +15,41 @@ use keyway_net::disk::engine::EngineConfig;
 use keyway_net::disk::yardstick::{Source, Speed, redb_alone};
 use keyway_net::{DiskMetrics, Durability};
 use serde::Serialize;
+use tokio::runtime::Runtime;
 
-use super::BenchArgs;
+use super::{BenchArgs, network};
 use crate::exit::{Exit, Failure};
+use crate::serve::Signals;
 
 /// Least time for redb alone; below it, its first commits would weigh too much.
 const ALONE_MIN: Duration = Duration::from_millis(500);
 /// Names that are tried for a directory that is not there yet.
 const NAMES_MAX: u32 = 100;
 
-/// Where data lies during a run, if it is kept at all. Removed when dropped.
+/// Where data lies during a run, if it is kept at all. Removed when dropped, and when Ctrl-C or SIGTERM ends the process.
 pub(super) struct Scratch {
     path: Option<PathBuf>,
+    /// Waits for the signals.
+    _ears: Option<Runtime>,
 }
 
 impl Scratch {
     /// A new directory in the one that was named.
     pub(super) fn new(args: &BenchArgs) -> Result<Scratch, Failure> {
         if args.durability == Durability::Memory {
-            return Ok(Scratch { path: None });
+            return Ok(Scratch { path: None, _ears: None });
         }
         let process = std::process::id();
         let mut failed = None;
         for n in 0..NAMES_MAX {
             let path = args.dir.join(format!("keyway-bench-{process}-{n}"));
             match fs::create_dir(&path) {
-                Ok(()) => return Ok(Scratch { path: Some(path) }),
+                Ok(()) => {
+                    // From here on it is removed, also if nobody can listen.
+                    let mut scratch = Scratch { path: Some(path.clone()), _ears: None };
+                    scratch._ears = Some(remove_at_signal(path)?);
+                    return Ok(scratch);
+                }
                 Err(error) => failed = Some((path, error)),
             }
         }
@@ -63,6 +72,26 @@ impl Drop for Scratch {
             tracing::warn!(%error, path = %path.display(), "the data of the run is left");
         }
     }
+}
+
+/// Tries of removing a directory into which nodes of this process still write.
+const REMOVALS_MAX: u32 = 100;
+
+/// Ends the process by Ctrl-C or SIGTERM, and removes what it has written first. Nodes need not stop for that: what they wrote
+/// is not read again.
+fn remove_at_signal(path: PathBuf) -> Result<Runtime, Failure> {
+    let runtime = network::runtime(Some(1))?;
+    let mut signals = runtime.block_on(async { Signals::new() })?;
+    runtime.spawn(async move {
+        signals.leave().await;
+        // A node may make a file between the look into its directory and the directory's removal.
+        let left = (0..REMOVALS_MAX).all(|_| fs::remove_dir_all(&path).is_err() && path.exists());
+        if left {
+            eprintln!("the data of the run is left in {}", path.display());
+        }
+        std::process::exit(Exit::Interrupted.code().into());
+    });
+    Ok(runtime)
 }
 
 /// Readings of all nodes' disks.

@@ -21,18 +21,20 @@ mod network;
 mod report;
 mod wire;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use keyway_core::machine::Reads;
 use keyway_core::machine::Style;
 use keyway_core::overlay::registry;
+use keyway_gateway::GatewayConfig;
 use keyway_net::{Durability, NodeSettings};
 use serde::Serialize;
 
 use crate::duration::Span;
 use crate::exit::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, plural};
+use crate::serve;
 use crate::session::Session;
 use disk::Scratch;
 use load::Load;
@@ -44,6 +46,8 @@ use wire::Interface;
 const NODES_MAX: i64 = 256;
 /// Reads, and writes, after nodes were stopped.
 const AFTER_STOP_OPS: usize = 1_000;
+/// Nodes that are left when others were stopped: a get asks another one than the put.
+const SURVIVORS_MIN: usize = 2;
 /// Operations of a phase with many at once, for each of those at once.
 const OPS_PER_SLOT: usize = 60;
 
@@ -106,15 +110,23 @@ pub(crate) struct BenchArgs {
     /// How many copies a get asks; over XML-RPC and Sun RPC it is always a quorum
     #[arg(long, value_enum, default_value_t = ReadsArg::First)]
     reads: ReadsArg,
-    /// Afterwards so many percent of the nodes vanish at once, and the rest is asked
+    /// Afterwards so many percent of the nodes, 1 to 90 and at least one node, vanish at once, and the rest is asked
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=90))]
     kill: Option<u8>,
-    /// Afterwards so many percent of the nodes stand still, as after SIGSTOP, and the rest is asked
+    /// Afterwards so many percent of the nodes, 1 to 90 and at least one node, stand still, as after SIGSTOP, and the rest is asked
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=90), conflicts_with = "kill")]
     pause: Option<u8>,
     /// How long they stand still
     #[arg(long, default_value = "30s", value_name = "SPAN")]
     pause_for: Span,
+}
+
+impl BenchArgs {
+    /// How many nodes are stopped: the share that was asked for, rounded down, but one at least.
+    fn victims(&self) -> usize {
+        let of = |percent: u8| (usize::from(self.nodes) * usize::from(percent) / 100).max(1);
+        self.kill.or(self.pause).map_or(0, of)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
@@ -124,6 +136,16 @@ enum ReadsArg {
     First,
     /// As many as make sure that no acknowledged value is missed
     Quorum,
+}
+
+impl ReadsArg {
+    /// Its name on the command line.
+    const fn name(self) -> &'static str {
+        match self {
+            ReadsArg::First => "first",
+            ReadsArg::Quorum => "quorum",
+        }
+    }
 }
 
 impl From<ReadsArg> for Reads {
@@ -144,7 +166,7 @@ fn option(text: &str) -> Result<(String, u64), String> {
 pub(crate) fn run(args: &BenchArgs, session: &Session) -> Result<Exit, Failure> {
     let output = &session.output;
     let concurrency = check(args)?;
-    let victims = usize::from(args.nodes) * usize::from(args.kill.or(args.pause).unwrap_or(0)) / 100;
+    let victims = args.victims();
     let scratch = Scratch::new(args)?;
     let network = Network::start(args, victims, &scratch, output)?;
     let mut load = Load::new(&network, args);
@@ -172,7 +194,8 @@ pub(crate) fn run(args: &BenchArgs, session: &Session) -> Result<Exit, Failure> 
             None => network.pause(args.pause_for.into()),
         }
         output.note(format!(
-            "{victims} nodes have stopped; {AFTER_STOP_OPS} reads and writes at the others ..."
+            "{victims} {} stopped; {AFTER_STOP_OPS} reads and writes at the others ...",
+            plural(victims as u64, "node has", "nodes have")
         ));
         load.only_survivors();
         let (reads, writes) = load.reads_and_writes(AFTER_STOP_OPS)?;
@@ -239,6 +262,14 @@ fn check(args: &BenchArgs) -> Result<Vec<u16>, Failure> {
     if args.value_bytes > value_bytes_max {
         return usage(format!("nodes take values of at most {value_bytes_max} bytes"));
     }
+    let (nodes, victims) = (usize::from(args.nodes), args.victims());
+    if nodes < victims + SURVIVORS_MIN {
+        return usage(format!(
+            "{victims} of {nodes} nodes cannot be stopped: a get asks another node than the put, two must be left"
+        ));
+    }
+    // What is left to check is what the nodes themselves say of their settings.
+    serve::check(&network::settings(args, Vec::new(), 0, Path::new(".")), &GatewayConfig::default())?;
     if args.concurrency.contains(&0) || args.ops == 0 {
         return usage("at least one operation at a time, and at least one in all".to_owned());
     }

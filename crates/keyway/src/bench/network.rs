@@ -5,6 +5,7 @@
 //! kernel goes on filling their sockets, as after SIGSTOP.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ pub(super) struct Network {
     doomed: Mutex<Option<Runtime>>,
 }
 
-fn runtime(threads: Option<usize>) -> Result<Runtime, Failure> {
+/// With so many threads, or one for each processor.
+pub(super) fn runtime(threads: Option<usize>) -> Result<Runtime, Failure> {
     let mut builder = Builder::new_multi_thread();
     if let Some(threads) = threads {
         builder.worker_threads(threads);
@@ -66,7 +68,7 @@ impl Network {
         for at in 0..count {
             // A few seeds, as a configuration file would name them.
             let seeds: Vec<SocketAddr> = nodes.iter().take(3).map(|doors| doors.node.listen()).collect();
-            let settings = settings(args, seeds, at, scratch);
+            let settings = settings(args, seeds, at, scratch.path());
             let place = if at < count - victims { &live } else { &doomed };
             let doors = if with_gateways {
                 let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -159,12 +161,13 @@ impl Drop for Network {
     }
 }
 
-fn settings(args: &BenchArgs, seeds: Vec<SocketAddr>, at: usize, scratch: &Scratch) -> NodeSettings {
+/// Of node `at`, which keeps its data below `place`, if it keeps any.
+pub(super) fn settings(args: &BenchArgs, seeds: Vec<SocketAddr>, at: usize, place: &Path) -> NodeSettings {
     let kept = args.durability != Durability::Memory;
     NodeSettings {
         listen: (Ipv4Addr::LOCALHOST, 0).into(),
         seeds,
-        data: kept.then(|| scratch.path().join(format!("node-{at}"))),
+        data: kept.then(|| place.join(format!("node-{at}"))),
         durability: args.durability,
         overlay: args.overlay.clone(),
         overlay_options: args.option.clone(),

@@ -8,7 +8,7 @@ use super::figures::{self, Latencies, Measured};
 use super::wire::Interface;
 use super::{BenchArgs, ReadsArg};
 use crate::exit::Failure;
-use crate::output::Output;
+use crate::output::{Output, plural};
 
 /// One run. The figures at the top are those of the first interface: latencies and costs of its first phase, rates of its last.
 #[derive(Serialize)]
@@ -126,8 +126,8 @@ impl Report {
             rows.push(row(name("get"), &phase.get, phase.get_of_echo));
         }
         for after in self.after_kill.iter().chain(&self.after_pause) {
-            rows.push(row(format!("get, {} nodes stopped", after.stopped), &after.reads, f64::NAN));
-            rows.push(row(format!("put, {} nodes stopped", after.stopped), &after.writes, f64::NAN));
+            rows.push(row(format!("get, {}", stopped(after.stopped)), &after.reads, f64::NAN));
+            rows.push(row(format!("put, {}", stopped(after.stopped)), &after.writes, f64::NAN));
         }
         let header = [
             "phase",
@@ -159,18 +159,23 @@ impl Report {
             ));
         }
         output.note(format!(
-            "{} nodes over {}, {} copies, {} acknowledged, durability {}, {} B values, reads {:?}; {:.0} MiB resident",
+            "{} nodes over {}, {} {}, {} acknowledged, durability {}, {} B values, reads {}; {:.0} MiB resident",
             self.nodes,
             self.overlay,
             self.copies,
+            plural(self.copies.into(), "copy", "copies"),
             self.acks,
             self.durability,
             self.value_bytes,
-            self.reads,
+            self.reads.name(),
             self.resident_mib
         ));
         Ok(())
     }
+}
+
+fn stopped(nodes: usize) -> String {
+    format!("{nodes} {} stopped", plural(nodes as u64, "node", "nodes"))
 }
 
 fn row(name: String, m: &Measured, of_echo: f64) -> Vec<String> {
