@@ -443,5 +443,46 @@ fn base_uri(text: &str) -> Result<Uri, ClientError> {
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err(wrong("it has a path"));
     }
+    // What cannot be read as a port is no port to this parser, and would be 80.
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    if place.len() > uri.host().map_or(0, str::len) && uri.port_u16().is_none_or(|port| port == 0) {
+        return Err(wrong("its port is not a number from 1 to 65535"));
+    }
     Ok(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_has_a_host_and_a_port_that_is_one() {
+        for good in [
+            "127.0.0.1:5851",
+            "http://host",
+            "http://host:1/",
+            "[::1]:65535",
+            "http://[::1]",
+            "http://me@host:80",
+        ] {
+            assert!(base_uri(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://127.0.0.1:99999",
+            "http://host:0",
+            "http://host:",
+            "host:",
+            "[::1]:",
+            "5:65536",
+            "me@host:0",
+        ] {
+            let error = base_uri(bad).expect_err(bad);
+            assert!(
+                matches!(&error, ClientError::Usage(text) if text.contains("from 1 to 65535")),
+                "{bad}: {error}"
+            );
+        }
+        assert!(base_uri("http://host:x").is_err());
+    }
 }
