@@ -162,19 +162,30 @@ enum ConfigVerb {
 pub(crate) fn run(args: ConfigArgs, shared: &Shared, output: &Output) -> Result<Exit, Failure> {
     match args.verb {
         ConfigVerb::Check { file } => {
-            let Some(path) = file.or_else(|| location(shared.config.as_deref())) else {
-                output.note("there is no configuration file; defaults apply");
-                return Ok(Exit::Ok);
-            };
-            check(&File::read(&path)?, shared).map_err(|mut failure| {
-                failure.message = format!("configuration {}: {}", path.display(), failure.message);
-                failure
-            })?;
-            output.line(format!("{}: good", path.display()))?;
+            let path = file.or_else(|| location(shared.config.as_deref()));
+            let checked = path.as_deref().map_or(Ok(()), |path| check_file(path, shared));
+            if output.is_json() {
+                let error = checked.as_ref().err().map(|failure| failure.json()["error"].clone());
+                output.json(&json!({ "good": checked.is_ok(), "file": path, "error": error }))?;
+                return checked.map(|()| Exit::Ok);
+            }
+            checked?;
+            match path {
+                Some(path) => output.line(format!("{}: good", path.display()))?,
+                None => output.note("there is no configuration file; defaults apply"),
+            }
         }
         ConfigVerb::Show(flags) => show(&flags, shared, output)?,
     }
     Ok(Exit::Ok)
+}
+
+/// Reads a file, and refuses what any verb would refuse at once.
+fn check_file(path: &Path, shared: &Shared) -> Result<(), Failure> {
+    check(&File::read(path)?, shared).map_err(|mut failure| {
+        failure.message = format!("configuration {}: {}", path.display(), failure.message);
+        failure
+    })
 }
 
 /// Refuses what any verb would refuse at once.

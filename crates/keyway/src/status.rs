@@ -31,7 +31,7 @@ pub(crate) async fn run(args: StatusArgs, session: &Session) -> Result<Exit, Fai
     let node = session.client()?.node().await?;
     let output = &session.output;
     if output.is_json() {
-        output.json(&node)?;
+        output.json(&for_programs(&node)?)?;
         return Ok(Exit::Ok);
     }
     for (name, text) in screen(&node, output) {
@@ -44,6 +44,17 @@ pub(crate) async fn run(args: StatusArgs, session: &Session) -> Result<Exit, Fai
         output.table(&["counter", "count"], &[1], rows)?;
     }
     Ok(Exit::Ok)
+}
+
+/// The node's state with the names of the REST interface, but for its program's version: `version` is that of our JSON.
+fn for_programs(node: &Node) -> Result<serde_json::Value, Failure> {
+    let mut told = serde_json::to_value(node).map_err(|e| Failure::new(Exit::Failure, e.to_string()))?;
+    if let Some(fields) = told.as_object_mut()
+        && let Some(version) = fields.remove("version")
+    {
+        fields.insert("keyway_version".into(), version);
+    }
+    Ok(told)
 }
 
 fn screen(node: &Node, output: &Output) -> Vec<(&'static str, String)> {

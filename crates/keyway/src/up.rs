@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::exit::{Exit, Failure};
 use crate::node::Durability;
-use crate::output::Style;
+use crate::output::{Style, plural};
 use crate::serve::{self, Ports, Served, Signals};
 use crate::session::Session;
 use crate::shortage::Shortage;
@@ -180,7 +180,7 @@ pub(crate) async fn run(args: UpArgs, session: &Session) -> Result<Exit, Failure
         let starting = serve::start(plan.settings(node), plan.ports(node), GatewayConfig::default());
         let started = tokio::select! {
             started = starting => started,
-            () = signals.leave() => return leave(served, &mut signals, session).await,
+            () = signals.leave() => return leave(&plan, served, &mut signals, session).await,
         };
         served.push(started.map_err(|mut failure| {
             failure.message = format!("node {node}: {}", failure.message);
@@ -189,7 +189,7 @@ pub(crate) async fn run(args: UpArgs, session: &Session) -> Result<Exit, Failure
     }
     tokio::select! {
         ready = ready(&served, session) => ready?,
-        () = signals.leave() => return leave(served, &mut signals, session).await,
+        () = signals.leave() => return leave(&plan, served, &mut signals, session).await,
     }
     announce(&plan, &served, began.elapsed(), session).await?;
     let NodeSettings { replicas, acks, reads, .. } = plan.settings(0);
@@ -202,7 +202,7 @@ pub(crate) async fn run(args: UpArgs, session: &Session) -> Result<Exit, Failure
     let ended = any_ended(&served);
     tokio::select! {
         node = ended => Err(Failure::new(Exit::Failure, format!("node {node} ended by itself")).hint("the log says why")),
-        () = signals.leave() => leave(served, &mut signals, session).await,
+        () = signals.leave() => leave(&plan, served, &mut signals, session).await,
     }
 }
 
@@ -213,7 +213,8 @@ fn warn_of_strangers(plan: &Plan, session: &Session) {
     if count > 0 && plan.durability != Durability::Memory {
         let (dir, all) = (plan.data.display(), usize::from(plan.nodes) + count);
         session.output.note(format!(
-            "note: {dir} holds the data of {count} more nodes; values whose copies are all there are not found without --nodes {all}"
+            "note: {dir} holds the data of {count} more {}; values whose copies are all there are not found without --nodes {all}",
+            plural(count as u64, "node", "nodes")
         ));
     }
 }
@@ -267,10 +268,11 @@ async fn announce(plan: &Plan, served: &[Served], took: Duration, session: &Sess
         Durability::Fsync => format!("data in {} (synced before it is acknowledged)", plan.data.display()),
     };
     output.line(format!(
-        "{} in {:.1} s: {} nodes are members of one network, all ranges taken over; {kept}\n",
+        "{} in {:.1} s: {} {} of one network, all ranges taken over; {kept}\n",
         output.style(Style::Green, "ready"),
         took.as_secs_f64(),
         served.len(),
+        plural(served.len() as u64, "node is a member", "nodes are members"),
     ))?;
     let first_gateway = nodes[0].http.clone();
     let rows = nodes.into_iter().enumerate().map(|(at, node)| {
@@ -320,7 +322,12 @@ async fn any_ended(served: &[Served]) -> usize {
 }
 
 /// All leave together. A second signal ends it at once.
-async fn leave(served: Vec<Served>, signals: &mut Signals, session: &Session) -> Result<Exit, Failure> {
+async fn leave(
+    plan: &Plan,
+    served: Vec<Served>,
+    signals: &mut Signals,
+    session: &Session,
+) -> Result<Exit, Failure> {
     session.output.note("leaving; once more to quit at once");
     let mut leaving = JoinSet::new();
     for one in served {
@@ -333,6 +340,9 @@ async fn leave(served: Vec<Served>, signals: &mut Signals, session: &Session) ->
         () = async { while leaving.join_next().await.is_some() {} } => {}
         () = signals.leave() => return Err(Failure::new(Exit::Interrupted, "quit")),
     }
-    session.output.note("left; run again to find the data");
+    session.output.note(match plan.durability {
+        Durability::Memory => "left; nothing was kept",
+        Durability::Os | Durability::Fsync => "left; run again to find the data",
+    });
     Ok(Exit::Ok)
 }

@@ -67,6 +67,8 @@ fn a_configuration_is_called_good_only_if_a_node_would_start_with_it() {
         ("[node]\noverlay-option = \"no-such=1\"\n", "no-such"),
         ("[up]\nnodes = 0\n", "`keyway up` would refuse it: 0 nodes"),
         ("log = \"=loud=\"\n", "--log"),
+        ("log = \"nonsense\"\n", "it is no level"),
+        ("gateway = \"http://127.0.0.1:99999\"\n", "its port is not a number from 1 to 65535"),
         ("gateway = \"\"\n", "gateway"),
         (&format!("token-file = {missing:?}\n"), "cannot read the access token"),
         (&format!("[node]\nnetwork-key-file = {missing:?}\n"), "head -c 32 /dev/urandom"),
@@ -75,6 +77,17 @@ fn a_configuration_is_called_good_only_if_a_node_would_start_with_it() {
         let said = check(text).failed(2);
         assert!(said.contains(why) && said.contains(&config_name), "{text}: {said}");
     }
+    let told = |text: &str, code: i32| {
+        std::fs::write(&config, text).expect("a file");
+        let ran = keyway(["config", "check", "-o", "json", &config_name]);
+        assert_eq!(ran.code, code, "{}", ran.stderr);
+        serde_json::from_str::<Value>(&ran.text()).expect("one object")
+    };
+    let good = told("[node]\nacks = 1\n", 0);
+    assert!(good["good"] == true && good["file"] == *config_name && good["error"].is_null(), "{good}");
+    let bad = told("[up]\nnodes = 0\n", 2);
+    assert!(bad["good"] == false && bad["error"]["exit"] == 2, "{bad}");
+    assert!(bad["error"]["message"].as_str().is_some_and(|why| why.contains("0 nodes")), "{bad}");
 }
 
 #[test]

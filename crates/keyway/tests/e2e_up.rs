@@ -77,12 +77,27 @@ fn a_stranger_starts_it_uses_it_stops_it_and_finds_everything_again() {
     assert_eq!(places["replicas"].as_array().map(Vec::len), Some(3), "{places}");
     up.run(3, &["health"]).good();
     assert!(up.run(3, &["status"]).good().contains("member"));
+    let status = up.run(3, &["status", "-o", "json"]).good();
+    assert_eq!(status.matches("\"version\"").count(), 1, "{status}");
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    assert!(status["version"] == 1 && status["keyway_version"] == env!("CARGO_PKG_VERSION"), "{status}");
     up.run(3, &["peers"]).good();
 
     up.process.interrupt();
     assert!(up.process.end(LEAVE).success(), "{}", up.process.log_end());
+    assert!(up.process.log().contains("run again to find the data"), "{}", up.process.log_end());
     let again = Up::start(dir.path(), 8, ports, &[]);
     assert_eq!(again.run(2, &["get", "colors"]).good(), "red\nblue\n", "it finds its data");
+}
+
+#[test]
+fn a_network_in_memory_says_that_nothing_was_kept() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut up = Up::start(dir.path(), 1, free_ports(1, 10), &["--durability", "memory"]);
+    up.process.interrupt();
+    assert!(up.process.end(LEAVE).success(), "{}", up.process.log_end());
+    let log = up.process.log();
+    assert!(log.contains("nothing was kept") && !log.contains("find the data"), "{log}");
 }
 
 #[test]
