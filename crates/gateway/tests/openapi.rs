@@ -183,6 +183,29 @@ async fn answers_are_as_they_are_described() {
 }
 
 #[tokio::test]
+async fn a_parameter_that_is_not_described_is_refused_under_v1_and_ignored_elsewhere() {
+    let gateway = Gateway::start().await;
+    let document = document(&gateway).await;
+    let id = Id::of_text("colors").to_string();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for method in methods.as_object().expect("methods").keys() {
+            let asked = path.replace("{text}", "colors").replace("{hex}", &id) + "?no_such=1";
+            let (status, answer) = gateway.ask(&method.to_uppercase(), &asked, b"").await;
+            if path.starts_with("/v1/") {
+                assert_eq!(status, 400, "{method} {asked}: {answer}");
+                assert!(answer.contains("bad_request") && answer.contains("`no_such`"), "{asked}: {answer}");
+            } else {
+                assert_eq!(status, 200, "{method} {asked}: {answer}");
+            }
+        }
+    }
+    // Another method is still told as that, and a query of nothing is none.
+    assert_eq!(gateway.ask("POST", "/v1/node?no_such=1", b"").await.0, 405);
+    assert_eq!(gateway.ask("GET", "/v1/node?", b"").await.0, 200);
+    assert_eq!(gateway.ask("GET", "/v1/network?max=1000000", b"").await.0, 200, "as many as there may be");
+}
+
+#[tokio::test]
 async fn refusals_are_among_those_that_are_described() {
     let gateway = Gateway::start().await;
     let document = document(&gateway).await;

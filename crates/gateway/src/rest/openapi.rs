@@ -9,10 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
+use axum::extract::Request;
 use axum::handler::Handler;
+use axum::middleware::{Next, from_fn};
 use axum::routing::{MethodFilter, on};
+use serde::Deserialize;
 use utoipa::__dev::SchemaReferences;
-use utoipa::openapi::path::Paths;
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn, Paths};
 use utoipa::openapi::schema::{AdditionalProperties, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
@@ -20,13 +23,14 @@ use utoipa::openapi::{
 };
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
+use super::query;
 use super::refusal::{ErrorBody, Of, REFUSALS};
 
 /// What stands at the head of the document.
 const ABOUT: &str = "\
 A node's gateway to the distributed hash table it belongs to. Keys are 160 bits; a text key is the SHA-1 of its bytes. \
 Several values live under one key, in the order in which they were put. Units stand in the names of fields: instants are \
-`_ms` since 1970, lives are `_seconds`. Unknown parameters are refused. The same port answers XML-RPC by POST to `/` and \
+`_ms` since 1970, lives are `_seconds`. Unknown parameters are refused under `/v1`, and ignored elsewhere. The same port answers XML-RPC by POST to `/` and \
 `/RPC2`, which this document does not describe.";
 
 /// What the document calls an access token.
@@ -59,13 +63,19 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         Routes { router: Router::new(), routes: Vec::new() }
     }
 
-    /// Serves and describes what is described by `P`, which is named after the handler: `__path_NAME`.
+    /// Serves and describes what is described by `P`, which is named after the handler: `__path_NAME`. Under `/v1` a route whose
+    /// description names no parameter takes none; the handlers of the others read theirs, and refuse what they do not know.
     pub(super) fn with<P: utoipa::Path + SchemaReferences, T: 'static>(
         mut self,
         handler: impl Handler<T, S>,
     ) -> Routes<S> {
+        let takes_none = P::path().starts_with("/v1/") && !has_query(&P::operation());
         for method in P::methods() {
-            self.router = self.router.route(&P::path(), on(filter(&method), handler.clone()));
+            let mut served = on(filter(&method), handler.clone());
+            if takes_none {
+                served = served.route_layer(from_fn(without_query));
+            }
+            self.router = self.router.route(&P::path(), served);
         }
         self.describe::<P>()
     }
@@ -115,6 +125,24 @@ fn close(schema: &mut RefOr<Schema>) {
         {
             object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
         }
+    }
+}
+
+/// Whether parameters of the query are described.
+fn has_query(operation: &Operation) -> bool {
+    let in_query = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(of) if of.parameter_in == ParameterIn::Query);
+    operation.parameters.iter().flatten().any(in_query)
+}
+
+/// Refuses a query that has anything in it.
+async fn without_query(request: Request, next: Next) -> axum::response::Response {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+
+    match query(request.uri()) {
+        Ok(Nothing {}) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
