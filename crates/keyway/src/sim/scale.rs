@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{figure, usage};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, thousands};
+use crate::output::{Output, plural, thousands};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,7 +76,8 @@ pub(super) fn run(args: &ScaleArgs, output: &Output) -> Result<Exit, Failure> {
     let mut costs = Vec::new();
     for name in names {
         for &nodes in &args.nodes {
-            output.note(format!("{name}, {} nodes ...", thousands(nodes.into())));
+            let word = plural(nodes.into(), "node", "nodes");
+            output.note(format!("{name}, {} {word} ...", thousands(nodes.into())));
             costs.push(measure(name, nodes, args)?);
         }
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{JOBS_MAX, usage};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, thousands};
+use crate::output::{Output, plural, thousands};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -93,9 +93,10 @@ pub(super) fn run(args: &SweepArgs, output: &Output) -> Result<Exit, Failure> {
         }))?;
     } else {
         output.note(format!(
-            "{} worlds in {seconds:.1} s: {} events, {:.0} h of virtual time, {} faults, {} puts acknowledged, {} gets, \
+            "{} {} in {seconds:.1} s: {} events, {:.0} h of virtual time, {} faults, {} puts acknowledged, {} gets, \
              {} lookups; slowest heal {}",
             thousands(judged),
+            plural(judged, "world", "worlds"),
             thousands(sum.events),
             sum.virtual_seconds() / 3600.0,
             thousands(sum.faults),
