@@ -8,7 +8,7 @@ mod golden;
 use keyway_core::frame::{self, FrameKey, Header, Kind, NetworkId, Refusal};
 use keyway_core::keyspace::Arc;
 use keyway_core::lookup::HopAnswer;
-use keyway_core::node::message::{Message, PageRequest, Terms, Verdict};
+use keyway_core::node::message::{Message, PageRequest, Verdict};
 use keyway_core::overlay::toy::Toy;
 use keyway_core::replica::sync::{Answer, Question};
 use keyway_core::store::{Digest, Record};
@@ -56,11 +56,7 @@ fn examples() -> Vec<(&'static str, Kind, Option<Message<Toy>>)> {
         Question { arc: Arc::new(Id::from_u64(1), Id::from_u64(9)), after: None, digest, heads_max: 8 };
     vec![
         ("Hello", Kind::Request, Some(Message::Hello(WALL))),
-        (
-            "Welcome",
-            Kind::Reply,
-            Some(Message::Welcome(WALL, true, Terms { replicas: 3, acks: 2, reads: 2 })),
-        ),
+        ("Welcome", Kind::Reply, Some(Message::Welcome(WALL, true))),
         ("Hop", Kind::Request, Some(Message::Hop(key, 3))),
         (
             "HopIs, the replica set",

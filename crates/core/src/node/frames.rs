@@ -171,9 +171,7 @@ impl<O: Overlay> Node<O> {
                     } else if suspect {
                         self.ask_suspect(t, &header.from);
                     }
-                    if self.network == NetworkId::UNKNOWN
-                        && matches!(msg, Message::Welcome(_, true, terms) if terms == self.terms())
-                    {
+                    if self.network == NetworkId::UNKNOWN && matches!(msg, Message::Welcome(_, true)) {
                         self.belong_to(header.network);
                     }
                     self.on_answer(t, answered, header.from, msg);

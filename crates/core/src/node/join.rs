@@ -15,7 +15,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::message::{Message, Terms};
+use super::message::Message;
 use super::roll::Roll;
 use super::{Node, Timer, Turn, Why};
 use crate::cx::Input;
@@ -235,34 +235,16 @@ impl<O: Overlay> Node<O> {
         self.contacts.greeted.remove(&peer.addr());
     }
 
-    /// Somebody answers a greeting; a member by the terms of its network.
-    pub(super) fn on_welcome(
-        &mut self,
-        t: &mut Turn<'_, O>,
-        asked: &Peer,
-        from: Peer,
-        network: Option<Terms>,
-    ) {
+    pub(super) fn on_welcome(&mut self, t: &mut Turn<'_, O>, asked: &Peer, from: Peer, member: bool) {
         self.contacts.greeted.remove(&asked.addr());
         if self.phase != Phase::Joining {
             return;
         }
-        let Some(terms) = network else {
+        if !member {
             if self.contacts.starting.len() < SEEDS_MAX + REMEMBERED_MAX {
                 self.contacts.starting.insert(*from.id(), t.now.mono);
             }
             return;
-        };
-        if terms != self.terms() {
-            self.refused = Some(alloc::format!(
-                "the network of {} keeps {terms}; this node was started to keep {}: start it with --replicas {} --acks {}, and with \
-                 --read-quorum as there",
-                from.addr(),
-                self.terms(),
-                terms.replicas,
-                terms.acks
-            ));
-            return self.set_phase(t, Phase::Refused);
         }
         self.contacts.members.push(from);
         if self.contacts.joining_since.is_none() {

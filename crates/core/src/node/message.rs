@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  request                              reply                      for
-//!  Hello{wall}                          Welcome{wall, member, terms} joining, probing lost peers
+//!  Hello{wall}                          Welcome{wall, member}      joining, probing lost peers
 //!  Overlay(m)                           Overlay(m')                the overlay's own protocol; also told
 //!  Hop{target, n}                       HopIs(..)                  one step of a lookup
 //!  Store(record)                        Stored(verdict)            put: answered when durable
@@ -19,7 +19,6 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::id::Id;
 pub use crate::lookup::{CANDIDATES_MAX, HopAnswer, SET_MAX};
@@ -225,34 +224,6 @@ impl PageRequest {
     }
 }
 
-/// How a network keeps copies. All its nodes must agree: quorums of different terms need not meet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Terms {
-    /// Copies.
-    pub replicas: u8,
-    /// Of these, how many a put waits for.
-    pub acks: u8,
-    /// And how many a quorum read merges.
-    pub reads: u8,
-}
-
-impl Wire for Terms {
-    fn encode(&self, w: &mut Writer<'_>) {
-        w.array([self.replicas, self.acks, self.reads]);
-    }
-    fn decode(r: &mut Reader<'_>) -> Result<Terms, Malformed> {
-        let [replicas, acks, reads] = r.array()?;
-        Ok(Terms { replicas, acks, reads })
-    }
-}
-
-impl fmt::Display for Terms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Terms { replicas, acks, reads } = self;
-        write!(f, "{replicas} copies, {acks} of them acknowledged and {reads} read")
-    }
-}
-
 /// A frame's body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Message<O: Overlay> {
@@ -260,8 +231,8 @@ pub enum Message<O: Overlay> {
     Overlay(O::Msg),
     /// "Are you there, and of which network?"
     Hello(Wall),
-    /// "Yes." With the clock, whether the speaker is a member, and how copies are kept.
-    Welcome(Wall, bool, Terms),
+    /// "Yes." With the clock, and whether the speaker is a member.
+    Welcome(Wall, bool),
     /// A lookup asks for the next step towards a target, and `n` peers of the set if the root is known.
     Hop(Id, u8),
     /// The step.
@@ -324,11 +295,10 @@ impl<O: Overlay> Wire for Message<O> {
                 w.u8(1);
                 w.u64(wall.0);
             }
-            Message::Welcome(wall, member, terms) => {
+            Message::Welcome(wall, member) => {
                 w.u8(2);
                 w.u64(wall.0);
                 w.bool(*member);
-                terms.encode(w);
             }
             Message::Hop(target, n) => {
                 w.u8(3);
@@ -382,7 +352,7 @@ impl<O: Overlay> Wire for Message<O> {
         Ok(match r.u8()? {
             0 => Message::Overlay(O::Msg::decode(r)?),
             1 => Message::Hello(Wall(r.u64()?)),
-            2 => Message::Welcome(Wall(r.u64()?), r.bool()?, Terms::decode(r)?),
+            2 => Message::Welcome(Wall(r.u64()?), r.bool()?),
             3 => Message::Hop(Id::decode(r)?, r.u8()?),
             4 => Message::HopIs(HopAnswer::decode(r)?),
             5 => Message::Store(Wire::decode(r)?),

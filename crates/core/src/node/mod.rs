@@ -53,7 +53,7 @@ use crate::rpc::{Answered, Class, Due, Rpc, Silence};
 use crate::store::{Store, StoreConfig, StoreEvent};
 use crate::time::{Duration, Mono, Now, Wall};
 
-use message::{Message, Terms};
+use message::Message;
 use serials::Serials;
 use timers::{OpTimer, OpTimers, Timers};
 
@@ -314,12 +314,6 @@ impl<O: Overlay> Node<O> {
         })
     }
 
-    /// How this node keeps copies.
-    const fn terms(&self) -> Terms {
-        let NodeConfig { replicas, acks, .. } = self.config;
-        Terms { replicas, acks, reads: self.config.read_quorum() }
-    }
-
     const fn me(&self) -> &Peer {
         &self.config.me
     }
@@ -355,7 +349,7 @@ impl<O: Overlay> Node<O> {
         msg: Message<O>,
     ) {
         let Answered { asked, why, rtt, .. } = answered;
-        if let Message::Welcome(wall, ..) | Message::SyncIs(_, wall, _) = &msg {
+        if let Message::Welcome(wall, _) | Message::SyncIs(_, wall, _) = &msg {
             self.learn_clock(t, &from, *wall, rtt);
         }
         match (why, msg) {
@@ -368,8 +362,8 @@ impl<O: Overlay> Node<O> {
                     Input::NoAnswer { why, peer: asked }
                 });
             }
-            (Why::Hello, Message::Welcome(_, member, terms)) => {
-                self.on_welcome(t, &asked, from, member.then_some(terms));
+            (Why::Hello, Message::Welcome(_, member)) => {
+                self.on_welcome(t, &asked, from, member);
             }
             (Why::Probe, Message::Welcome(..)) => self.on_probe_answered(t, from),
             (Why::Witness, Message::Welcome(..)) => {}

@@ -36,7 +36,7 @@ impl<O: Overlay> Node<O> {
             // Its clock is not learned: how long a request travelled is unknown.
             Message::Hello(_) => {
                 let member = self.phase == Phase::Member;
-                self.reply(t, &ticket, &Message::Welcome(t.now.wall, member, self.terms()));
+                self.reply(t, &ticket, &Message::Welcome(t.now.wall, member));
             }
             Message::Hop(target, wanted) => {
                 let answer = if matches!(self.phase, Phase::Member | Phase::Leaving) {

@@ -1,7 +1,7 @@
 //! Peers that are not where they were, or not who they were, and what those who wait are told.
 
 use super::super::OP_TIME_MAX;
-use super::super::message::{Message, Terms};
+use super::super::message::Message;
 use super::*;
 use crate::frame::{self, FrameKey, Header, Kind, NetworkId};
 use crate::overlay::kademlia::{Kademlia, Msg};
@@ -38,9 +38,7 @@ fn a_joiner_goes_on_without_one_who_answers_from_elsewhere() {
             let (header, body) = frame::open(&FrameKey::open_network(), bytes).expect("sealed");
             let msg = wire::from_slice::<Message<Kademlia>>(body).expect("a message");
             let answer = match msg {
-                Message::Hello(wall) => {
-                    Message::Welcome(wall, true, Terms { replicas: 3, acks: 2, reads: 2 })
-                }
+                Message::Hello(wall) => Message::Welcome(wall, true),
                 Message::Overlay(Msg::Find { .. }) => {
                     Message::Overlay(Msg::Nodes { peers: vec![named.clone()] })
                 }
@@ -135,31 +133,6 @@ fn who_is_superseded_answers_all_that_it_was_asked() {
         net.feed(0, &mut [NodeInput::Datagram { from: me.addr(), bytes: &bytes }]);
         assert_eq!(net.hosts[0].machine.as_ref().expect("it runs").inspect().phase, Phase::Refused);
         assert_eq!(net.done.len(), count, "{}: {:?}", entry.name, net.done);
-    }
-}
-
-/// One node of a network is started with other copies than all the others: it says so, and does not join.
-#[test]
-fn who_keeps_other_copies_does_not_join() {
-    for entry in OVERLAYS {
-        let mut net = Net::grown(entry, 3, 3, 2);
-        for (replicas, acks) in [(2, 2), (3, 3)] {
-            let n = net.add(replicas, acks);
-            net.run(Duration::from_secs(20), |_| false);
-            let machine = net.hosts[n].machine.as_mut().expect("it runs");
-            assert_eq!(machine.inspect().phase, Phase::Refused, "{}", entry.name);
-            let Ok(OpDone::Status(status)) = net.op(n, Op::Status) else { panic!("a status") };
-            let why = status.refused.expect("a reason");
-            assert!(why.contains("start it with --replicas 3 --acks 2"), "{}: {why}", entry.name);
-            assert!((0..3).all(|n| {
-                let tables = net.hosts[n].machine.as_ref().expect("it runs").inspect().tables;
-                tables.iter().all(|(_, peers)| peers.len() <= 2)
-            }));
-            net.crash(n);
-        }
-        let n = net.add(3, 2);
-        net.calm();
-        assert!(!net.tables_empty(n), "{}", entry.name);
     }
 }
 
