@@ -282,7 +282,10 @@ impl NodeSettings {
 /// Whether a name says where to ask; whether anybody is there is another thing.
 fn is_host_and_port(name: &str) -> bool {
     let Some((host, port)) = name.rsplit_once(':') else { return false };
-    !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+    let is_bracketed = host.starts_with('[') && host.ends_with(']');
+    !host.is_empty()
+        && (is_bracketed || !host.contains(':'))
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 #[cfg(test)]
@@ -323,7 +326,9 @@ mod tests {
         for good in ["node-1.example:5850", "10.0.0.1:1", "[::1]:5850"] {
             joining(good).validate().expect("complete");
         }
-        for bad in ["", "foo", "foo:", ":5850", "foo:0", "foo:65536", "http://foo:bar"] {
+        for bad in
+            ["", "foo", "foo:", ":5850", "foo:0", "foo:65536", "http://foo:bar", "fe80::1", "2001:db8::5850"]
+        {
             assert!(refusal(&joining(bad)).contains("host:port"), "{bad}");
         }
     }

@@ -296,8 +296,7 @@ impl<O: Overlay> Node<O> {
         let Some(get) = self.gets.get_mut(&serial) else { return };
         get.resting = false;
         let key = get.request.key;
-        // As of a put: the root must answer for itself now.
-        self.find(t, key, self.config.replicas, true, For::Get(serial));
+        self.find(t, key, self.config.replicas, false, For::Get(serial));
     }
 
     pub(super) fn get_over(&mut self, t: &mut Turn<'_, O>, serial: u64) {

@@ -406,8 +406,7 @@ impl<O: Overlay> Node<O> {
         let Some(put) = self.puts.get_mut(&serial) else { return };
         put.resting = false;
         let key = put.record.head.identity.key;
-        // Those who were named before did not do: now the root must answer for itself, or another is sought that lives.
-        self.find(t, key, self.config.replicas, true, For::Put(serial));
+        self.find(t, key, self.config.replicas, false, For::Put(serial));
     }
 
     pub(super) fn put_over(&mut self, t: &mut Turn<'_, O>, serial: u64) {

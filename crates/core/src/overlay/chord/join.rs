@@ -11,8 +11,7 @@
 //! A node says that it has joined only when it answers its predecessor, which asked in order to adopt it: one message later
 //! lookups find it. Before, it takes part in the ring's upkeep but answers no lookup. Any silence on the way restarts the join at the next seed after a pause.
 //!
-//! If `p` lists another address under our own id and that address answers, the id is taken: two nodes with one id would split
-//! its keys. The join is not completed and is tried again after a pause; to draw another id is the node's business.
+//! That nobody else has this node's id is seen below the overlay, by those whom both speak to.
 
 use alloc::vec::Vec;
 

@@ -287,10 +287,13 @@ impl Table {
                 self.add_spare(&peer);
             }
         }
-        // The other half of a subtree that is divided no more comes to the neighborhood: the farthest must go where it is too much.
+        // The other half of a subtree that is divided no more comes to the neighborhood. Where that is too much the nearest half's own
+        // crowd makes room: of the few there are in the other half all are needed.
         while self.depth < before && self.contacts.count_within(self.depth) > GROUP_MAX {
-            let farthest = self.contacts.count_within(self.depth) - 1;
-            let bucket = self.bucket(self.contacts.all()[farthest].id());
+            let Some(bucket) = (self.depth..self.contacts.reach()).max_by_key(|bucket| self.count(*bucket))
+            else {
+                break;
+            };
             let peer = self.take_out(bucket, self.count(bucket) - 1);
             self.add_spare(&peer);
         }

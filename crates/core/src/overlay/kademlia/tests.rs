@@ -419,6 +419,7 @@ fn a_crowded_neighborhood_stays_bounded_when_it_grows_by_a_half() {
     table.remove(&far(3));
     table.check().expect("and keeps them");
     assert!(table.group().len() <= table::GROUP_MAX);
+    assert!((0..8).filter(|i| *i != 3).all(|i| table.has(&far(i))), "of the other half nobody had to go");
 }
 
 /// Whoever was compared with answers from where it is now: that comparison is over, and the next round makes another.
