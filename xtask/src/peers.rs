@@ -29,8 +29,8 @@ const WORLD: &str = "--nodes 1024 --settled --lifetime exp:1h --downtime exp:1h 
 const OVERLAYS: [&str; 2] = ["chord", "kademlia"];
 /// How long it may take ...
 const WORLD_SECONDS_MAX: f64 = 2.0;
-/// ... on the machine for which that was said, where libtorrent took 0.34 to 0.42 ms of processor time for an operation. The
-/// greater is the stricter one here: a second of such a machine is worth more.
+/// ... on a machine where libtorrent takes 0.34 to 0.42 ms of processor time for an operation: our assumption, since those figures
+/// stand beside the bound and not with it. The greater is the stricter one here: a second of such a machine is worth more.
 const PEER_CPU_MS: f64 = 0.42;
 /// What is compared: the path in the JSON, and whether less is better.
 const FIELDS: [(&[&str], bool); 7] = [
