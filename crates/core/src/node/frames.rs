@@ -266,6 +266,10 @@ impl<O: Overlay> Node<O> {
         );
         // Each is answered, with what is known: what was sent may have happened.
         self.end_ops(t);
+        if self.phase == Phase::Leaving {
+            // It goes in any case, and whoever told it to waits for that.
+            return self.on_left(t);
+        }
         self.set_phase(t, Phase::Refused);
     }
 }

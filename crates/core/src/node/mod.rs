@@ -68,7 +68,7 @@ pub const SKEW_MAX: Duration = Duration::from_secs(2);
 pub const CACHE_BYTES_MAX: usize = 8 << 20;
 /// Records being written at once.
 pub const WRITES_INFLIGHT_MAX: usize = 8192;
-/// Inputs of the overlay that one of a turn's causes may have before the rest is dropped: a bound that only a bug reaches.
+/// Inputs of the overlay that may follow from one another before the rest is dropped: a bound that only a bug reaches.
 const OVERLAY_INPUTS_MAX: usize = 4096;
 
 /// What the node arms timers for.
@@ -646,9 +646,12 @@ impl<O: Overlay> Node<O> {
                 }
                 Due::NoAnswer { peer, why: Why::Overlay(why), end: Silence::Busy } => {
                     self.counters.calls_busy += 1;
-                    // The overlay may give it up: then somebody must remember it.
-                    self.lose(t, &peer);
-                    t.scratch.inputs.push_back(Input::Busy { why, peer });
+                    t.scratch.inputs.push_back(Input::Busy { why, peer: peer.clone() });
+                    self.drain_overlay(t);
+                    // If the overlay gives it up somebody must remember it.
+                    if !self.overlay.neighbors().any(|known| *known == peer) {
+                        self.lose(t, &peer);
+                    }
                 }
                 Due::NoAnswer { peer, why, end } => self.on_no_answer(t, peer, why, end),
             }

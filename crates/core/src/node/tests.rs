@@ -99,6 +99,9 @@ struct Net {
     /// Whose frames are late, in and out, and by how many microseconds.
     late: Option<(usize, u64)>,
     traces: Vec<(usize, Trace)>,
+    /// Who answers every request of others by "busy", and how often it has.
+    busy: Option<usize>,
+    busy_answers: usize,
 }
 
 impl Net {
@@ -115,6 +118,8 @@ impl Net {
             store_bytes_max: u64::MAX,
             late: None,
             traces: Vec::new(),
+            busy: None,
+            busy_answers: 0,
         }
     }
 
@@ -161,6 +166,13 @@ impl Net {
         let from = self.hosts[n].peer.addr();
         for (to, bytes) in out.datagrams() {
             if let Some(host) = self.hosts.iter().position(|h| h.peer.addr() == to) {
+                if self.busy == Some(host)
+                    && let Some(answer) = self.busy_answer(host, bytes)
+                {
+                    self.busy_answers += 1;
+                    self.queue.push_back((self.now + 2_000, n, Arrival::Frame(to, answer)));
+                    continue;
+                }
                 let late = self.late.filter(|(slow, _)| [n, host].contains(slow)).map_or(0, |(_, by)| by);
                 self.queue.push_back((self.now + 1_000 + late, host, Arrival::Frame(from, bytes.to_vec())));
             }

@@ -1,11 +1,35 @@
 //! Peers that are not where they were, or not who they were, and what those who wait are told.
 
-use super::super::OP_TIME_MAX;
 use super::super::message::Message;
+use super::super::{Node, OP_TIME_MAX, Turn, Why};
 use super::*;
 use crate::frame::{self, FrameKey, Header, Kind, NetworkId};
-use crate::overlay::kademlia::{Kademlia, Msg};
+use crate::overlay::kademlia::{Call, Kademlia, Msg};
+use crate::rpc::Class;
 use crate::wire::{self, Wire as _};
+
+impl Net {
+    /// Lets host `n` hear a younger process with its identity.
+    fn supersede(&mut self, n: usize) {
+        let machine = self.hosts[n].machine.as_ref().expect("it runs");
+        let (me, network) = (self.hosts[n].peer.clone(), machine.inspect().network);
+        let header = Header { kind: Kind::Tell, network, from: &me, incarnation: 9, request: 0 };
+        let mut bytes = Vec::new();
+        frame::seal(&FrameKey::open_network(), &header, &mut bytes, |_| {});
+        self.feed(n, &mut [NodeInput::Datagram { from: me.addr(), bytes: &bytes }]);
+    }
+
+    /// What a host says that has no time for a request.
+    pub(super) fn busy_answer(&self, n: usize, request: &[u8]) -> Option<Vec<u8>> {
+        let (header, _) = frame::open(&FrameKey::open_network(), request).expect("sealed");
+        let Host { peer: from, incarnation, .. } = &self.hosts[n];
+        let Header { network, request, .. } = header;
+        let answer = Header { kind: Kind::Busy, network, from, incarnation: *incarnation, request };
+        let mut bytes = Vec::new();
+        frame::seal(&FrameKey::open_network(), &answer, &mut bytes, |_| {});
+        (header.kind == Kind::Request).then_some(bytes)
+    }
+}
 
 /// Seals a frame as its sender would.
 fn sealed(kind: Kind, from: &Peer, incarnation: u64, request: u64, msg: &Message<Kademlia>) -> Vec<u8> {
@@ -125,14 +149,43 @@ fn who_is_superseded_answers_all_that_it_was_asked() {
         net.feed(0, &mut inputs);
         let waiting = count - net.done.len();
         assert!(waiting >= 2, "{}: {:?}", entry.name, net.done);
-        let machine = net.hosts[0].machine.as_ref().expect("it runs");
-        let (me, network) = (net.hosts[0].peer.clone(), machine.inspect().network);
-        let header = Header { kind: Kind::Tell, network, from: &me, incarnation: 9, request: 0 };
-        let mut bytes = Vec::new();
-        frame::seal(&FrameKey::open_network(), &header, &mut bytes, |_| {});
-        net.feed(0, &mut [NodeInput::Datagram { from: me.addr(), bytes: &bytes }]);
+        net.supersede(0);
         assert_eq!(net.hosts[0].machine.as_ref().expect("it runs").inspect().phase, Phase::Refused);
         assert_eq!(net.done.len(), count, "{}: {:?}", entry.name, net.done);
+    }
+}
+
+/// Its successor is there before it has gone: whoever told it to stop need not wait for more.
+#[test]
+fn who_is_superseded_while_it_leaves_has_left() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 4, 3, 2);
+        net.put(0, "k", "v").expect("acknowledged");
+        (1..4).for_each(|n| net.crash(n));
+        net.feed(0, &mut [NodeInput::Stop]);
+        let phase = |net: &Net| net.hosts[0].machine.as_ref().expect("it runs").inspect().phase;
+        assert_eq!(phase(&net), Phase::Leaving, "{}: it hands over first", entry.name);
+        net.supersede(0);
+        assert_eq!(phase(&net), Phase::Stopped, "{}", entry.name);
+        assert!(net.done.iter().any(|(op, done)| *op == STOP_OP && done.is_ok()), "{:?}", net.done);
+    }
+}
+
+/// A neighbour that only ever says "I am busy" lives and stays: it is none of the lost, who are few and need their places.
+#[test]
+fn a_busy_contact_is_not_lost() {
+    for entry in OVERLAYS.iter().filter(|entry| entry.name == "kademlia") {
+        let mut net = Net::grown(entry, 4, 3, 2);
+        net.busy = Some(2);
+        net.run(Duration::from_secs(120), |_| false);
+        for n in [0, 1, 3] {
+            let seen = net.hosts[n].machine.as_ref().expect("it runs").inspect();
+            let busy = &net.hosts[2].peer;
+            assert!(seen.tables.iter().any(|(_, peers)| peers.contains(busy)), "{n} keeps it");
+            let lost = seen.bounds.iter().find(|(what, ..)| *what == "lost peers").expect("a bound");
+            assert_eq!(lost.1, 0, "{n}");
+        }
+        assert!(net.busy_answers > 20, "{}", net.busy_answers);
     }
 }
 
@@ -156,6 +209,53 @@ fn a_copy_of_an_identity_is_refused_while_the_first_lives() {
         assert_eq!(phase(&net, first), Some(Phase::Member), "{}", entry.name);
         assert!(net.put((first + 1) % 6, "k", "v").is_ok(), "{}", entry.name);
     }
+}
+
+/// A node stood still with thousands of calls under way, which all end in one turn: each end reaches the overlay. A ping whose end did
+/// not would keep its place, of which there are 64, for ever.
+#[test]
+fn all_calls_may_end_in_one_turn() {
+    let mut rng = Rng::from_u64(1);
+    let me = Peer::new(rng.id(), Addr::simulated(0));
+    let config = NodeConfig::new(me.clone(), Rng::from_u64(1).fork_seed("t", 0));
+    let mut node = Node::<Kademlia>::new(config).expect("default options are possible");
+    let mut now = Now { mono: Mono(1), wall: Wall(EPOCH) };
+    node.settle(now, NetworkId(7), core::slice::from_ref(&me), &mut Outbox::default());
+    // Whoever speaks for the first time is pinged.
+    let mut pinged = |node: &mut Node<Kademlia>, now: Now| {
+        let mut out = Outbox::default();
+        for n in 0..64 {
+            let stranger = Peer::new(rng.id(), Addr::simulated(100 + n));
+            let bytes = sealed(Kind::Tell, &stranger, 1, 0, &Message::Overlay(Msg::Leaving));
+            node.handle(now, &mut [NodeInput::Datagram { from: stranger.addr(), bytes: &bytes }], &mut out);
+        }
+        let is_ping = |bytes: &[u8]| {
+            let (_, body) = frame::open(&FrameKey::open_network(), bytes).expect("sealed");
+            let msg = wire::from_slice::<Message<Kademlia>>(body);
+            matches!(msg, Ok(Message::Overlay(Msg::Ping { .. })))
+        };
+        out.datagrams().filter(|(_, bytes)| is_ping(bytes)).count()
+    };
+    assert_eq!(pinged(&mut node, now), 64);
+    let mut out = Outbox::default();
+    let mut t = Turn::begin(now, &mut out);
+    for n in 0..12_000 {
+        let peer = Peer::new(Id::from_u64(1 + n), Addr::simulated(1_000 + n as u32));
+        let (msg, why) = (Message::Overlay(Msg::Leaving), Why::Overlay(Call::Refresh));
+        assert!(node.call(&mut t, &peer, msg, Class::Quick, why), "there is room");
+    }
+    t.end();
+    let under_way = |node: &Node<Kademlia>| node.rpc.bounds()[0].1;
+    let mut most = 0;
+    for _ in 0..20 {
+        let before = under_way(&node);
+        now.mono = now.mono + Duration::from_secs(40);
+        node.handle(now, &mut [NodeInput::Tick], &mut Outbox::default());
+        most = most.max(before - under_way(&node).min(before));
+    }
+    // What is left are questions to those who are lost now.
+    assert!(most > 10_000 && under_way(&node) < 4, "{most} ended in one turn, {} are left", under_way(&node));
+    assert_eq!(pinged(&mut node, now), 64, "every place is free again");
 }
 
 /// Everybody else has died at once, and a person asks for a key's way: what is known is told in time.

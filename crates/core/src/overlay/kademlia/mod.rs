@@ -222,8 +222,12 @@ impl Kademlia {
         }
     }
 
-    /// `peer` lives, and could not answer in all that time: a contact stays one. Who is on its way in asks somebody else.
+    /// `peer` lives, and could not answer in all that time: a contact stays one, and has been seen. Who is on its way in asks
+    /// somebody else.
     fn on_busy(&mut self, cx: &mut Cx<'_, Kademlia>, why: Call, peer: &Peer) {
+        if self.table.has(peer) {
+            self.learn(cx, peer);
+        }
         match why {
             Call::Compare { .. } => self.end_compare(peer),
             Call::Ping { .. } => self.on_busy_ping(cx, peer),

@@ -357,16 +357,21 @@ fn who_is_busy_is_not_evicted() {
         calls.next()
     };
     let head = hand.node.table.head(0).expect("a full bucket").clone();
+    let mut heads = BTreeSet::new();
     // As many as may be under way, so that one that never ended would be missed.
     for _ in 0..100 {
         let round = called(hand.give(Input::Timer(Timer::Round))).expect("a round");
         let refresh = called(hand.give(Input::Timer(Timer::Refresh))).expect("a refresh");
+        let refreshed = *refresh.0.id();
         let ping = called(hand.give(Input::Suspect(head.clone()))).expect("a ping");
         for (peer, why) in [round, refresh, ping] {
             let effects = hand.give(Input::Busy { why, peer: peer.clone() });
             assert!(hand.node.table.has(&peer) && !told(&effects), "{effects:?}");
         }
+        heads.insert(refreshed);
+        hand.now = hand.now + Duration::from_secs(1);
     }
+    assert!(heads.len() > 20, "a busy head has been seen, and the others have their turn: {}", heads.len());
     // Silence is another thing.
     let (mate, why) = called(hand.give(Input::Timer(Timer::Round))).expect("a round");
     assert!(told(&hand.give(Input::NoAnswer { why, peer: mate.clone() })) && !hand.node.table.has(&mate));
@@ -399,6 +404,31 @@ fn a_silent_spare_is_followed_by_the_next_where_the_bucket_is_thin() {
     let soon = Duration::from_millis(400);
     let armed = |effect: &crate::cx::Effect<Kademlia>| matches!(effect, crate::cx::Effect::Arm(Timer::Refresh, after) if *after <= soon);
     assert!(pinged(&effects).is_none() && effects.iter().any(armed), "{effects:?}");
+}
+
+/// Where no ping can be sent a spare stays what it is.
+#[test]
+fn a_spare_is_not_taken_out_in_vain() {
+    let mut hand = Hand::new();
+    let spare = hand.strangers()[0].clone();
+    while hand.node.table.count(0) > 15 {
+        let gone = hand.node.table.head(0).expect("somebody").clone();
+        hand.node.table.remove(&gone);
+    }
+    hand.node.table.add_spare(&spare);
+    let near = *hand.node.table.id();
+    for n in 0..64 {
+        let named = peer(near.xor(&Id::from_u64(1 + n)), 5_000 + n as u32);
+        let asked = |effect: &crate::cx::Effect<Kademlia>| matches!(effect, crate::cx::Effect::Call(to, ..) if *to == named);
+        assert!(
+            hand.give(Input::Heard(named.clone())).iter().any(asked),
+            "whoever may be a neighbour is pinged"
+        );
+    }
+    for _ in 0..hand.node.table.depth() {
+        hand.give(Input::Timer(Timer::Refresh));
+    }
+    assert!(hand.node.table.spares().contains(&spare));
 }
 
 /// Ids that somebody has chosen: when the other half of a subtree becomes too small and comes in, there is no room for all.
