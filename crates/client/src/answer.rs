@@ -414,6 +414,9 @@ pub struct Node {
     pub acks: u8,
     /// Answers that a get merges, if its gateway tells.
     pub reads: Option<u8>,
+    /// Nodes that have told it of late that they keep copies in another way; empty if its gateway does not tell.
+    #[serde(default)]
+    pub other_terms: Vec<OtherTerms>,
     /// Members in its tables, and itself, if its gateway tells: of a large network some of them.
     pub members_known: Option<u64>,
     /// Greatest value taken, in bytes.
@@ -422,6 +425,21 @@ pub struct Node {
     pub ttl_seconds_max: u64,
     /// Counters since the start, by name.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// A node that keeps copies in another way than the one that tells of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OtherTerms {
+    /// Its id.
+    pub id: Key,
+    /// Where it listens for other nodes.
+    pub addr: String,
+    /// Copies of each value.
+    pub replicas: u8,
+    /// Acknowledgements that a put waits for.
+    pub acks: u8,
+    /// Answers that a get merges.
+    pub reads: u8,
 }
 
 /// A peer as one node sees it.

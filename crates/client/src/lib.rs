@@ -50,8 +50,8 @@ pub use access::AccessToken;
 pub use admin::{Fate, RestoreError, Restored, SnapshotBytes};
 pub use answer::{
     Asked, Check, ClientUsage, CopyHead, GetOptions, Held, HeldRecord, Kind, Network, NetworkNode, Node,
-    Page, PeerName, PeerView, Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt, Replica,
-    Shares, Table, TraceStep, Traced, Usage, Value, Whereabouts,
+    OtherTerms, Page, PeerName, PeerView, Peers, PutOptions, PutReceipt, Readiness, Reads, RemoveReceipt,
+    Replica, Shares, Table, TraceStep, Traced, Usage, Value, Whereabouts,
 };
 pub use bulk::BulkPut;
 pub use client::{Client, ClientSettings, GATEWAY_DEFAULT, expires_in};

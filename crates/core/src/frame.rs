@@ -27,7 +27,7 @@ use crate::wire::{Malformed, Reader, Wire, Writer};
 /// First two bytes of every frame.
 pub const MAGIC: [u8; 2] = *b"KW";
 /// The protocol version that this build speaks.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Length of the MAC at the end.
 pub const MAC_BYTES: usize = 16;
 /// A frame is never longer: the greatest value (1 MiB) and room for its envelope and heads.

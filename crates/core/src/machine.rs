@@ -182,6 +182,15 @@ pub enum Trace {
     },
     /// Writes are refused from now on, or taken again.
     Halt(Option<Halt>),
+    /// A peer keeps copies in another way than this node.
+    OtherTerms {
+        /// Who.
+        peer: Peer,
+        /// How it does.
+        theirs: Terms,
+        /// How this node does.
+        ours: Terms,
+    },
     /// A frame was dropped or refused.
     Dropped(&'static str),
 }
@@ -349,6 +358,12 @@ impl NodeConfig {
             lookup_style: Style::Iterative,
             overlay_options: Vec::new(),
         }
+    }
+
+    /// How this node keeps copies.
+    #[must_use]
+    pub const fn terms(&self) -> Terms {
+        Terms { replicas: self.replicas, acks: self.acks, reads: self.read_quorum() }
     }
 
     /// Replicas whose answers a quorum read merges.

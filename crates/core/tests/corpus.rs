@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use keyway_core::frame::{FrameKey, Header, Kind, NetworkId, seal};
 use keyway_core::keyspace::Arc;
 use keyway_core::lookup::HopAnswer;
-use keyway_core::node::message::Message;
+use keyway_core::machine::Terms;
+use keyway_core::node::message::{Message, Standing};
 use keyway_core::overlay::registry::OVERLAYS;
 use keyway_core::overlay::toy::Toy;
 use keyway_core::replica::sync::{Answer, Question};
@@ -167,7 +168,14 @@ fn frames() -> Vec<(String, Vec<u8>)> {
         ("next", Message::HopIs(HopAnswer::Next(peers))),
         ("store", Message::Store(Box::new(record()))),
         ("page", Message::Page(true, vec![record(), record()], true)),
-        ("sync_is", Message::SyncIs(false, Wall(2), Answer::Split(vec![(Arc::FULL, Digest::default())]))),
+        (
+            "sync_is",
+            Message::SyncIs(
+                false,
+                Standing { wall: Wall(2), terms: Terms { replicas: 3, acks: 2, reads: 2 } },
+                Answer::Split(vec![(Arc::FULL, Digest::default())]),
+            ),
+        ),
         ("pull", Message::Pull(vec![record().head.identity; 3])),
     ];
     let mut frames: Vec<(String, Vec<u8>)> = Vec::new();

@@ -8,7 +8,8 @@ mod golden;
 use keyway_core::frame::{self, FrameKey, Header, Kind, NetworkId, Refusal};
 use keyway_core::keyspace::Arc;
 use keyway_core::lookup::HopAnswer;
-use keyway_core::node::message::{Message, PageRequest, Verdict};
+use keyway_core::machine::Terms;
+use keyway_core::node::message::{Message, PageRequest, Standing, Verdict};
 use keyway_core::overlay::toy::Toy;
 use keyway_core::replica::sync::{Answer, Question};
 use keyway_core::store::{Digest, Record};
@@ -20,6 +21,7 @@ const HEADING: &str = "## Golden bytes\n";
 const LINE_BYTES: usize = 40;
 
 const WALL: Wall = Wall(1_700_000_000_000_000);
+const STANDING: Standing = Standing { wall: WALL, terms: Terms { replicas: 3, acks: 2, reads: 2 } };
 
 fn frame_of(kind: Kind, body: Option<&Message<Toy>>) -> Vec<u8> {
     let header = Header {
@@ -56,7 +58,7 @@ fn examples() -> Vec<(&'static str, Kind, Option<Message<Toy>>)> {
         Question { arc: Arc::new(Id::from_u64(1), Id::from_u64(9)), after: None, digest, heads_max: 8 };
     vec![
         ("Hello", Kind::Request, Some(Message::Hello(WALL))),
-        ("Welcome", Kind::Reply, Some(Message::Welcome(WALL, true))),
+        ("Welcome", Kind::Reply, Some(Message::Welcome(STANDING, true))),
         ("Hop", Kind::Request, Some(Message::Hop(key, 3))),
         (
             "HopIs, the replica set",
@@ -68,7 +70,11 @@ fn examples() -> Vec<(&'static str, Kind, Option<Message<Toy>>)> {
         ("Fetch", Kind::Request, Some(Message::Fetch(Box::new(page)))),
         ("Page", Kind::Reply, Some(Message::Page(true, vec![record.clone()], false))),
         ("Sync", Kind::Request, Some(Message::Sync(Box::new(question)))),
-        ("SyncIs, heads", Kind::Reply, Some(Message::SyncIs(true, WALL, Answer::Heads(vec![record.head])))),
+        (
+            "SyncIs, heads",
+            Kind::Reply,
+            Some(Message::SyncIs(true, STANDING, Answer::Heads(vec![record.head]))),
+        ),
         ("busy", Kind::Busy, None),
         ("refused, another network", Kind::Refused, None),
     ]

@@ -12,7 +12,8 @@ use crate::duration::Span;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Style};
 use crate::session::Session;
-use crate::shortage::Shortage;
+use crate::shortage::{self, Shortage};
+use crate::terms;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,9 +53,10 @@ pub(crate) async fn run(args: HealthArgs, session: &Session) -> Result<Exit, Fai
     };
     let client = Client::with_settings(&session.gateways, settings)?;
     let readiness = client.ready().await.map_err(unreached)?;
-    let shortage = if readiness.ready { Shortage::of_gateway(&client).await } else { None };
-    let warnings =
-        shortage.map(|shortage| format!("{shortage}; {}", shortage.way_out())).into_iter().collect();
+    let node = if readiness.ready { shortage::node_of(&client).await } else { None };
+    let shortage = node.as_ref().and_then(Shortage::of);
+    let shortage = shortage.map(|shortage| format!("{shortage}; {}", shortage.way_out()));
+    let warnings = shortage.into_iter().chain(node.as_ref().and_then(terms::disagreement)).collect();
     tell(&Health { readiness: &readiness, warnings }, &session.output)?;
     let fails = |name: &str| readiness.checks.iter().any(|check| check.name == name && !check.ok);
     Ok(match readiness.ready {

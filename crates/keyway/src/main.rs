@@ -54,6 +54,7 @@ mod sim;
 mod size;
 mod snapshot;
 mod status;
+mod terms;
 mod token;
 mod trace;
 mod up;

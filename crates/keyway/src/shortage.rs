@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use keyway_client::Client;
+use keyway_client::{Client, Node};
 use keyway_core::machine::NodeStatus;
 use tokio::time::timeout;
 
@@ -32,16 +32,17 @@ impl Shortage {
 
     /// As a node itself sees it: who stands in its tables, and itself.
     pub(crate) fn of_node(status: &NodeStatus) -> Option<Shortage> {
-        Shortage::new(status.members_known() as u64, status.replicas, status.acks, status.reads)
+        Shortage::new(
+            status.members_known() as u64,
+            status.terms.replicas,
+            status.terms.acks,
+            status.terms.reads,
+        )
     }
 
     /// As the node behind a gateway sees it, if that tells.
-    pub(crate) async fn of_gateway(client: &Client) -> Option<Shortage> {
-        let ask = async {
-            let node = client.node().await.ok()?;
-            Shortage::new(node.members_known?, node.replicas, node.acks, node.reads?)
-        };
-        timeout(ASK_TIMEOUT, ask).await.ok()?
+    pub(crate) fn of(node: &Node) -> Option<Shortage> {
+        Shortage::new(node.members_known?, node.replicas, node.acks, node.reads?)
     }
 
     /// What to do about it.
@@ -70,13 +71,18 @@ impl fmt::Display for Shortage {
     }
 }
 
+/// The state of the node behind a gateway, if that tells it soon.
+pub(crate) async fn node_of(client: &Client) -> Option<Node> {
+    timeout(ASK_TIMEOUT, client.node()).await.ok()?.ok()
+}
+
 /// The same failure; where too few replicas answered because there are too few, with that as its cause.
 pub(crate) async fn explained(failure: Failure, session: &Session) -> Failure {
     if failure.code() != Some("quorum") {
         return failure;
     }
     let Ok(client) = session.client() else { return failure };
-    match Shortage::of_gateway(&client).await {
+    match node_of(&client).await.as_ref().and_then(Shortage::of) {
         Some(shortage) => Failure { hint: Some(format!("{shortage}; {}", shortage.way_out())), ..failure },
         None => failure,
     }

@@ -8,6 +8,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::{Output, Style, thousands};
 use crate::session::Session;
 use crate::size::Size;
+use crate::terms;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,6 +76,9 @@ fn screen(node: &Node, output: &Output) -> Vec<(&'static str, String)> {
     }
     let network = node.network.as_deref().unwrap_or("not found yet");
     let (count, ready) = (node.shares.count, node.shares.ready);
+    if let Some(disagreement) = terms::disagreement(node) {
+        lines.push(("warning", output.style(Style::Yellow, &disagreement)));
+    }
     lines.extend([
         ("network", format!("{network}, overlay {}", node.overlay)),
         ("ranges", format!("{ready} of {count} taken over")),

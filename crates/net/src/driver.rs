@@ -311,6 +311,10 @@ fn log(line: &Trace) {
         Trace::Phase(phase) => tracing::info!(?phase, "phase"),
         Trace::Halt(Some(halt)) => tracing::error!(?halt, "writes are refused from now on; reads go on"),
         Trace::Halt(None) => tracing::info!("writes are taken again"),
+        Trace::OtherTerms { peer, theirs, ours } => tracing::warn!(
+            peer = %peer.addr(), %theirs, %ours,
+            "a peer keeps copies in another way: reads here may miss what was put there, and the other way round"
+        ),
         other => tracing::debug!(?other, "trace"),
     }
 }

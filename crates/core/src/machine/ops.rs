@@ -369,6 +369,24 @@ pub enum Phase {
     Refused,
 }
 
+/// How a node keeps copies. All of a network should agree: majorities of different terms need not meet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// Copies of each value (R).
+    pub replicas: u8,
+    /// Of these, how many a put waits for (W).
+    pub acks: u8,
+    /// Holders whose answers a quorum read merges.
+    pub reads: u8,
+}
+
+impl core::fmt::Display for Terms {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Terms { replicas, acks, reads } = self;
+        write!(f, "copies {replicas}, acks {acks}, read quorum {reads}")
+    }
+}
+
 /// A node's own state, for `/v1/node`, `/readyz`, `/metrics` and `keyway status`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeStatus {
@@ -398,12 +416,10 @@ pub struct NodeStatus {
     pub tables: Vec<(&'static str, Vec<PeerView>)>,
     /// Counters since the start.
     pub counters: Counters,
-    /// Copies kept of each value, and acknowledgements that a put waits for.
-    pub replicas: u8,
-    /// Acknowledgements that a put waits for.
-    pub acks: u8,
-    /// Answers that a get merges.
-    pub reads: u8,
+    /// How it keeps copies.
+    pub terms: Terms,
+    /// Peers that have told of late that they keep copies in another way: a mistake, or a network on its way to new terms.
+    pub other_terms: Vec<(Peer, Terms)>,
     /// Greatest value taken, in bytes.
     pub value_bytes_max: u32,
     /// Greatest life given.

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //!  request                              reply                      for
-//!  Hello{wall}                          Welcome{wall, member}      joining, probing lost peers
+//!  Hello{wall}                          Welcome{standing, member}  joining, probing lost peers
 //!  Overlay(m)                           Overlay(m')                the overlay's own protocol; also told
 //!  Hop{target, n}                       HopIs(..)                  one step of a lookup
 //!  Store(record)                        Stored(verdict)            put: answered when durable
 //!  Fetch{key, after, max, page..}       Page{ready, records, more} get
 //!  Heads{key}                           HeadsAre{ready, heads}     where
 //!  HeadsOf{identities}                  HeadsAre{ready, heads}     before a remove; a read whose replicas differ
-//!  Sync(question)                       SyncIs{ready, wall, answer} comparing digests of an arc
+//!  Sync(question)                       SyncIs{ready, standing, answer} comparing digests of an arc
 //!  About                                AboutIs{facts}             a survey: what it holds, whom it knows
 //!  Route{id, target, n, ..}             Taken{whether}             a lookup is passed on (travel.rs)
 //!  Routed{id, hops, set}                Heard                      its answer comes back
@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 
 use crate::id::Id;
 pub use crate::lookup::{CANDIDATES_MAX, HopAnswer, SET_MAX};
-use crate::machine::Facts;
+use crate::machine::{Facts, Terms};
 use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::replica::sync::{Answer, Question};
@@ -224,6 +224,27 @@ impl PageRequest {
     }
 }
 
+/// What the speaker's clock shows, and how it keeps copies: in both the nodes of a network must agree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Its clock.
+    pub wall: Wall,
+    /// Its terms.
+    pub terms: Terms,
+}
+
+impl Wire for Standing {
+    fn encode(&self, w: &mut Writer<'_>) {
+        w.u64(self.wall.0);
+        w.array([self.terms.replicas, self.terms.acks, self.terms.reads]);
+    }
+    fn decode(r: &mut Reader<'_>) -> Result<Standing, Malformed> {
+        let wall = Wall(r.u64()?);
+        let [replicas, acks, reads] = r.array()?;
+        Ok(Standing { wall, terms: Terms { replicas, acks, reads } })
+    }
+}
+
 /// A frame's body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Message<O: Overlay> {
@@ -232,7 +253,7 @@ pub enum Message<O: Overlay> {
     /// "Are you there, and of which network?"
     Hello(Wall),
     /// "Yes." With the clock, and whether the speaker is a member.
-    Welcome(Wall, bool),
+    Welcome(Standing, bool),
     /// A lookup asks for the next step towards a target, and `n` peers of the set if the root is known.
     Hop(Id, u8),
     /// The step.
@@ -252,7 +273,7 @@ pub enum Message<O: Overlay> {
     /// Compare an arc.
     Sync(Box<Question>),
     /// The comparison; whether the speaker has finished taking over all of the arc; its clock.
-    SyncIs(bool, Wall, Answer),
+    SyncIs(bool, Standing, Answer),
     /// Send me these.
     Pull(Vec<Identity>),
     /// Those of them that are here, as many as fit.
@@ -295,9 +316,9 @@ impl<O: Overlay> Wire for Message<O> {
                 w.u8(1);
                 w.u64(wall.0);
             }
-            Message::Welcome(wall, member) => {
+            Message::Welcome(standing, member) => {
                 w.u8(2);
-                w.u64(wall.0);
+                standing.encode(w);
                 w.bool(*member);
             }
             Message::Hop(target, n) => {
@@ -322,10 +343,10 @@ impl<O: Overlay> Wire for Message<O> {
                 w.list(heads);
             }
             Message::Sync(question) => tagged(w, 11, question),
-            Message::SyncIs(ready, wall, answer) => {
+            Message::SyncIs(ready, standing, answer) => {
                 w.u8(12);
                 w.bool(*ready);
-                w.u64(wall.0);
+                standing.encode(w);
                 answer.encode(w);
             }
             Message::Pull(identities) => listed(w, 13, identities),
@@ -352,7 +373,7 @@ impl<O: Overlay> Wire for Message<O> {
         Ok(match r.u8()? {
             0 => Message::Overlay(O::Msg::decode(r)?),
             1 => Message::Hello(Wall(r.u64()?)),
-            2 => Message::Welcome(Wall(r.u64()?), r.bool()?),
+            2 => Message::Welcome(Standing::decode(r)?, r.bool()?),
             3 => Message::Hop(Id::decode(r)?, r.u8()?),
             4 => Message::HopIs(HopAnswer::decode(r)?),
             5 => Message::Store(Wire::decode(r)?),
@@ -362,7 +383,7 @@ impl<O: Overlay> Wire for Message<O> {
             9 => Message::Heads(Id::decode(r)?),
             10 => Message::HeadsAre(r.bool()?, r.list(HEADS_MAX)?),
             11 => Message::Sync(Wire::decode(r)?),
-            12 => Message::SyncIs(r.bool()?, Wall(r.u64()?), Answer::decode(r)?),
+            12 => Message::SyncIs(r.bool()?, Standing::decode(r)?, Answer::decode(r)?),
             13 => Message::Pull(r.list(BATCH_RECORDS_MAX)?),
             14 => Message::Records(r.list(BATCH_RECORDS_MAX)?),
             15 => Message::Push(r.list(BATCH_RECORDS_MAX)?),

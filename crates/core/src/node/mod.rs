@@ -30,6 +30,7 @@ mod serials;
 mod serve;
 mod status;
 mod survey;
+mod terms;
 mod timers;
 mod travel;
 
@@ -244,6 +245,7 @@ pub struct Node<O: Overlay> {
     copies: copies::CopiesState,
     contacts: join::Contacts,
     skew: status::Skew,
+    others: terms::Others,
 }
 
 impl<O: Overlay> Node<O> {
@@ -307,6 +309,7 @@ impl<O: Overlay> Node<O> {
             copies: copies::CopiesState::default(),
             contacts: join::Contacts::default(),
             skew: status::Skew::default(),
+            others: terms::Others::default(),
             last_heard: None,
             last_put: Wall(0),
             counters: Counters::default(),
@@ -349,8 +352,9 @@ impl<O: Overlay> Node<O> {
         msg: Message<O>,
     ) {
         let Answered { asked, why, rtt, .. } = answered;
-        if let Message::Welcome(wall, _) | Message::SyncIs(_, wall, _) = &msg {
-            self.learn_clock(t, &from, *wall, rtt);
+        if let Message::Welcome(standing, _) | Message::SyncIs(_, standing, _) = &msg {
+            self.learn_clock(t, &from, standing.wall, rtt);
+            self.learn_terms(t, &from, standing.terms);
         }
         match (why, msg) {
             (Why::Overlay(why), Message::Overlay(msg)) => {

@@ -35,8 +35,10 @@ impl<O: Overlay> Node<O> {
             }
             // Its clock is not learned: how long a request travelled is unknown.
             Message::Hello(_) => {
+                // It may have begun anew, by other terms: what it keeps to now it says when it is asked.
+                self.others.forget(from.id());
                 let member = self.phase == Phase::Member;
-                self.reply(t, &ticket, &Message::Welcome(t.now.wall, member));
+                self.reply(t, &ticket, &Message::Welcome(self.standing(t.now), member));
             }
             Message::Hop(target, wanted) => {
                 let answer = if matches!(self.phase, Phase::Member | Phase::Leaving) {
@@ -66,7 +68,7 @@ impl<O: Overlay> Node<O> {
                 let ready = self.copies.covers(&question.arc);
                 let answer = sync::answer(&self.store, &question);
                 self.counters.syncs += 1;
-                self.reply(t, &ticket, &Message::SyncIs(ready, t.now.wall, answer));
+                self.reply(t, &ticket, &Message::SyncIs(ready, self.standing(t.now), answer));
             }
             Message::Route(request) => self.serve_route(t, from, &ticket, *request),
             Message::Routed(routed) => self.serve_routed(t, &from, &ticket, *routed),

@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use super::message::Standing;
 use super::{Node, SKEW_MAX, Turn};
 use crate::id::Id;
 use crate::keyspace::Arc;
@@ -69,6 +70,11 @@ impl<O: Overlay> Node<O> {
         }
     }
 
+    /// What this node says of itself where nodes meet.
+    pub(super) const fn standing(&self, now: Now) -> Standing {
+        Standing { wall: now.wall, terms: self.config.terms() }
+    }
+
     fn view(&self, peer: Peer) -> PeerView {
         PeerView { rtt: self.rpc.rtt(peer.id()), suspect: self.rpc.is_suspect(peer.id()), peer }
     }
@@ -103,9 +109,8 @@ impl<O: Overlay> Node<O> {
             record_bytes: self.store.record_bytes(),
             tables,
             counters: self.counters,
-            replicas: self.config.replicas,
-            acks: self.config.acks,
-            reads: self.config.read_quorum(),
+            terms: self.config.terms(),
+            other_terms: self.other_terms(now.mono),
             value_bytes_max: self.config.value_bytes_max,
             ttl_max: self.config.ttl_max,
         }
@@ -134,6 +139,7 @@ impl<O: Overlay> Node<O> {
         bounds.push(("exchanges", self.copies.exchanges.len(), super::exchange::EXCHANGES_MAX));
         bounds.push(("exchanges queued", self.copies.queue.len(), super::exchange::EXCHANGES_QUEUED_MAX));
         bounds.push(("suspects asked", self.contacts.asked_count(), super::join::ASKED_MAX));
+        bounds.push(("peers with other terms", self.others.len(), super::terms::OTHERS_MAX));
         bounds.push(("lost peers", self.contacts.lost_count(), super::join::LOST_MAX));
         bounds
     }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use keyway_core::frame::NetworkId;
 use keyway_core::keyspace::Geometry;
 use keyway_core::machine::{
-    Copies, GetAnswer, Halt, NodeStatus, Phase, PutReceipt, RemoveReceipt, SignedPut, Value,
+    Copies, GetAnswer, Halt, NodeStatus, Phase, PutReceipt, RemoveReceipt, SignedPut, Terms, Value,
 };
 use keyway_core::overlay::registry;
 use keyway_core::store::proof::sha256;
@@ -355,6 +355,8 @@ pub(crate) struct NodeView<'a> {
     acks: u8,
     /// Answers that a get merges.
     reads: u8,
+    /// Nodes that have told it of late that they keep copies in another way: a mistake, or a network on its way to new terms.
+    other_terms: Vec<OtherTerms>,
     /// Members in its tables, and itself: of a large network some of them.
     members_known: u64,
     /// The longest value taken.
@@ -363,6 +365,26 @@ pub(crate) struct NodeView<'a> {
     ttl_seconds_max: u64,
     /// What happened since its start.
     counters: BTreeMap<&'static str, u64>,
+}
+
+/// A node that keeps copies in another way than the one that tells of it.
+#[derive(Serialize, ToSchema)]
+struct OtherTerms {
+    #[serde(flatten)]
+    peer: PeerName,
+    /// Copies of each value.
+    replicas: u8,
+    /// Copies that acknowledge a put.
+    acks: u8,
+    /// Answers that a get merges.
+    reads: u8,
+}
+
+impl From<&(Peer, Terms)> for OtherTerms {
+    fn from((peer, terms): &(Peer, Terms)) -> OtherTerms {
+        let Terms { replicas, acks, reads } = *terms;
+        OtherTerms { peer: PeerName::from(peer), replicas, acks, reads }
+    }
 }
 
 /// Parts of the key space that a node keeps copies of.
@@ -391,9 +413,10 @@ impl<'a> From<&'a NodeStatus> for NodeView<'a> {
             shares: Shares { count: status.shares.0, ready: status.shares.1 },
             records: status.records,
             record_bytes: status.record_bytes,
-            replicas: status.replicas,
-            acks: status.acks,
-            reads: status.reads,
+            replicas: status.terms.replicas,
+            acks: status.terms.acks,
+            reads: status.terms.reads,
+            other_terms: status.other_terms.iter().map(OtherTerms::from).collect(),
             members_known: status.members_known() as u64,
             value_bytes_max: status.value_bytes_max,
             ttl_seconds_max: status.ttl_max.as_secs(),

@@ -12,7 +12,8 @@ use std::time::Duration;
 use keyway_core::frame::NetworkId;
 use keyway_core::machine::{
     Copies, Counters, Facts, Fate, GetAnswer, NodeStatus, Op, OpDone, OpError, OpResult, PeerView, Phase,
-    PutReceipt, RemoveReceipt, RestoreReceipt, SignedPut, Surveyed, TraceAnswer, TraceStep, Traced, Value,
+    PutReceipt, RemoveReceipt, RestoreReceipt, SignedPut, Surveyed, Terms, TraceAnswer, TraceStep, Traced,
+    Value,
 };
 use keyway_core::store::{ClientId, Head, Identity, Record, Room};
 use keyway_core::{Addr, Duration as Span, Id, Peer, Wall};
@@ -125,9 +126,8 @@ impl FakeNode {
             record_bytes: inside.records.values().map(|record| record.value.len() as u64).sum(),
             tables: vec![("successors", vec![successor])],
             counters,
-            replicas: 3,
-            acks: 2,
-            reads: 2,
+            terms: Terms { replicas: 3, acks: 2, reads: 2 },
+            other_terms: Vec::new(),
             value_bytes_max: 64 << 10,
             ttl_max: Span::from_secs(604_800),
         }

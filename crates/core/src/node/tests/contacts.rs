@@ -1,6 +1,7 @@
 //! Peers that are not where they were, or not who they were, and what those who wait are told.
 
-use super::super::message::Message;
+use super::super::message::{Message, Standing};
+use super::super::terms::SAID_FOR;
 use super::super::{Node, OP_TIME_MAX, Turn, Why};
 use super::*;
 use crate::frame::{self, FrameKey, Header, Kind, NetworkId};
@@ -49,6 +50,7 @@ fn a_joiner_goes_on_without_one_who_answers_from_elsewhere() {
     let (me, seed, named, moved) = (at(0, 0), at(1, 1), at(2, 2), at(2, 3));
     let entry = OVERLAYS.iter().find(|entry| entry.name == "kademlia").expect("it is there");
     let config = NodeConfig::new(me, Rng::from_u64(2).fork_seed("t", 0));
+    let terms = config.terms();
     let mut joiner = (entry.make)(config).expect("default options are possible");
     let mut disk = Disk::default();
     let mut now = Now { mono: Mono(1), wall: Wall(EPOCH) };
@@ -62,7 +64,7 @@ fn a_joiner_goes_on_without_one_who_answers_from_elsewhere() {
             let (header, body) = frame::open(&FrameKey::open_network(), bytes).expect("sealed");
             let msg = wire::from_slice::<Message<Kademlia>>(body).expect("a message");
             let answer = match msg {
-                Message::Hello(wall) => Message::Welcome(wall, true),
+                Message::Hello(wall) => Message::Welcome(Standing { wall, terms }, true),
                 Message::Overlay(Msg::Find { .. }) => {
                     Message::Overlay(Msg::Nodes { peers: vec![named.clone()] })
                 }
@@ -186,6 +188,40 @@ fn a_busy_contact_is_not_lost() {
             assert_eq!(lost.1, 0, "{n}");
         }
         assert!(net.busy_answers > 20, "{}", net.busy_answers);
+    }
+}
+
+/// One node is started with other copies than all the others. It joins, for that may be meant; both sides say so, until it goes or
+/// comes back like the others.
+#[test]
+fn who_keeps_other_copies_is_told_by_both_sides() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 3, 3, 2);
+        let told = |net: &mut Net, n: usize| {
+            let Ok(OpDone::Status(status)) = net.op(n, Op::Status) else { panic!("a status") };
+            let mut told: Vec<_> =
+                status.other_terms.iter().map(|(peer, terms)| (peer.addr(), terms.replicas)).collect();
+            told.sort();
+            told
+        };
+        let at = |net: &Net, n: usize| net.hosts[n].peer.addr();
+        assert!((0..3).all(|n| told(&mut net, n).is_empty()), "{}", entry.name);
+        let odd = net.add(4, 3);
+        net.calm();
+        assert!(!net.tables_empty(odd), "{}: it joins", entry.name);
+        let others: Vec<_> = (0..3).map(|n| (at(&net, n), 3)).collect();
+        assert_eq!(told(&mut net, odd), others, "{}", entry.name);
+        for n in 0..20 {
+            net.put(0, &n.to_string(), "v").expect("all are there");
+        }
+        // Time for everybody to compare with the root of each of its arcs.
+        net.run(Duration::from_secs(60), |_| false);
+        let who = at(&net, odd);
+        let heard: Vec<_> = (0..3).map(|n| told(&mut net, n)).collect();
+        assert_eq!(heard, vec![vec![(who, 4)]; 3], "{}: who compares hears of it", entry.name);
+        net.crash(odd);
+        net.run(SAID_FOR.times(2), |_| false);
+        assert!((0..3).all(|n| told(&mut net, n).is_empty()), "{}: it is gone", entry.name);
     }
 }
 

@@ -1,0 +1,117 @@
+//! Whether all nodes keep copies alike: who does not is told to people, and nothing else.
+//!
+//! ```text
+//!   Hello ──▶            Sync ──▶                  whoever joins, returns or compares an arc
+//!     ◀── Welcome{terms}   ◀── SyncIs{terms}       other than ours: noted, one line of the log; as ours again: forgotten
+//! ```
+//!
+//! A read meets every acknowledged put because both ask majorities of one kind (`replicas`, `acks`, `reads` of [`NodeConfig`]). A node
+//! with others of its own keeps its own promises and not those of the rest. It is not refused: a network whose copies are to be
+//! more is restarted node by node, and one wrong member must not end whoever joins through it.
+//!
+//! [`NodeConfig`]: crate::machine::NodeConfig
+
+use alloc::vec::Vec;
+
+use super::{Node, Turn};
+use crate::id::Id;
+use crate::machine::{Terms, Trace};
+use crate::overlay::Overlay;
+use crate::peer::Peer;
+use crate::time::{Duration, Mono};
+
+/// Peers with other terms that are remembered; the one that spoke of them longest ago makes room.
+pub(super) const OTHERS_MAX: usize = 16;
+/// How long what a peer has said of its terms is told, if it does not say so again: where records are kept holders compare them
+/// every few seconds, and in a network without any nothing can be missed.
+pub(super) const SAID_FOR: Duration = Duration::from_secs(600);
+
+/// Peers that keep copies in another way, the last one to say so last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Others {
+    said: Vec<(Peer, Terms, Mono)>,
+}
+
+impl Others {
+    /// What `peer` says of its terms; true if these are other than `ours` and news.
+    fn learn(&mut self, peer: &Peer, terms: Terms, ours: Terms, now: Mono) -> bool {
+        let before = self.forget(peer.id());
+        if terms == ours {
+            return false;
+        }
+        if self.said.len() >= OTHERS_MAX {
+            self.said.remove(0);
+        }
+        self.said.push((peer.clone(), terms, now));
+        before != Some(terms)
+    }
+
+    /// This peer is gone, or begins anew.
+    pub(super) fn forget(&mut self, id: &Id) -> Option<Terms> {
+        let at = self.said.iter().position(|(peer, ..)| peer.id() == id)?;
+        Some(self.said.remove(at).1)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.said.len()
+    }
+
+    fn told(&self, now: Mono) -> Vec<(Peer, Terms)> {
+        let lately = |said: &&(Peer, Terms, Mono)| now.since(said.2) <= SAID_FOR;
+        self.said.iter().filter(lately).map(|(peer, terms, _)| (peer.clone(), *terms)).collect()
+    }
+}
+
+impl<O: Overlay> Node<O> {
+    /// `from` has said how it keeps copies.
+    pub(super) fn learn_terms(&mut self, t: &mut Turn<'_, O>, from: &Peer, terms: Terms) {
+        let ours = self.config.terms();
+        if (terms != ours || self.others.len() > 0) && self.others.learn(from, terms, ours, t.now.mono) {
+            t.out.trace(|| Trace::OtherTerms { peer: from.clone(), theirs: terms, ours });
+        }
+    }
+
+    /// Who keeps copies in another way than this node, as far as it has heard of late.
+    pub(super) fn other_terms(&self, now: Mono) -> Vec<(Peer, Terms)> {
+        self.others.told(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::Addr;
+
+    const OURS: Terms = Terms { replicas: 3, acks: 2, reads: 2 };
+    const WIDE: Terms = Terms { replicas: 5, acks: 3, reads: 3 };
+
+    fn peer(n: u32) -> Peer {
+        Peer::new(Id::from_u64(u64::from(n) + 1), Addr::simulated(n))
+    }
+
+    #[test]
+    fn who_says_the_same_again_is_no_news_and_who_agrees_is_forgotten() {
+        let mut others = Others::default();
+        let now = |s: u64| Mono(s * 1_000_000);
+        assert!(!others.learn(&peer(1), OURS, OURS, now(1)));
+        assert!(others.learn(&peer(1), WIDE, OURS, now(2)));
+        assert!(!others.learn(&peer(1), WIDE, OURS, now(3)));
+        assert!(others.learn(&peer(1), Terms { acks: 4, ..WIDE }, OURS, now(4)));
+        assert_eq!(others.told(now(4)), [(peer(1), Terms { acks: 4, ..WIDE })]);
+        assert!(!others.learn(&peer(1), OURS, OURS, now(5)));
+        assert_eq!((others.told(now(5)), others.len()), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn what_was_said_is_told_for_ten_minutes_and_of_few() {
+        let mut others = Others::default();
+        for n in 0..OTHERS_MAX as u32 + 3 {
+            assert!(others.learn(&peer(n), WIDE, OURS, Mono(u64::from(n) * 1_000_000)));
+        }
+        assert_eq!(others.len(), OTHERS_MAX);
+        let told = |s: u64| others.told(Mono(s * 1_000_000));
+        assert_eq!(told(20).first(), Some(&(peer(3), WIDE)), "the first three have made room");
+        assert_eq!(told(600 + 17), [(peer(17), WIDE), (peer(18), WIDE)]);
+        assert_eq!(told(600 + 19), []);
+    }
+}
