@@ -2,11 +2,15 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 use keyway_client::{Client, Event, Key, Value};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use tokio::signal::ctrl_c;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::duration::{Span, utc};
@@ -57,12 +61,15 @@ pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<Exit, Fail
     let raw = output.format == Format::Raw && args.exec.is_none();
     let client = session.client()?;
     let mut watch = client.watch(&key);
+    let reader_gone = reader_gone(args.exec.is_none());
+    tokio::pin!(reader_gone);
     let (mut ready, mut count) = (false, 0);
     let mut told = Told { most: longest(&client).await, ..Told::default() };
     loop {
         let event = tokio::select! {
             event = watch.next() => event?,
             _ = ctrl_c() => return Ok(Exit::Interrupted),
+            () = &mut reader_gone => return Ok(Exit::Ok),
         };
         match &event {
             Event::Ready => {
@@ -92,6 +99,26 @@ pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<Exit, Fail
         if args.max.is_some_and(|max| count >= max) {
             return Ok(Exit::Ok);
         }
+    }
+}
+
+/// Ends when whoever reads standard output has gone, `head` that has enough: else a watch would outlive it until the key changes.
+async fn reader_gone(is_read: bool) {
+    let (tell, gone) = oneshot::channel();
+    if is_read {
+        // A thread of its own and none of the runtime's: the process ends without it.
+        thread::spawn(move || {
+            let stdout = std::io::stdout();
+            let mut ends = [PollFd::new(&stdout, PollFlags::empty())];
+            // Nothing is asked for: what comes is an error or a hang-up.
+            while poll(&mut ends, None) == Err(Errno::INTR) {}
+            if ends[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+                let _ = tell.send(());
+            }
+        });
+    }
+    if gone.await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -227,6 +227,12 @@ fn a_watch_tells_what_happens_and_runs_commands() {
     let said = network.run(&["watch", "hook", "--max", "1", "--exec", command]).good();
     assert_eq!(said, "value the value");
     assert_eq!(network.run(&["watch", "hook", "--max", "1", "-o", "raw"]).good(), "the value", "exact bytes");
+
+    // Who has read enough ends it, though nothing happens to the key any more: the shell waits for both.
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &format!("{} watch hook -o raw | head -c 5", env!("CARGO_BIN_EXE_keyway"))]);
+    shell.env("KEYWAY_GATEWAY", network.gateways()).env("KEYWAY_CONFIG", "/dev/null");
+    assert_eq!(run(&mut shell, b"").good(), "the v");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{figure, redir, usage};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, plural};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,7 +51,8 @@ pub(super) fn run(args: &PaperArgs, output: &Output) -> Result<Exit, Failure> {
     let rings = args.rings.unwrap_or(if args.quick { RINGS_QUICK } else { RINGS });
     figure::prepare(args.out.as_deref())?;
     output.note(format!(
-        "{name}: {rings} rings, seeds {} to {}",
+        "{name}: {rings} {}, seeds {} to {}",
+        plural(rings.into(), "ring", "rings"),
         args.seed,
         args.seed + u64::from(rings) - 1
     ));
@@ -129,8 +130,12 @@ fn rows_with_verdicts(outcome: &Outcome) -> Option<serde_json::Value> {
 fn show(outcome: &Outcome, files: &[String], output: &Output) -> Result<(), Failure> {
     output.line(output.style(Style::Bold, &format!("{}: {}", outcome.name, outcome.about)))?;
     output.line(format!(
-        "{}; {} rings, seeds {} to {}",
-        outcome.paper, outcome.rings, outcome.seeds.0, outcome.seeds.1
+        "{}; {} {}, seeds {} to {}",
+        outcome.paper,
+        outcome.rings,
+        plural(outcome.rings.into(), "ring", "rings"),
+        outcome.seeds.0,
+        outcome.seeds.1
     ))?;
     output.line("")?;
     output.line(outcome.table())?;
