@@ -338,7 +338,7 @@ impl<O: Overlay> Node<O> {
         if *peer.id() == Id::ZERO || peer.id() == self.me().id() || self.phase != Phase::Member {
             return;
         }
-        self.others.forget(peer.id());
+        self.forget_terms(peer.id());
         self.note_lost(peer);
         self.arm_probe(t);
     }

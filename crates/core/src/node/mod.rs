@@ -245,7 +245,7 @@ pub struct Node<O: Overlay> {
     copies: copies::CopiesState,
     contacts: join::Contacts,
     skew: status::Skew,
-    others: terms::Others,
+    others: Option<Box<terms::Others>>,
 }
 
 impl<O: Overlay> Node<O> {
@@ -309,7 +309,7 @@ impl<O: Overlay> Node<O> {
             copies: copies::CopiesState::default(),
             contacts: join::Contacts::default(),
             skew: status::Skew::default(),
-            others: terms::Others::default(),
+            others: None,
             last_heard: None,
             last_put: Wall(0),
             counters: Counters::default(),

@@ -139,7 +139,7 @@ impl<O: Overlay> Node<O> {
         bounds.push(("exchanges", self.copies.exchanges.len(), super::exchange::EXCHANGES_MAX));
         bounds.push(("exchanges queued", self.copies.queue.len(), super::exchange::EXCHANGES_QUEUED_MAX));
         bounds.push(("suspects asked", self.contacts.asked_count(), super::join::ASKED_MAX));
-        bounds.push(("peers with other terms", self.others.len(), super::terms::OTHERS_MAX));
+        bounds.push(("peers with other terms", self.other_terms_count(), super::terms::OTHERS_MAX));
         bounds.push(("lost peers", self.contacts.lost_count(), super::join::LOST_MAX));
         bounds
     }

@@ -326,6 +326,14 @@ fn a_put_on_one_node_is_read_from_every_other() {
     }
 }
 
+/// Allocators round up by up to a sixth, and a node is aligned to a line: a few bytes more would be half a KiB more in each of a
+/// hundred thousand, and those of Kademlia are near their bound of 12 KiB (`keyway sim scale`).
+#[test]
+fn a_node_of_kademlia_stays_below_a_step_of_the_allocator() {
+    let size = size_of::<super::Node<crate::overlay::kademlia::Kademlia>>();
+    assert!(size < 3_072, "{size} bytes: what few nodes need stands behind a pointer");
+}
+
 /// Values put at one instant stand in the order in which they were put.
 #[test]
 fn puts_of_one_instant_keep_their_order() {
