@@ -20,28 +20,34 @@ use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::time::{Duration, Mono};
 
-/// Peers with other terms that are remembered; the one that spoke of them longest ago makes room.
+/// Peers with other terms that are remembered, the first to say so: a network that changes its terms has more, and each of them would be
+/// news again and again if they took each other's places.
 pub(super) const OTHERS_MAX: usize = 16;
 /// How long what a peer has said of its terms is told, if it does not say so again: where records are kept holders compare them
 /// every few seconds, and in a network without any nothing can be missed.
 pub(super) const SAID_FOR: Duration = Duration::from_secs(600);
 
-/// Peers that keep copies in another way, the last one to say so last. Nearly no node knows any: so it stands behind a pointer, and a
+/// Peers that keep copies in another way. Nearly no node knows any: so it stands behind a pointer, and a
 /// million nodes pay a word for it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Others {
     said: Vec<(Peer, Terms, Mono)>,
 }
 
+fn is_told(said: &(Peer, Terms, Mono), now: Mono) -> bool {
+    now.since(said.2) <= SAID_FOR
+}
+
 impl Others {
     /// What `peer` says of its terms; whether that is news.
     fn learn(&mut self, peer: &Peer, terms: Terms, now: Mono) -> bool {
         let before = self.forget(peer.id());
-        if self.said.len() >= OTHERS_MAX {
-            self.said.remove(0);
+        self.said.retain(|said| is_told(said, now));
+        let fits = self.said.len() < OTHERS_MAX;
+        if fits {
+            self.said.push((peer.clone(), terms, now));
         }
-        self.said.push((peer.clone(), terms, now));
-        before != Some(terms)
+        fits && before != Some(terms)
     }
 
     /// This peer is gone, or begins anew.
@@ -55,8 +61,11 @@ impl Others {
     }
 
     fn told(&self, now: Mono) -> Vec<(Peer, Terms)> {
-        let lately = |said: &&(Peer, Terms, Mono)| now.since(said.2) <= SAID_FOR;
-        self.said.iter().filter(lately).map(|(peer, terms, _)| (peer.clone(), *terms)).collect()
+        self.said
+            .iter()
+            .filter(|said| is_told(said, now))
+            .map(|(peer, terms, _)| (peer.clone(), *terms))
+            .collect()
     }
 }
 
@@ -117,13 +126,19 @@ mod tests {
     #[test]
     fn what_was_said_is_told_for_ten_minutes_and_of_few() {
         let mut others = Others::default();
-        for n in 0..OTHERS_MAX as u32 + 3 {
-            assert!(others.learn(&peer(n), WIDE, Mono(u64::from(n) * 1_000_000)));
+        let at = |s: u32| Mono(u64::from(s) * 1_000_000);
+        let max = OTHERS_MAX as u32;
+        for n in 0..max + 3 {
+            assert_eq!(
+                others.learn(&peer(n), WIDE, at(n)),
+                n < max,
+                "who does not fit is no news, nor makes others news"
+            );
         }
         assert_eq!(others.len(), OTHERS_MAX);
-        let told = |s: u64| others.told(Mono(s * 1_000_000));
-        assert_eq!(told(20).first(), Some(&(peer(3), WIDE)), "the first three have made room");
-        assert_eq!(told(600 + 17), [(peer(17), WIDE), (peer(18), WIDE)]);
-        assert_eq!(told(600 + 19), []);
+        assert_eq!(others.told(at(600 + max - 2)), [(peer(max - 2), WIDE), (peer(max - 1), WIDE)]);
+        assert_eq!(others.told(at(600 + max)), []);
+        assert!(others.learn(&peer(max + 1), WIDE, at(601)), "the first has not said so for too long");
+        assert!(!others.learn(&peer(max + 2), WIDE, at(601)));
     }
 }
