@@ -338,7 +338,6 @@ impl<O: Overlay> Node<O> {
         if *peer.id() == Id::ZERO || peer.id() == self.me().id() || self.phase != Phase::Member {
             return;
         }
-        self.forget_terms(peer.id());
         self.note_lost(peer);
         self.arm_probe(t);
     }

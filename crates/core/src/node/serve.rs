@@ -35,8 +35,6 @@ impl<O: Overlay> Node<O> {
             }
             // Its clock is not learned: how long a request travelled is unknown.
             Message::Hello(_) => {
-                // It may have begun anew, by other terms: what it keeps to now it says when it is asked.
-                self.forget_terms(from.id());
                 let member = self.phase == Phase::Member;
                 self.reply(t, &ticket, &Message::Welcome(self.standing(t.now), member));
             }

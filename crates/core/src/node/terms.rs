@@ -27,8 +27,7 @@ pub(super) const OTHERS_MAX: usize = 16;
 /// every few seconds, and in a network without any nothing can be missed.
 pub(super) const SAID_FOR: Duration = Duration::from_secs(600);
 
-/// Peers that keep copies in another way. Nearly no node knows any: so it stands behind a pointer, and a
-/// million nodes pay a word for it.
+/// Peers that keep copies in another way. Nearly no node knows any: so it stands behind a pointer, and a million nodes pay a word for it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Others {
     said: Vec<(Peer, Terms, Mono)>,
@@ -50,7 +49,6 @@ impl Others {
         fits && before != Some(terms)
     }
 
-    /// This peer is gone, or begins anew.
     fn forget(&mut self, id: &Id) -> Option<Terms> {
         let at = self.said.iter().position(|(peer, ..)| peer.id() == id)?;
         Some(self.said.remove(at).1)
@@ -74,9 +72,11 @@ impl<O: Overlay> Node<O> {
     pub(super) fn learn_terms(&mut self, t: &mut Turn<'_, O>, from: &Peer, terms: Terms) {
         let ours = self.config.terms();
         if terms == ours {
-            return self.forget_terms(from.id());
-        }
-        if self.others.get_or_insert_default().learn(from, terms, t.now.mono) {
+            if let Some(others) = &mut self.others {
+                others.forget(from.id());
+                self.others.take_if(|others| others.said.is_empty());
+            }
+        } else if self.others.get_or_insert_default().learn(from, terms, t.now.mono) {
             t.out.trace(|| Trace::OtherTerms { peer: from.clone(), theirs: terms, ours });
         }
     }
@@ -84,14 +84,6 @@ impl<O: Overlay> Node<O> {
     /// Who keeps copies in another way than this node, as far as it has heard of late.
     pub(super) fn other_terms(&self, now: Mono) -> Vec<(Peer, Terms)> {
         self.others.as_ref().map_or(Vec::new(), |others| others.told(now))
-    }
-
-    /// This peer is gone, or begins anew.
-    pub(super) fn forget_terms(&mut self, id: &Id) {
-        if let Some(others) = &mut self.others {
-            others.forget(id);
-            self.others.take_if(|others| others.said.is_empty());
-        }
     }
 
     pub(super) fn other_terms_count(&self) -> usize {

@@ -219,9 +219,20 @@ fn who_keeps_other_copies_is_told_by_both_sides() {
         let who = at(&net, odd);
         let heard: Vec<_> = (0..3).map(|n| told(&mut net, n)).collect();
         assert_eq!(heard, vec![vec![(who, 4)]; 3], "{}: who compares hears of it", entry.name);
+        // A line of the log for each pair, and not for each comparison.
+        let lines = net.traces.iter().filter(|(_, line)| matches!(line, Trace::OtherTerms { .. })).count();
+        assert_eq!(lines, 6, "{}", entry.name);
+        // It comes back like the others, and all hear of that when they compare; then another goes for good that does not.
         net.crash(odd);
-        net.run(SAID_FOR.times(2), |_| false);
-        assert!((0..3).all(|n| told(&mut net, n).is_empty()), "{}: it is gone", entry.name);
+        net.start(odd, 3, 2, vec![at(&net, 0)]);
+        net.run(Duration::from_secs(60), |_| false);
+        assert!((0..4).all(|n| told(&mut net, n).is_empty()), "{}: all agree", entry.name);
+        let gone = net.add(4, 4);
+        net.run(Duration::from_secs(60), |_| false);
+        assert!((0..4).any(|n| !told(&mut net, n).is_empty()), "{}: it is told of", entry.name);
+        net.crash(gone);
+        net.run(SAID_FOR, |_| false);
+        assert!((0..4).all(|n| told(&mut net, n).is_empty()), "{}: it is gone", entry.name);
     }
 }
 
