@@ -68,7 +68,7 @@ impl FrameKey {
         FrameKey { low: u64::from_le_bytes(low), high: u64::from_le_bytes(high) }
     }
 
-    fn mac(&self, bytes: &[u8]) -> u128 {
+    pub(crate) fn mac(&self, bytes: &[u8]) -> u128 {
         let hash = SipHasher24::new_with_keys(self.low, self.high).hash(bytes);
         u128::from(hash.h2) << 64 | u128::from(hash.h1)
     }

@@ -373,11 +373,12 @@ async fn joined(served: &Served) -> Result<(), Failure> {
             _ = remark.tick() => {
                 if let Ok(status) = served.node.status().await {
                     let (all, ready) = status.shares;
-                    match status.phase {
-                        Phase::Joining => tracing::warn!(
+                    match (status.phase, status.refused) {
+                        (_, Some(why)) => tracing::warn!("refused by the network: {why}"),
+                        (Phase::Joining, None) => tracing::warn!(
                             "no member answers: do --join or the remembered addresses name running nodes, and are the network key and --overlay the same?"
                         ),
-                        phase => tracing::warn!(?phase, ranges = all, taken_over = ready, "not ready yet"),
+                        (phase, None) => tracing::warn!(?phase, ranges = all, taken_over = ready, "not ready yet"),
                     }
                 }
             }

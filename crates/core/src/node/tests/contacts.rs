@@ -236,6 +236,41 @@ fn who_keeps_other_copies_is_told_by_both_sides() {
     }
 }
 
+/// A joiner that meets another version says so; a member that hears one is none the less a member.
+#[test]
+fn another_version_is_told_by_who_cannot_join_for_it() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 2, 2, 1);
+        let joiner = net.hosts.len();
+        let peer = Peer::new(Rng::from_u64(9).id(), Addr::simulated(9));
+        net.hosts.push(Host { machine: None, disk: Disk::default(), peer: peer.clone(), incarnation: 0 });
+        net.start(joiner, 2, 1, vec![Addr::simulated(99)]);
+        net.run(Duration::from_secs(2), |_| false);
+        let key = FrameKey::open_network();
+        let mut old = sealed(
+            Kind::Request,
+            &Peer::new(Id::from_u64(4), Addr::simulated(99)),
+            1,
+            1,
+            &Message::Hello(Wall(1)),
+        );
+        old.truncate(old.len() - frame::MAC_BYTES);
+        old[2] = 1;
+        let mac = key.mac(&old);
+        old.extend(mac.to_le_bytes());
+        for n in [0, joiner] {
+            net.feed(n, &mut [NodeInput::Datagram { from: Addr::simulated(99), bytes: &old }]);
+        }
+        let refused = |net: &mut Net, n: usize| {
+            let Ok(OpDone::Status(status)) = net.op(n, Op::Status) else { panic!("a status") };
+            status.refused
+        };
+        assert_eq!(refused(&mut net, 0), None, "{}", entry.name);
+        let why = refused(&mut net, joiner).expect("a reason");
+        assert!(why.contains("10.0.0.99:5850 speaks protocol version 1"), "{}: {why}", entry.name);
+    }
+}
+
 /// A copy of a data directory is started beside the first: those whom it greets know who was there before.
 #[test]
 fn a_copy_of_an_identity_is_refused_while_the_first_lives() {
