@@ -161,7 +161,11 @@ fn describe(registry: &mut Registry, status: &NodeStatus) {
     gauge("isolated", "Whether no neighbour answers", u64::from(status.isolated));
     gauge("halted", "Whether it takes no writes", u64::from(status.halt.is_some()));
     let other_terms = status.other_terms.len() as u64;
-    gauge("peers_with_other_terms", "Nodes known to keep copies in another way than this one", other_terms);
+    gauge(
+        "peers_with_other_terms",
+        "Nodes known to keep copies in another way than this one, 16 at most",
+        other_terms,
+    );
     gauge("incarnation", "This life of the node", status.incarnation);
     let peers = status.tables.iter().map(|(_, peers)| peers.len() as u64).sum();
     gauge("table_entries", "Entries in the overlay's tables", peers);

@@ -374,6 +374,7 @@ async fn joined(served: &Served) -> Result<(), Failure> {
                 if let Ok(status) = served.node.status().await {
                     let (all, ready) = status.shares;
                     match (status.phase, status.refused) {
+                        (Phase::Joining, Some(why)) => tracing::warn!("no member answers, but {why}"),
                         (_, Some(why)) => tracing::warn!("refused by the network: {why}"),
                         (Phase::Joining, None) => tracing::warn!(
                             "no member answers: do --join or the remembered addresses name running nodes, and are the network key and --overlay the same?"

@@ -5,6 +5,8 @@ use keyway_client::Node;
 
 use crate::output::{harmless, plural};
 
+/// A node remembers no more of them.
+const REMEMBERED_MAX: usize = 16;
 /// Nodes that are named.
 const NAMED_MAX: usize = 4;
 
@@ -22,8 +24,9 @@ pub(crate) fn disagreement(node: &Node) -> Option<String> {
     let reads = node.reads?;
     (!others.is_empty()).then(|| {
         format!(
-            "{} {} with other --replicas, --acks or --read-quorum than this one ({}, {}, {reads}): {}; a get through one may miss what was \
-             put through the other: restart them alike",
+            "{}{} {} with other --replicas, --acks or --read-quorum than this one ({}, {}, {reads}), by their word of the last \
+             ten minutes: {}; a get through one may miss what was put through the other: restart them alike",
+            if others.len() < REMEMBERED_MAX { "" } else { "at least " },
             others.len(),
             plural(others.len() as u64, "node runs", "nodes run"),
             node.replicas,
@@ -58,7 +61,8 @@ mod tests {
         assert_eq!(disagreement(&node(0)), None);
         let one = disagreement(&node(1)).expect("something to say");
         assert!(one.starts_with(
-            "1 node runs with other --replicas, --acks or --read-quorum than this one (3, 2, 2): 10.0.0.1:5850 (5, 3, 3); "
+            "1 node runs with other --replicas, --acks or --read-quorum than this one (3, 2, 2), by their word of the last ten minutes: \
+             10.0.0.1:5850 (5, 3, 3); "
         ));
         let many = disagreement(&node(9)).expect("something to say");
         assert!(

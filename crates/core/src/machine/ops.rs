@@ -380,6 +380,19 @@ pub struct Terms {
     pub reads: u8,
 }
 
+impl Terms {
+    /// Whether a get by these terms meets every put by `other`, and the other way round, as far as these terms promise it at all.
+    #[must_use]
+    pub const fn agree(self, other: Terms) -> bool {
+        let Terms { replicas, acks, reads } = self;
+        let (met, meets) = (acks as u16 + other.reads as u16, other.acks as u16 + reads as u16);
+        let alike = replicas == other.replicas;
+        alike
+            && (acks == other.acks && reads == other.reads
+                || met > replicas as u16 && meets > replicas as u16)
+    }
+}
+
 impl core::fmt::Display for Terms {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Terms { replicas, acks, reads } = self;
@@ -418,7 +431,8 @@ pub struct NodeStatus {
     pub counters: Counters,
     /// How it keeps copies.
     pub terms: Terms,
-    /// Peers that have told of late that they keep copies in another way: a mistake, or a network on its way to new terms.
+    /// Peers that have told in the last ten minutes that they keep copies in another way, the first 16: a mistake, or a network on its
+    /// way to new terms.
     pub other_terms: Vec<(Peer, Terms)>,
     /// Greatest value taken, in bytes.
     pub value_bytes_max: u32,

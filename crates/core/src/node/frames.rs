@@ -116,10 +116,14 @@ impl<O: Overlay> Node<O> {
             Ok(opened) => opened,
             Err(FrameError::Version(theirs)) => {
                 let refusal = bytes.get(3) == Some(&(Kind::Refused as u8));
-                self.refused = Some(alloc::format!(
-                    "a node at {from} speaks protocol version {theirs}, this node speaks {}: run the same version",
-                    frame::VERSION
-                ));
+                if self.on_other_version(t.now, from) {
+                    self.heard_why_not(|| {
+                        alloc::format!(
+                            "a node at {from} speaks protocol version {theirs}, this node speaks {}: run the same version",
+                            frame::VERSION
+                        )
+                    });
+                }
                 if !refusal {
                     self.refuse(t, from, 0, FrameRefusal::Version);
                 }
@@ -248,13 +252,21 @@ impl<O: Overlay> Node<O> {
         match wire::from_slice::<FrameRefusal>(body) {
             Ok(FrameRefusal::Superseded) if asked && self.phase != Phase::Loading => self.superseded(t),
             Ok(FrameRefusal::Network) if asked => {
-                self.refused = Some(alloc::format!(
-                    "the node at {from} belongs to another network ({:016x}); this data belongs to {:016x}",
-                    header.network.0,
-                    self.network.0
-                ));
+                let (theirs, ours) = (header.network.0, self.network.0);
+                self.heard_why_not(|| {
+                    alloc::format!(
+                        "the node at {from} belongs to another network ({theirs:016x}); this data belongs to {ours:016x}"
+                    )
+                });
             }
             _ => {}
+        }
+    }
+
+    /// Why this node cannot join, as somebody says. Of a member it is no refusal what strangers say, and who has ended knows why.
+    fn heard_why_not(&mut self, why: impl FnOnce() -> alloc::string::String) {
+        if matches!(self.phase, Phase::Loading | Phase::Joining) {
+            self.refused = Some(why().into());
         }
     }
 
@@ -262,7 +274,7 @@ impl<O: Overlay> Node<O> {
     pub(super) fn superseded(&mut self, t: &mut Turn<'_, O>) {
         self.refused = Some(
             "another process runs this node's identity (a copy of its data directory?): this one stops serving"
-                .to_string(),
+                .into(),
         );
         // Each is answered, with what is known: what was sent may have happened.
         self.end_ops(t);

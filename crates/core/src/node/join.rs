@@ -12,6 +12,7 @@
 //! halves of a split network find each other again; where few are known ([`ISLAND_MAX`]) in turn with the seeds. Who the neighbours were is on
 //! disk (the notes), together with the network's id: written soon after they change, and at once by who joins or leaves.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -97,7 +98,7 @@ pub fn network_of(notes: &[u8]) -> Option<NetworkId> {
 /// Whom this node knows outside its overlay's tables.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contacts {
-    seeds: Vec<Addr>,
+    seeds: Box<[Addr]>,
     /// While joining: who was remembered on disk.
     remembered: Vec<Peer>,
     lost: Vec<Peer>,
@@ -112,12 +113,14 @@ pub(super) struct Contacts {
     starting: BTreeMap<Id, Mono>,
     /// While joining: greetings without an answer yet.
     greeted: BTreeSet<Addr>,
+    /// While joining: until then somebody counts who was asked and speaks another version.
+    other_version_until: Mono,
     began: Option<Mono>,
     joining_since: Option<Mono>,
     /// It came back with a disk that knows its network.
     came_back: bool,
     /// Its nearest neighbours of the former life.
-    former: Vec<Peer>,
+    former: Box<[Peer]>,
     notes_dirty: bool,
     said_goodbye: bool,
 }
@@ -194,7 +197,7 @@ impl<O: Overlay> Node<O> {
         }
         self.contacts.members.clear();
         let me = self.me().addr();
-        let mut addrs = self.contacts.seeds.clone();
+        let mut addrs = self.contacts.seeds.to_vec();
         addrs.extend(self.contacts.remembered.iter().map(Peer::addr));
         addrs.sort();
         addrs.dedup();
@@ -213,6 +216,17 @@ impl<O: Overlay> Node<O> {
         self.timers.arm(Timer::Join, t.now.mono + wait);
     }
 
+    /// Somebody speaks another version. Whether this node, on its way in, counts on them: they are there, and are not silent.
+    pub(super) fn on_other_version(&mut self, now: Now, from: Addr) -> bool {
+        let Contacts { seeds, remembered, .. } = &self.contacts;
+        let asked = seeds.contains(&from) || remembered.iter().any(|peer| peer.addr() == from);
+        let counts = asked && self.phase == Phase::Joining;
+        if counts {
+            self.contacts.other_version_until = now.mono + STARTING_MEMORY;
+        }
+        counts
+    }
+
     /// Whether this node, which belongs to a network of which nobody is up, should be its first member again.
     fn goes_first(&self, t: &Turn<'_, O>) -> bool {
         let Some(began) = self.contacts.began else { return false };
@@ -224,6 +238,10 @@ impl<O: Overlay> Node<O> {
         }
         // Others are starting, too. Give all of them time to show up; the smallest id goes.
         let lately = |at: &Mono| t.now.mono.since(*at) < STARTING_MEMORY;
+        // The network is up and of another version: a second one beside it would split its records.
+        if t.now.mono < self.contacts.other_version_until {
+            return false;
+        }
         match self.contacts.starting.iter().find(|(_, at)| lately(at)) {
             Some((smallest, _)) => waited >= GREET_EVERY.times(4) && self.me().id() < smallest,
             None => waited >= ALONE_AFTER,

@@ -227,7 +227,7 @@ pub struct Node<O: Overlay> {
     rng: Rng,
     /// When the last put of a client was put.
     last_put: Wall,
-    refused: Option<String>,
+    refused: Option<Box<str>>,
     store: Store<Waiter>,
     serial: u64,
     lookups: Serials<find::Finding<O::Call>>,

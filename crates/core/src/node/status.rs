@@ -7,7 +7,7 @@ use super::message::Standing;
 use super::{Node, SKEW_MAX, Turn};
 use crate::id::Id;
 use crate::keyspace::Arc;
-use crate::machine::{HELD_MAX, Halt, Inspection, NodeStatus, OpDone, PeerView, Phase, Trace};
+use crate::machine::{HELD_MAX, Halt, Inspection, NodeStatus, OpDone, PeerView, Trace};
 use crate::overlay::{Overlay, Violation};
 use crate::peer::Peer;
 use crate::store::Identity;
@@ -103,8 +103,7 @@ impl<O: Overlay> Node<O> {
             phase: self.phase,
             isolated: self.is_isolated(now),
             halt,
-            // What strangers say of a member is no refusal of it.
-            refused: self.refused.as_ref().filter(|_| self.phase != Phase::Member).map(ToString::to_string),
+            refused: self.refused.as_ref().map(ToString::to_string),
             shares: self.copies.share_counts(),
             records: self.store.records(),
             record_bytes: self.store.record_bytes(),

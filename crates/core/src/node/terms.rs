@@ -14,7 +14,6 @@
 use alloc::vec::Vec;
 
 use super::{Node, Turn};
-use crate::id::Id;
 use crate::machine::{Terms, Trace};
 use crate::overlay::Overlay;
 use crate::peer::Peer;
@@ -40,8 +39,8 @@ fn is_told(said: &(Peer, Terms, Mono), now: Mono) -> bool {
 impl Others {
     /// What `peer` says of its terms; whether that is news.
     fn learn(&mut self, peer: &Peer, terms: Terms, now: Mono) -> bool {
-        let before = self.forget(peer.id());
         self.said.retain(|said| is_told(said, now));
+        let before = self.forget(peer);
         let fits = self.said.len() < OTHERS_MAX;
         if fits {
             self.said.push((peer.clone(), terms, now));
@@ -49,9 +48,15 @@ impl Others {
         fits && before != Some(terms)
     }
 
-    fn forget(&mut self, id: &Id) -> Option<Terms> {
-        let at = self.said.iter().position(|(peer, ..)| peer.id() == id)?;
-        Some(self.said.remove(at).1)
+    /// It agrees now. Who keeps nothing on disk comes back at its address under another id.
+    fn forget(&mut self, gone: &Peer) -> Option<Terms> {
+        let mut before = None;
+        self.said.retain(|(peer, terms, _)| {
+            let is_gone = peer.id() == gone.id() || peer.addr() == gone.addr();
+            before = if is_gone { Some(*terms) } else { before };
+            !is_gone
+        });
+        before
     }
 
     fn len(&self) -> usize {
@@ -71,9 +76,9 @@ impl<O: Overlay> Node<O> {
     /// `from` has said how it keeps copies.
     pub(super) fn learn_terms(&mut self, t: &mut Turn<'_, O>, from: &Peer, terms: Terms) {
         let ours = self.config.terms();
-        if terms == ours {
+        if ours.agree(terms) {
             if let Some(others) = &mut self.others {
-                others.forget(from.id());
+                others.forget(from);
                 self.others.take_if(|others| others.said.is_empty());
             }
         } else if self.others.get_or_insert_default().learn(from, terms, t.now.mono) {
@@ -94,6 +99,7 @@ impl<O: Overlay> Node<O> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::Id;
     use crate::peer::Addr;
 
     const WIDE: Terms = Terms { replicas: 5, acks: 3, reads: 3 };
@@ -111,8 +117,19 @@ mod tests {
         assert!(!others.learn(&peer(1), WIDE, now(3)));
         assert!(others.learn(&peer(1), wider, now(4)));
         assert_eq!(others.told(now(4)), [(peer(1), wider)]);
-        assert_eq!((others.forget(peer(1).id()), others.forget(peer(1).id())), (Some(wider), None));
+        let renamed = Peer::new(Id::from_u64(99), peer(1).addr());
+        assert_eq!((others.forget(&renamed), others.forget(&peer(1))), (Some(wider), None));
         assert!(others.learn(&peer(1), wider, now(5)), "it is news again");
+    }
+
+    #[test]
+    fn terms_agree_if_their_quorums_meet_or_they_are_the_same() {
+        let of = |replicas, acks, reads| Terms { replicas, acks, reads };
+        assert!(of(3, 2, 2).agree(of(3, 2, 3)) && of(3, 2, 2).agree(of(3, 3, 2)));
+        assert!(!of(3, 2, 2).agree(of(3, 3, 1)) && !of(3, 3, 1).agree(of(3, 2, 2)));
+        assert!(!of(3, 2, 2).agree(of(5, 4, 4)), "of other replicas");
+        // The service of 2005 promised less.
+        assert!(of(8, 2, 5).agree(of(8, 2, 5)) && !of(8, 2, 5).agree(of(8, 2, 6)));
     }
 
     #[test]

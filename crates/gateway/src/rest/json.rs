@@ -355,7 +355,8 @@ pub(crate) struct NodeView<'a> {
     acks: u8,
     /// Answers that a get merges.
     reads: u8,
-    /// Nodes that have told it of late that they keep copies in another way: a mistake, or a network on its way to new terms.
+    /// Nodes that have told it in the last ten minutes that they keep copies in another way, 16 at most: a mistake, or a network on its way to
+    /// new terms. Empty without the scope `admin`.
     other_terms: Vec<OtherTerms>,
     /// Members in its tables, and itself: of a large network some of them.
     members_known: u64,
@@ -396,8 +397,10 @@ struct Shares {
     ready: u32,
 }
 
-impl<'a> From<&'a NodeStatus> for NodeView<'a> {
-    fn from(status: &'a NodeStatus) -> NodeView<'a> {
+impl<'a> NodeView<'a> {
+    /// `others`: whether those who keep copies in another way are named.
+    pub(crate) fn new(status: &'a NodeStatus, others: bool) -> NodeView<'a> {
+        let other_terms = status.other_terms.iter().filter(|_| others);
         NodeView {
             id: status.me.id().to_string(),
             addr: status.me.addr().to_string(),
@@ -416,7 +419,7 @@ impl<'a> From<&'a NodeStatus> for NodeView<'a> {
             replicas: status.terms.replicas,
             acks: status.terms.acks,
             reads: status.terms.reads,
-            other_terms: status.other_terms.iter().map(OtherTerms::from).collect(),
+            other_terms: other_terms.map(OtherTerms::from).collect(),
             members_known: status.members_known() as u64,
             value_bytes_max: status.value_bytes_max,
             ttl_seconds_max: status.ttl_max.as_secs(),

@@ -56,6 +56,7 @@ use tower::Service as _;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::{self, Access};
+use crate::access::{Bearer, Scope};
 use crate::health::Readiness;
 use crate::http::Reached;
 use crate::node::{Desk, Node};
@@ -381,8 +382,12 @@ async fn whereabouts<N: Node>(shop: &Shop<N>, named: Named) -> Answer {
     get, path = "/v1/node", tag = "node",
     responses((status = 200, description = "The state", body = json::NodeView), AskNode),
 )]
-async fn node<N: Node>(shop: Shared<N>) -> Response<Body> {
-    or_refusal(async { Ok(json(StatusCode::OK, &json::NodeView::from(&*shop.desk.status().await?))) }).await
+async fn node<N: Node>(shop: Shared<N>, Extension(who): Extension<Bearer>) -> Response<Body> {
+    or_refusal(async {
+        let status = shop.desk.status().await?;
+        Ok(json(StatusCode::OK, &json::NodeView::new(&status, who.is(Scope::Admin))))
+    })
+    .await
 }
 
 /// The tables of the node's overlay.

@@ -40,6 +40,16 @@ fn sealed(kind: Kind, from: &Peer, incarnation: u64, request: u64, msg: &Message
     bytes
 }
 
+/// A frame as nodes of version 1 seal it.
+fn of_version_1(kind: Kind, from: &Peer) -> Vec<u8> {
+    let mut bytes = sealed(kind, from, 1, 1, &Message::Hello(Wall(1)));
+    bytes.truncate(bytes.len() - frame::MAC_BYTES);
+    bytes[2] = 1;
+    let mac = FrameKey::open_network().mac(&bytes);
+    bytes.extend(mac.to_le_bytes());
+    bytes
+}
+
 /// A seed names a node at one address, and that node speaks as one at another: the joiner is answered at once by everybody, and
 /// must not wait for an answer from where nobody is.
 #[test]
@@ -246,28 +256,50 @@ fn another_version_is_told_by_who_cannot_join_for_it() {
         net.hosts.push(Host { machine: None, disk: Disk::default(), peer: peer.clone(), incarnation: 0 });
         net.start(joiner, 2, 1, vec![Addr::simulated(99)]);
         net.run(Duration::from_secs(2), |_| false);
-        let key = FrameKey::open_network();
-        let mut old = sealed(
-            Kind::Request,
-            &Peer::new(Id::from_u64(4), Addr::simulated(99)),
-            1,
-            1,
-            &Message::Hello(Wall(1)),
-        );
-        old.truncate(old.len() - frame::MAC_BYTES);
-        old[2] = 1;
-        let mac = key.mac(&old);
-        old.extend(mac.to_le_bytes());
-        for n in [0, joiner] {
-            net.feed(n, &mut [NodeInput::Datagram { from: Addr::simulated(99), bytes: &old }]);
-        }
-        let refused = |net: &mut Net, n: usize| {
-            let Ok(OpDone::Status(status)) = net.op(n, Op::Status) else { panic!("a status") };
-            status.refused
+        let stranger = Peer::new(Id::from_u64(4), Addr::simulated(99));
+        let hear = |net: &mut Net, n: usize, kind: Kind| {
+            let bytes = of_version_1(kind, &stranger);
+            net.feed(n, &mut [NodeInput::Datagram { from: stranger.addr(), bytes: &bytes }]);
         };
-        assert_eq!(refused(&mut net, 0), None, "{}", entry.name);
-        let why = refused(&mut net, joiner).expect("a reason");
+        let status = |net: &mut Net, n: usize| {
+            let Ok(OpDone::Status(status)) = net.op(n, Op::Status) else { panic!("a status") };
+            (status.refused, status.counters.frames_out)
+        };
+        for n in [0, joiner] {
+            let (_, before) = status(&mut net, n);
+            hear(&mut net, n, Kind::Refused);
+            assert_eq!(status(&mut net, n).1, before, "{}: a refusal is not refused", entry.name);
+            hear(&mut net, n, Kind::Request);
+            assert_eq!(status(&mut net, n).1, before + 1, "{}: a request is", entry.name);
+        }
+        net.feed(0, &mut [NodeInput::Stop]);
+        assert_eq!(status(&mut net, 0).0, None, "{}: nor while it leaves", entry.name);
+        let why = status(&mut net, joiner).0.expect("a reason");
         assert!(why.contains("10.0.0.99:5850 speaks protocol version 1"), "{}: {why}", entry.name);
+    }
+}
+
+/// A network is upgraded node by node to a version that the others do not speak: who comes back waits for them, and does not
+/// go first, beside them. When they are gone it does.
+#[test]
+fn who_comes_back_to_another_version_founds_no_second_network() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 3, 3, 2);
+        net.run(NOTES_EVERY.times(2), |_| false);
+        (0..3).for_each(|n| net.crash(n));
+        net.start(2, 3, 2, vec![]);
+        let old = Peer::new(*net.hosts[0].peer.id(), net.hosts[0].peer.addr());
+        let phase = |net: &Net| net.hosts[2].machine.as_ref().expect("it runs").inspect().phase;
+        for _ in 0..30 {
+            net.run(Duration::from_secs(1), |_| false);
+            net.feed(
+                2,
+                &mut [NodeInput::Datagram { from: old.addr(), bytes: &of_version_1(Kind::Refused, &old) }],
+            );
+            assert_eq!(phase(&net), Phase::Joining, "{}", entry.name);
+        }
+        net.run(Duration::from_secs(20), |_| false);
+        assert_eq!(phase(&net), Phase::Member, "{}", entry.name);
     }
 }
 
