@@ -8,7 +8,6 @@
 //!
 //! Nothing of a frame is believed before its MAC fits, and answers go to the sealed sender, never to where the bytes came from.
 
-use alloc::string::ToString;
 
 use super::message::Message;
 use super::{Node, Turn, Why};
