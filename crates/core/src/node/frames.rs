@@ -6,8 +6,8 @@
 //!              │ (version: Refused)                                Reply    whoever asked (mod.rs)
 //! ```
 //!
-//! Nothing of a frame is believed before its MAC fits, and answers go to the sealed sender, never to where the bytes came from.
-
+//! Nothing of a frame is believed before its MAC fits, and answers go to the sealed sender, never to where the bytes came from;
+//! the refusal of another version, whose sender cannot be read, is the exception.
 
 use super::message::Message;
 use super::{Node, Turn, Why};
