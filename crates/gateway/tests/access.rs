@@ -111,6 +111,13 @@ async fn a_token_opens_what_it_is_for_until_it_is_revoked_or_has_ended() {
     assert_eq!(closed.ask(&writer, "PUT", "/v1/keys/a", b"red").await.0, 201);
     assert_eq!(closed.ask(&reader, "GET", "/v1/keys/a", b"").await.0, 200);
     assert_eq!(closed.ask(&admin, "GET", "/v1/peers", b"").await.0, 200);
+    let others = async |token: &str| closed.ask(token, "GET", "/v1/node", b"").await.1["other_terms"].clone();
+    assert_eq!(
+        others(&reader).await.as_array().map(Vec::len),
+        Some(0),
+        "other nodes are none of a client's business"
+    );
+    assert_eq!(others(&admin).await[0]["replicas"], 5);
     let header = format!("bearer {admin}");
     let metrics = closed.gateway.ask_with("GET", "/metrics", &[("Authorization", &header)], b"").await;
     assert_eq!(metrics.0, 200, "the scheme is no matter of case");

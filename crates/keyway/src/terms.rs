@@ -2,11 +2,10 @@
 //! a slip on one command line, or a network that is restarted node by node to keep more copies; so it is told, and is no failure.
 
 use keyway_client::Node;
+use keyway_core::machine::OTHER_TERMS_MAX;
 
 use crate::output::{harmless, plural};
 
-/// A node remembers no more of them.
-const REMEMBERED_MAX: usize = 16;
 /// Nodes that are named.
 const NAMED_MAX: usize = 4;
 
@@ -26,7 +25,7 @@ pub(crate) fn disagreement(node: &Node) -> Option<String> {
         format!(
             "{}{} {} with other --replicas, --acks or --read-quorum than this one ({}, {}, {reads}), by their word of the last \
              ten minutes: {}; a get through one may miss what was put through the other: restart them alike",
-            if others.len() < REMEMBERED_MAX { "" } else { "at least " },
+            if others.len() < OTHER_TERMS_MAX { "" } else { "at least " },
             others.len(),
             plural(others.len() as u64, "node runs", "nodes run"),
             node.replicas,
@@ -64,6 +63,8 @@ mod tests {
             "1 node runs with other --replicas, --acks or --read-quorum than this one (3, 2, 2), by their word of the last ten minutes: \
              10.0.0.1:5850 (5, 3, 3); "
         ));
+        let most = disagreement(&node(OTHER_TERMS_MAX)).expect("something to say");
+        assert!(most.starts_with("at least 16 nodes run"), "{most}");
         let many = disagreement(&node(9)).expect("something to say");
         assert!(
             many.starts_with("9 nodes run with") && many.contains("10.0.0.4:5850 (5, 3, 3), 5 more; "),

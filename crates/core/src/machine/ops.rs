@@ -369,6 +369,10 @@ pub enum Phase {
     Refused,
 }
 
+/// Peers with other terms that a node remembers, the first to say so: a network that changes its terms has more, and each of them would
+/// be news again and again if they took each other's places.
+pub const OTHER_TERMS_MAX: usize = 16;
+
 /// How a node keeps copies. All of a network should agree: majorities of different terms need not meet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Terms {
@@ -431,8 +435,8 @@ pub struct NodeStatus {
     pub counters: Counters,
     /// How it keeps copies.
     pub terms: Terms,
-    /// Peers that have told in the last ten minutes that they keep copies in another way, the first 16: a mistake, or a network on its
-    /// way to new terms.
+    /// Peers that have told in the last ten minutes that they keep copies in another way, [`OTHER_TERMS_MAX`] at
+    /// most: a mistake, or a network on its way to new terms.
     pub other_terms: Vec<(Peer, Terms)>,
     /// Greatest value taken, in bytes.
     pub value_bytes_max: u32,

@@ -115,14 +115,7 @@ impl<O: Overlay> Node<O> {
             Ok(opened) => opened,
             Err(FrameError::Version(theirs)) => {
                 let refusal = bytes.get(3) == Some(&(Kind::Refused as u8));
-                if self.on_other_version(t.now, from) {
-                    self.heard_why_not(|| {
-                        alloc::format!(
-                            "a node at {from} speaks protocol version {theirs}, this node speaks {}: run the same version",
-                            frame::VERSION
-                        )
-                    });
-                }
+                self.on_other_version(t.now, from, theirs);
                 if !refusal {
                     self.refuse(t, from, 0, FrameRefusal::Version);
                 }
@@ -250,22 +243,15 @@ impl<O: Overlay> Node<O> {
         }
         match wire::from_slice::<FrameRefusal>(body) {
             Ok(FrameRefusal::Superseded) if asked && self.phase != Phase::Loading => self.superseded(t),
-            Ok(FrameRefusal::Network) if asked => {
+            // A member that finds strangers at a lost peer's address is refused nothing.
+            Ok(FrameRefusal::Network) if asked && self.phase == Phase::Joining => {
                 let (theirs, ours) = (header.network.0, self.network.0);
-                self.heard_why_not(|| {
-                    alloc::format!(
-                        "the node at {from} belongs to another network ({theirs:016x}); this data belongs to {ours:016x}"
-                    )
-                });
+                let why = alloc::format!(
+                    "the node at {from} belongs to another network ({theirs:016x}); this data belongs to {ours:016x}"
+                );
+                self.refused = Some(why.into());
             }
             _ => {}
-        }
-    }
-
-    /// Why this node cannot join, as somebody says. Of a member it is no refusal what strangers say, and who has ended knows why.
-    fn heard_why_not(&mut self, why: impl FnOnce() -> alloc::string::String) {
-        if matches!(self.phase, Phase::Loading | Phase::Joining) {
-            self.refused = Some(why().into());
         }
     }
 

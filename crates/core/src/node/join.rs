@@ -20,7 +20,7 @@ use super::message::Message;
 use super::roll::Roll;
 use super::{Node, Timer, Turn, Why};
 use crate::cx::Input;
-use crate::frame::NetworkId;
+use crate::frame::{NetworkId, VERSION};
 use crate::id::Id;
 use crate::machine::{OpDone, Phase, STOP_OP};
 use crate::overlay::Overlay;
@@ -113,7 +113,7 @@ pub(super) struct Contacts {
     starting: BTreeMap<Id, Mono>,
     /// While joining: greetings without an answer yet.
     greeted: BTreeSet<Addr>,
-    /// While joining: until then somebody counts who was asked and speaks another version.
+    /// While joining: until then it is believed that the network is up and speaks another version.
     other_version_until: Mono,
     began: Option<Mono>,
     joining_since: Option<Mono>,
@@ -216,15 +216,17 @@ impl<O: Overlay> Node<O> {
         self.timers.arm(Timer::Join, t.now.mono + wait);
     }
 
-    /// Somebody speaks another version. Whether this node, on its way in, counts on them: they are there, and are not silent.
-    pub(super) fn on_other_version(&mut self, now: Now, from: Addr) -> bool {
+    /// A frame of another version came. If a joiner asked at that address, its network is up and speaks another version.
+    pub(super) fn on_other_version(&mut self, now: Now, from: Addr, theirs: u8) {
         let Contacts { seeds, remembered, .. } = &self.contacts;
         let asked = seeds.contains(&from) || remembered.iter().any(|peer| peer.addr() == from);
-        let counts = asked && self.phase == Phase::Joining;
-        if counts {
+        if asked && self.phase == Phase::Joining {
             self.contacts.other_version_until = now.mono + STARTING_MEMORY;
+            let why = alloc::format!(
+                "a node at {from} speaks protocol version {theirs}, this node speaks {VERSION}: run the same version"
+            );
+            self.refused = Some(why.into());
         }
-        counts
     }
 
     /// Whether this node, which belongs to a network of which nobody is up, should be its first member again.
@@ -236,12 +238,12 @@ impl<O: Overlay> Node<O> {
         if self.network == NetworkId::UNKNOWN || !self.contacts.members.is_empty() || asking {
             return false;
         }
-        // Others are starting, too. Give all of them time to show up; the smallest id goes.
-        let lately = |at: &Mono| t.now.mono.since(*at) < STARTING_MEMORY;
         // The network is up and of another version: a second one beside it would split its records.
         if t.now.mono < self.contacts.other_version_until {
             return false;
         }
+        // Others are starting, too. Give all of them time to show up; the smallest id goes.
+        let lately = |at: &Mono| t.now.mono.since(*at) < STARTING_MEMORY;
         match self.contacts.starting.iter().find(|(_, at)| lately(at)) {
             Some((smallest, _)) => waited >= GREET_EVERY.times(4) && self.me().id() < smallest,
             None => waited >= ALONE_AFTER,

@@ -252,7 +252,7 @@ pub enum Message<O: Overlay> {
     Overlay(O::Msg),
     /// "Are you there, and of which network?"
     Hello(Wall),
-    /// "Yes." With the clock, and whether the speaker is a member.
+    /// "Yes." And whether the speaker is a member.
     Welcome(Standing, bool),
     /// A lookup asks for the next step towards a target, and `n` peers of the set if the root is known.
     Hop(Id, u8),
@@ -272,7 +272,7 @@ pub enum Message<O: Overlay> {
     HeadsAre(bool, Vec<Head>),
     /// Compare an arc.
     Sync(Box<Question>),
-    /// The comparison; whether the speaker has finished taking over all of the arc; its clock.
+    /// The comparison; whether the speaker has finished taking over all of the arc.
     SyncIs(bool, Standing, Answer),
     /// Send me these.
     Pull(Vec<Identity>),

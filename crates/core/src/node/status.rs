@@ -7,7 +7,7 @@ use super::message::Standing;
 use super::{Node, SKEW_MAX, Turn};
 use crate::id::Id;
 use crate::keyspace::Arc;
-use crate::machine::{HELD_MAX, Halt, Inspection, NodeStatus, OpDone, PeerView, Trace};
+use crate::machine::{HELD_MAX, Halt, Inspection, NodeStatus, OTHER_TERMS_MAX, OpDone, PeerView, Trace};
 use crate::overlay::{Overlay, Violation};
 use crate::peer::Peer;
 use crate::store::Identity;
@@ -139,7 +139,7 @@ impl<O: Overlay> Node<O> {
         bounds.push(("exchanges", self.copies.exchanges.len(), super::exchange::EXCHANGES_MAX));
         bounds.push(("exchanges queued", self.copies.queue.len(), super::exchange::EXCHANGES_QUEUED_MAX));
         bounds.push(("suspects asked", self.contacts.asked_count(), super::join::ASKED_MAX));
-        bounds.push(("peers with other terms", self.other_terms_count(), super::terms::OTHERS_MAX));
+        bounds.push(("peers with other terms", self.other_terms_count(), OTHER_TERMS_MAX));
         bounds.push(("lost peers", self.contacts.lost_count(), super::join::LOST_MAX));
         bounds
     }

@@ -14,14 +14,11 @@
 use alloc::vec::Vec;
 
 use super::{Node, Turn};
-use crate::machine::{Terms, Trace};
+use crate::machine::{OTHER_TERMS_MAX, Terms, Trace};
 use crate::overlay::Overlay;
 use crate::peer::Peer;
 use crate::time::{Duration, Mono};
 
-/// Peers with other terms that are remembered, the first to say so: a network that changes its terms has more, and each of them would be
-/// news again and again if they took each other's places.
-pub(super) const OTHERS_MAX: usize = 16;
 /// How long what a peer has said of its terms is told, if it does not say so again: where records are kept holders compare them
 /// every few seconds, and in a network without any nothing can be missed.
 pub(super) const SAID_FOR: Duration = Duration::from_secs(600);
@@ -41,7 +38,7 @@ impl Others {
     fn learn(&mut self, peer: &Peer, terms: Terms, now: Mono) -> bool {
         self.said.retain(|said| is_told(said, now));
         let before = self.forget(peer);
-        let fits = self.said.len() < OTHERS_MAX;
+        let fits = self.said.len() < OTHER_TERMS_MAX;
         if fits {
             self.said.push((peer.clone(), terms, now));
         }
@@ -136,7 +133,7 @@ mod tests {
     fn what_was_said_is_told_for_ten_minutes_and_of_few() {
         let mut others = Others::default();
         let at = |s: u32| Mono(u64::from(s) * 1_000_000);
-        let max = OTHERS_MAX as u32;
+        let max = OTHER_TERMS_MAX as u32;
         for n in 0..max + 3 {
             assert_eq!(
                 others.learn(&peer(n), WIDE, at(n)),
@@ -144,10 +141,11 @@ mod tests {
                 "who does not fit is no news, nor makes others news"
             );
         }
-        assert_eq!(others.len(), OTHERS_MAX);
+        assert_eq!(others.len(), OTHER_TERMS_MAX);
         assert_eq!(others.told(at(600 + max - 2)), [(peer(max - 2), WIDE), (peer(max - 1), WIDE)]);
         assert_eq!(others.told(at(600 + max)), []);
         assert!(others.learn(&peer(max + 1), WIDE, at(601)), "the first has not said so for too long");
         assert!(!others.learn(&peer(max + 2), WIDE, at(601)));
+        assert!(others.learn(&peer(5), WIDE, at(606)), "what was told no more is news again");
     }
 }

@@ -55,8 +55,7 @@ use serde::{Deserialize, Serialize};
 use tower::Service as _;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::access::{self, Access};
-use crate::access::{Bearer, Scope};
+use crate::access::{self, Access, Bearer, Scope};
 use crate::health::Readiness;
 use crate::http::Reached;
 use crate::node::{Desk, Node};

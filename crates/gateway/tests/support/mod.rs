@@ -127,7 +127,7 @@ impl FakeNode {
             tables: vec![("successors", vec![successor])],
             counters,
             terms: Terms { replicas: 3, acks: 2, reads: 2 },
-            other_terms: Vec::new(),
+            other_terms: vec![(peer(2), Terms { replicas: 5, acks: 3, reads: 3 })],
             value_bytes_max: 64 << 10,
             ttl_max: Span::from_secs(604_800),
         }

@@ -253,7 +253,7 @@ fn another_version_is_told_by_who_cannot_join_for_it() {
         let mut net = Net::grown(entry, 2, 2, 1);
         let joiner = net.hosts.len();
         let peer = Peer::new(Rng::from_u64(9).id(), Addr::simulated(9));
-        net.hosts.push(Host { machine: None, disk: Disk::default(), peer: peer.clone(), incarnation: 0 });
+        net.hosts.push(Host { machine: None, disk: Disk::default(), peer, incarnation: 0 });
         net.start(joiner, 2, 1, vec![Addr::simulated(99)]);
         net.run(Duration::from_secs(2), |_| false);
         let stranger = Peer::new(Id::from_u64(4), Addr::simulated(99));
@@ -272,8 +272,12 @@ fn another_version_is_told_by_who_cannot_join_for_it() {
             hear(&mut net, n, Kind::Request);
             assert_eq!(status(&mut net, n).1, before + 1, "{}: a request is", entry.name);
         }
+        // Not by its own seed either, nor while it leaves.
+        let seed = net.hosts[0].peer.clone();
+        let bytes = of_version_1(Kind::Refused, &seed);
+        net.feed(1, &mut [NodeInput::Datagram { from: seed.addr(), bytes: &bytes }, NodeInput::Stop]);
         net.feed(0, &mut [NodeInput::Stop]);
-        assert_eq!(status(&mut net, 0).0, None, "{}: nor while it leaves", entry.name);
+        assert!((0..2).all(|n| status(&mut net, n).0.is_none()), "{}", entry.name);
         let why = status(&mut net, joiner).0.expect("a reason");
         assert!(why.contains("10.0.0.99:5850 speaks protocol version 1"), "{}: {why}", entry.name);
     }
@@ -298,8 +302,32 @@ fn who_comes_back_to_another_version_founds_no_second_network() {
             );
             assert_eq!(phase(&net), Phase::Joining, "{}", entry.name);
         }
-        net.run(Duration::from_secs(20), |_| false);
+        // Who was not asked does not hold it up.
+        let stranger = Peer::new(Id::from_u64(4), Addr::simulated(99));
+        for _ in 0..20 {
+            net.run(Duration::from_secs(1), |_| false);
+            let bytes = of_version_1(Kind::Refused, &stranger);
+            net.feed(2, &mut [NodeInput::Datagram { from: stranger.addr(), bytes: &bytes }]);
+        }
         assert_eq!(phase(&net), Phase::Member, "{}", entry.name);
+    }
+}
+
+/// A machine has lost its disk and founds a network of its own at its old address: those who look for it there are members as before.
+#[test]
+fn a_member_is_not_refused_by_another_network() {
+    for entry in OVERLAYS {
+        let mut net = Net::grown(entry, 3, 3, 2);
+        net.crash(2);
+        net.hosts[2].disk = Disk::default();
+        net.start(2, 3, 2, vec![]);
+        net.run(Duration::from_secs(120), |_| false);
+        let status = |net: &mut Net, n: usize| {
+            let Ok(OpDone::Status(status)) = net.op(n, Op::Status) else { panic!("a status") };
+            status
+        };
+        assert!(status(&mut net, 2).counters.frames_refused > 0, "{}: it was looked for", entry.name);
+        assert!((0..2).all(|n| status(&mut net, n).refused.is_none()), "{}", entry.name);
     }
 }
 
